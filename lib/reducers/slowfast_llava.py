@@ -1,0 +1,151 @@
+"""SlowFast-LLaVA (arXiv 2407.15841v2, section 3.2): few frames in detail, then all frames coarsely. No training.
+
+Official code: apple/ml-slowfast-llava, `slowfast_llava/llava/model/llava_arch.py` (prepare_slowfast). The
+features are projected first; the slow frames come first, the fast ones after, and nothing separates the two.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.reducers.base import Project, Reducer, Span, VisualTokens, check_sizes, grid_tokens, identity
+
+SPEC = re.compile(r"slowfast-slow_(\d+)frms_(concat|spatial_[12]d_(?:max|avg)_pool)-fast_(\d+)x(\d+)")
+SLOW_WINDOW = {"concat": (1, 1), "spatial_1d": (1, 2), "spatial_2d": (2, 2)}  # rows, columns
+
+
+@dataclass(frozen=True)
+class SlowFastSpec:
+    """A specification string of the official configuration files, taken apart.
+
+    >>> SlowFastSpec.parse("slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4")
+    SlowFastSpec(slow_frames=10, slow_pool='spatial_1d_max_pool', fast_height=4, fast_width=4)
+    """
+
+    slow_frames: int
+    slow_pool: str
+    fast_height: int
+    fast_width: int
+
+    def __post_init__(self):
+        if min(self.slow_frames, self.fast_height, self.fast_width) < 1:
+            raise ValueError(f"{self}: the slow frames and both sides of the fast grid must be 1 or more")
+
+    @classmethod
+    def parse(cls, spec: str) -> "SlowFastSpec":
+        """Raises ValueError, with the form a specification has, where it does not parse."""
+        match = SPEC.fullmatch(spec)
+        if match is None:
+            raise ValueError(
+                f"{spec!r} is not a SlowFast specification: write slowfast-slow_<n>frms_<pool>-fast_<rows>x<columns>, "
+                "where <pool> is concat, spatial_1d_max_pool, spatial_1d_avg_pool, spatial_2d_max_pool or "
+                "spatial_2d_avg_pool; for instance slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4"
+            )
+        slow_frames, slow_pool, fast_height, fast_width = match.groups()
+        return cls(int(slow_frames), slow_pool, int(fast_height), int(fast_width))
+
+    @property
+    def slow_window(self) -> tuple[int, int]:
+        """Rows and columns of patches in one slow token. The paper writes 1 x 2 (spatial_1d): 24 rows of 12 tokens."""
+        return SLOW_WINDOW[self.slow_pool[:10]]
+
+
+class SlowFastLlava(Reducer):
+    """The two pathways of SlowFast-LLaVA.
+
+    The slow pathway pools inside each row ("spatial_1d") or in 2 x 2 windows ("spatial_2d") and leaves out the last
+    column (and row) of an odd grid. The official "spatial_1d" pools the flattened sequence, so that on an odd width it
+    pairs the end of one row with the start of the next; the paper's 1 x 2 does not, and neither do we. On even widths
+    the two are equal.
+    The fast pathway averages over an adaptive grid, whose windows overlap where the sides do not divide.
+    With fewer frames than slow frames the slow ones repeat, as in the official code.
+
+    Raises ValueError for a specification that does not parse, no frame, or a grid smaller than the slow window.
+
+    >>> reducer = SlowFastLlava.from_spec("slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4")
+    >>> reducer.slow_indices(50)
+    [0, 5, 10, 15, 20, 25, 30, 35, 40, 45]
+    >>> reducer.count(50, 24, 24), len(reducer(torch.randn(50, 24, 24, 8)))
+    (3680, 3680)
+    """
+
+    def __init__(self, spec: SlowFastSpec):
+        super().__init__()
+        self.spec = spec
+
+    @classmethod
+    def from_spec(cls, spec: str) -> "SlowFastLlava":
+        """From a string of the official configuration files. Raises ValueError where it does not parse."""
+        return cls(SlowFastSpec.parse(spec))
+
+    def slow_indices(self, frames: int) -> list[int]:
+        """Which of the frames take the slow pathway. torch.linspace in float32, as official: floor(i T / n) differs.
+
+        >>> SlowFastLlava.from_spec("slowfast-slow_10frms_concat-fast_4x4").slow_indices(4)
+        [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
+        """
+        return torch.linspace(0, frames, self.spec.slow_frames + 1).to(torch.int32)[:-1].tolist()
+
+    def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
+        self.check(features, question)
+        frames, height, width, _ = features.shape
+        rows, cols = self.slow_spans(height, width)
+        projected = project(features)
+
+        slow_indices = self.slow_indices(frames)
+        slow = pool_slow(projected[slow_indices], self.spec.slow_pool, self.spec.slow_window)
+        slow_tokens = grid_tokens(slow, slow_indices, rows, cols)
+
+        fast_size = self.spec.fast_height, self.spec.fast_width
+        fast = F.adaptive_avg_pool2d(projected.permute(0, 3, 1, 2), fast_size).permute(0, 2, 3, 1)
+        rows, cols = adaptive_spans(height, self.spec.fast_height), adaptive_spans(width, self.spec.fast_width)
+        fast_tokens = grid_tokens(fast, range(frames), rows, cols)
+        return VisualTokens.cat([slow_tokens.flatten(), fast_tokens.flatten()])
+
+    def count(self, frames: int, height: int, width: int) -> int:
+        check_sizes(frames, height, width)
+        rows, cols = self.slow_spans(height, width)
+        return self.spec.slow_frames * len(rows) * len(cols) + frames * self.spec.fast_height * self.spec.fast_width
+
+    def slow_spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """The patch rows and columns of the slow tokens. Raises ValueError for a grid smaller than one window."""
+        rows, cols = self.spec.slow_window
+        if height < rows or width < cols:
+            raise ValueError(
+                f"{height} x {width} patches hold no {rows} x {cols} window of {self.spec.slow_pool}: "
+                "use concat as the slow pooling, or frames of more patches"
+            )
+        return windows(height, rows), windows(width, cols)
+
+
+def pool_slow(projected: Tensor, pool: str, window: tuple[int, int]) -> Tensor:
+    """(n, H, W, D) -> (n, h, w, D): the slow pathway.
+
+    >>> pool_slow(torch.arange(4.0).reshape(1, 2, 2, 1), "spatial_1d_max_pool", (1, 2)).flatten().tolist()
+    [1.0, 3.0]
+    """
+    if pool == "concat":
+        return projected
+    pool_2d = F.max_pool2d if "max" in pool else F.avg_pool2d
+    return pool_2d(projected.permute(0, 3, 1, 2), window).permute(0, 2, 3, 1)
+
+
+def windows(size: int, window: int) -> list[Span]:
+    """Neighbouring windows; what is left over at the end belongs to none.
+
+    >>> windows(5, 2)
+    [(0, 2), (2, 4)]
+    """
+    return [(start, start + window) for start in range(0, size - window + 1, window)]
+
+
+def adaptive_spans(size: int, pooled: int) -> list[Span]:
+    """What each output of adaptive average pooling reads: floor(i s / p) to ceil((i + 1) s / p).
+
+    >>> adaptive_spans(24, 4), adaptive_spans(5, 2)            # the second pair overlaps in row 2
+    ([(0, 6), (6, 12), (12, 18), (18, 24)], [(0, 3), (2, 5)])
+    """
+    return [(index * size // pooled, -(-(index + 1) * size // pooled)) for index in range(pooled)]

@@ -58,6 +58,15 @@ class VisualTokens:
         return VisualTokens(*(torch.cat(tensors, dim) for tensors in fields))
 
 
+def identity(features: Tensor) -> Tensor:
+    """The projector that changes nothing.
+
+    >>> identity(torch.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+    return features
+
+
 class Reducer(nn.Module):
     """Turns the features of one clip into visual tokens.
 
@@ -66,7 +75,7 @@ class Reducer(nn.Module):
 
     takes_question = False
 
-    def forward(self, features: Tensor, project: Project, question: str | None) -> VisualTokens:
+    def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
         """(T, H, W, C) -> (N, D). `project` is the model's projector, C -> D; the paper says where it is applied."""
         raise NotImplementedError
 
@@ -86,15 +95,6 @@ class Reducer(nn.Module):
             raise ValueError(f"{name} does not look at the question: leave question=None")
         if question is None and self.takes_question:
             raise ValueError(f"{name} needs the question: pass question='...'")
-
-
-def identity(features: Tensor) -> Tensor:
-    """The projector that changes nothing.
-
-    >>> identity(torch.ones(2)).tolist()
-    [1.0, 1.0]
-    """
-    return features
 
 
 def check_sizes(frames: int, height: int, width: int) -> None:
@@ -126,7 +126,12 @@ def grid_tokens(embeds: Tensor, frames: Sequence[int], rows: Sequence[Span], col
 
 
 def append_learned(tokens: VisualTokens, name: str, embed: Tensor, kind: Kind, dim: int) -> VisualTokens:
-    """A learned vector (D,) at the end of every row (dim 2 of (T, h, w)), frame (dim 1) or clip (dim 0: no frame)."""
+    """A learned vector (D,) at the end of every row (dim 2 of (T, h, w)), frame (dim 1) or clip (dim 0: no frame).
+
+    >>> row = grid_tokens(torch.zeros(1, 1, 2, 3), [0], rows=[(0, 1)], cols=[(0, 1), (1, 2)])
+    >>> append_learned(row, "newline_embed", torch.ones(3), Kind.NEWLINE, dim=2).embeds[0, 0, :, 0].tolist()
+    [0.0, 0.0, 1.0]
+    """
     check_learned(name, embed, tokens.embeds.shape[-1])
     last = tokens.map(lambda tensor: tensor.narrow(dim, tensor.shape[dim] - 1, 1))
     learned = VisualTokens(

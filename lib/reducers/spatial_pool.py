@@ -139,7 +139,13 @@ def bilinear_span(index: int, size: int, pooled: int) -> Span:
 
 
 def add_newlines(tokens: VisualTokens, newline: Newline, embed: Tensor | None) -> VisualTokens:
-    """Tokens (T, h, w) with the newline vector put in, flattened to (N,)."""
+    """Tokens (T, h, w) with the newline vector put in, flattened to (N,).
+
+    >>> import torch
+    >>> tokens = grid_tokens(torch.zeros(1, 2, 2, 3), [0], rows=spans(2, 1, "max"), cols=spans(2, 1, "max"))
+    >>> add_newlines(tokens, "grid", torch.ones(3)).embeds[:, 0].tolist()
+    [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+    """
     if newline == "grid":
         tokens = append_learned(tokens, "newline_embed", embed, Kind.NEWLINE, dim=2)
     elif newline == "frame":
@@ -151,7 +157,12 @@ def add_newlines(tokens: VisualTokens, newline: Newline, embed: Tensor | None) -
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises ValueError unless the value is one of the choices."""
+    """Raises ValueError unless the value is one of the choices.
+
+    >>> check_choice("mode", "mean", ("average", "max"))
+    Traceback (most recent call last):
+    ValueError: mode='mean' is unknown: choose one of average, max
+    """
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}")
 

@@ -1,0 +1,49 @@
+# Frames to Tokens. `make` alone lists the targets. Nothing is installed outside the folder .venv.
+
+PYTHON ?= python3
+VENV   ?= .venv
+READY  := $(VENV)/.ready
+RUN    := $(VENV)/bin/python
+
+# A tiny model loses far more to threads that wait for each other than it gains from a second core.
+export OMP_NUM_THREADS = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help course test lab notebooks tiny ask clean
+
+help:  ## list these targets
+	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+course: $(READY)  ## set up, run every lesson, leave the executed notebooks in course/
+	@$(RUN) notebooks/build.py course
+
+test: $(READY)  ## set up, run every test (each lesson is one of them)
+	@$(RUN) -m pytest -n 2 --dist worksteal
+
+lab: $(READY)  ## open the lessons in JupyterLab
+	@$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
+
+notebooks: $(READY)  ## make the committed .ipynb from notebooks/*.py (one of them: NAME=01_frames)
+	@$(RUN) notebooks/build.py notebooks $(NAME)
+
+tiny: $(READY)  ## train the shipped tiny model from scratch
+	@env -u OMP_NUM_THREADS $(RUN) -m lib.train  # only training from scratch is faster with every core
+	@$(RUN) -m lib.evaluate  # scores on unseen clips, and the model card
+
+ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
+	@$(RUN) -m lib ask "$$VIDEO" "$$Q"
+
+clean:  ## remove the environment, course/ and what tools left behind (not a training run)
+	rm -rf $(VENV) course build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "The course needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	  echo "Install one of them and name it, for example: make course PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV), once; this downloads PyTorch and takes a few minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --disable-pip-version-check --requirement requirements.lock
+	@touch $@

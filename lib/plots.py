@@ -1,0 +1,339 @@
+"""Every figure of the course. A function takes data and returns a Figure; a notebook shows it as a cell's last line.
+
+Figures are made by `canvas`, not by pyplot: pyplot keeps its figures open, and a notebook would show them twice.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FONT = Path(__file__).parent.parent / "data" / "fonts" / "NanumSquareR.ttf"
+
+# One colour for one thing throughout the course. Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLORS = {
+    "patch": "#0072B2",  # blue: a visual token made of patches
+    "newline": "#E69F00",  # orange: a learned newline token
+    "separator": "#F0E442",  # yellow
+    "context": "#009E73",  # green: LLaMA-VID's context token
+    "content": "#CC79A7",  # purple: LLaMA-VID's content token
+    "text": "#999999",  # grey: a text token
+    "slow": "#0072B2",
+    "fast": "#D55E00",  # vermilion
+    "predicted": "#E69F00",
+    "measured": "#0072B2",
+    "right": "#009E73",
+    "wrong": "#D55E00",
+    "line": "#000000",
+    "light": "#56B4E9",  # sky blue: a second shade beside blue
+}
+
+
+def style() -> None:
+    """Set fonts (Latin and Hangul), sizes and colours for all figures that follow; a notebook calls it once, on top.
+
+    Raises FileNotFoundError where the course's data folder is missing.
+
+    >>> style()
+    >>> matplotlib.rcParams["font.family"]
+    ['DejaVu Sans', 'NanumSquare']
+    """
+    font_manager.fontManager.addfont(FONT)  # bundled, because most machines have no Hangul font that matplotlib finds
+    matplotlib.rcParams.update({
+        "font.family": ["DejaVu Sans", "NanumSquare"],  # the second one serves what the first lacks
+        "font.size": 11,
+        "axes.titlesize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": matplotlib.cycler(color=list(dict.fromkeys(COLORS.values()))),
+        "figure.dpi": 80,
+        "figure.constrained_layout.use": True,  # labels never overlap and are never cut off
+        "image.interpolation": "nearest",  # a pixel is a square, not a blur
+        "legend.frameon": False,
+    })
+
+
+class Picture(Figure):
+    """A Figure that any notebook shows as a PNG, whichever backend matplotlib has there."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", metadata={"Software": None})  # the same picture, the same bytes
+        return file.getvalue()
+
+
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of width x height inches with rows x columns axes (always a 2-D array); options go to `subplots`.
+
+    >>> figure, axes = canvas(8, 2, columns=4)
+    >>> axes.shape
+    (1, 4)
+    """
+    figure = Picture(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def show_pixels(axes: Axes, pixels: np.ndarray, title: str = "") -> None:
+    """Draw one image (H, W, 3) uint8 into axes, with a thin frame and no ticks."""
+    axes.imshow(pixels)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=10)
+    axes.spines[:].set_visible(True)
+
+
+def frame_strip(pixels: np.ndarray, titles: Sequence[str] | None = None, columns: int = 8) -> Figure:
+    """Frames (T, H, W, 3) uint8 in reading order, `columns` to a row, each under its title (default: its number).
+
+    >>> len(frame_strip(np.zeros((10, 4, 4, 3), np.uint8)).axes)
+    16
+    """
+    titles = [f"frame {number}" for number in range(len(pixels))] if titles is None else titles
+    rows = -(-len(pixels) // columns)
+    figure, axes = canvas(1.35 * columns, 1.6 * rows, rows, columns)
+    for cell in axes.flat[len(pixels):]:
+        cell.axis("off")
+    for cell, image, title in zip(axes.flat, pixels, titles, strict=False):
+        show_pixels(cell, image, title)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 00: start here
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def at_a_glance(pixels: np.ndarray, side: int, caption: str, answers: Sequence[tuple[str, str, str]]) -> Figure:
+    """Frames (T, H, W, 3) cut into side x side tokens each, and below them rows of (question, answer, truth).
+
+    >>> rows = [("What colour is the circle?", "red", "red"), ("What is the code?", "812", "612")]
+    >>> [text.get_text() for text in at_a_glance(np.zeros((4, 8, 8, 3), np.uint8), 2, "", rows).axes[-1].texts[-3:]]
+    ['What is the code?', '812', '✗  it is 612']
+    """
+    figure = Picture(figsize=(1.35 * len(pixels), 1.75 + 0.27 * (len(answers) + 1)))
+    top, bottom = figure.subfigures(2, height_ratios=(1.75, 0.27 * (len(answers) + 1)))
+    for cell, image in zip(np.atleast_1d(top.subplots(1, len(pixels))), pixels, strict=True):
+        show_pixels(cell, image)
+        draw_grid(cell, image.shape[0], side)
+    top.suptitle(caption, fontsize=12)
+    table = bottom.subplots()
+    table.axis("off")
+    table.set(xlim=(0, 1), ylim=(len(answers) + 0.5, -0.5))
+    table.text(0.12, 0, "question", color=COLORS["text"], va="center")
+    table.text(0.6, 0, "answer", color=COLORS["text"], va="center")
+    for row, (question, answer, truth) in enumerate(answers, start=1):
+        colour, verdict = (COLORS["right"], "✓") if answer == truth else (COLORS["wrong"], f"✗  it is {truth}")
+        for x, text, ink in ((0.12, question, COLORS["line"]), (0.6, answer, colour), (0.74, verdict, colour)):
+            table.text(x, row, text, color=ink, va="center")
+    return figure
+
+
+def score_intervals(series: dict[str, dict[str, tuple[float, float, float, int]]]) -> Figure:
+    """Scores by kind of question, (mean, low, high, asked) each, one mark per series with its interval as a line.
+
+    >>> scores = {"colour": (0.9, 0.8, 0.95, 50), "code": (0.5, 0.4, 0.6, 50)}
+    >>> [label.get_text() for label in score_intervals({"tiny": scores}).axes[0].get_xticklabels()]
+    ['colour\\nn=50', 'code\\nn=50']
+    """
+    first = next(iter(series.values()))
+    figure, axes = canvas(max(5.0, 0.9 * len(first) + 1), 3.2)
+    cell = axes[0, 0]
+    for number, ((name, scores), colour) in enumerate(zip(series.items(), ("patch", "fast", "context"), strict=False)):
+        places = np.arange(len(scores)) + 0.18 * (number - (len(series) - 1) / 2)
+        mean, low, high, _ = np.array(list(scores.values())).T
+        cell.errorbar(places, mean, (mean - low, high - mean), fmt="o", capsize=3, color=COLORS[colour], label=name)
+    cell.set_xticks(range(len(first)), [f"{kind}\nn={score[3]}" for kind, score in first.items()])
+    cell.set(ylim=(0, 1.05), ylabel="share of right answers")
+    cell.grid(axis="y", color="0.9")
+    figure.legend(loc="outside upper right", ncols=len(series))
+    return figure
+
+
+def draw_grid(axes: Axes, size: int, side: int) -> None:
+    """Cut an image of size x size pixels that the axes show into side x side squares, by thin lines."""
+    edges = np.arange(1, side) * size / side - 0.5
+    axes.hlines(edges, -0.5, size - 0.5, color=COLORS["light"], linewidth=0.7)
+    axes.vlines(edges, -0.5, size - 0.5, color=COLORS["light"], linewidth=0.7)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 01: frames
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def packet_order(sizes: Sequence[int], shown_as: Sequence[int], keys: Sequence[bool]) -> Figure:
+    """The packets of a file in the order in which they lie there: their bytes, and as which frame each one is shown.
+
+    >>> len(packet_order([900, 90, 40], [0, 2, 1], [True, False, False]).axes)
+    2
+    """
+    figure, axes = canvas(10, 3.2, columns=2)
+    colours = [COLORS["fast"] if key else COLORS["patch"] for key in keys]
+    axes[0, 0].bar(range(len(sizes)), sizes, color=colours, width=0.8)
+    axes[0, 0].set(xlabel="place in the file", ylabel="bytes")
+    axes[0, 1].plot(range(len(sizes)), color="0.8", linewidth=1)
+    axes[0, 1].scatter(range(len(sizes)), shown_as, c=colours, s=30)
+    axes[0, 1].set(xlabel="place in the file", ylabel="shown as frame")
+    for name, colour in (("key frame", "fast"), ("needs other frames", "patch")):
+        axes[0, 1].plot([], [], "o", color=COLORS[colour], label=name)
+    axes[0, 1].legend(fontsize=10)
+    return figure
+
+
+def asked_and_got(asked: Sequence[int], got: dict[str, Sequence[int] | None]) -> Figure:
+    """One panel per file: which frame came (vertical) for the one asked for; None means that the file was refused.
+
+    >>> len(asked_and_got([0, 5], {"a.mp4": [0, 5], "b.ts": None}).axes)
+    2
+    """
+    figure, axes = canvas(2.3 * len(got), 2.9, columns=len(got), sharey=True)
+    for cell, (name, numbers) in zip(axes.flat, got.items(), strict=True):
+        cell.plot(asked, asked, color="0.8", linewidth=1)
+        cell.set(title=name, xlabel="asked for")
+        if numbers is None:
+            cell.text(0.5, 0.5, "refused", transform=cell.transAxes, ha="center", color=COLORS["wrong"])
+            continue
+        right = np.equal(asked, numbers)
+        cell.scatter(asked, numbers, c=[COLORS["right" if same else "wrong"] for same in right], s=30)
+        cell.text(0.05, 0.9, f"{len(right) - right.sum()} wrong", transform=cell.transAxes)
+    axes[0, 0].set_ylabel("came back")
+    return figure
+
+
+def clock(timestamps: Sequence[float], fps: float) -> Figure:
+    """The timestamps of a clip beside what number / rate would make of them, and the difference.
+
+    >>> len(clock([0.0, 0.1, 1.0], 2.0).axes)
+    2
+    """
+    numbers = np.arange(len(timestamps))
+    figure, axes = canvas(10, 3.2, columns=2)
+    axes[0, 0].plot(numbers, timestamps, ".", color=COLORS["measured"], label="timestamp")
+    axes[0, 0].plot(numbers, numbers / fps, color=COLORS["predicted"], label="number / average rate")
+    axes[0, 0].set(xlabel="frame", ylabel="seconds")
+    axes[0, 0].legend(fontsize=10)
+    axes[0, 1].bar(numbers, numbers / fps - timestamps, color=COLORS["wrong"], width=0.8)
+    axes[0, 1].axhline(0, color=COLORS["line"], linewidth=1)
+    axes[0, 1].set(xlabel="frame", ylabel="error in seconds")
+    return figure
+
+
+def timeline(total: int, rows: dict[str, Sequence[int]], starts: Sequence[int] = (0,)) -> Figure:
+    """Which of `total` frames each row picks; of the scenes (first frames in `starts`), every second one is shaded.
+
+    >>> len(timeline(20, {"uniform": [0, 19], "scenes": [5, 12]}, starts=[0, 11, 14]).axes)
+    1
+    """
+    figure, axes = canvas(10, 1.1 + 0.5 * len(rows))
+    cell = axes[0, 0]
+    for first, last in zip([*starts][1::2], [*starts, total][2::2], strict=False):
+        cell.axvspan(first - 0.5, last - 0.5, color="0.93")
+    for row, picked in enumerate(rows.values()):
+        cell.hlines(row, -0.5, total - 0.5, color="0.8", linewidth=1)
+        cell.plot(picked, [row] * len(picked), "|", color=COLORS["patch"], markersize=17, markeredgewidth=2)
+    cell.set_yticks(range(len(rows)), rows)
+    cell.set(xlim=(-0.5 - total / 60, total - 0.5 + total / 60), ylim=(len(rows) - 0.4, -0.6), xlabel="frame")
+    cell.spines["left"].set_visible(False)
+    cell.tick_params(left=False)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 02: token math
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def token_grids(frame: np.ndarray, patches: int, pooled: int) -> Figure:
+    """One frame (H, W, 3): as it is, cut into patches x patches, and into pooled x pooled (the tokens that remain).
+
+    >>> len(token_grids(np.zeros((64, 64, 3), np.uint8), 8, 4).axes)
+    3
+    """
+    figure, axes = canvas(9, 3.3, columns=3)
+    titles = ("pixels", f"{patches} x {patches} = {patches**2} patches", f"{pooled} x {pooled} = {pooled**2} tokens")
+    for cell, side, title in zip(axes.flat, (1, patches, pooled), titles, strict=True):
+        show_pixels(cell, frame, title)
+        edges = np.arange(1, side) * frame.shape[0] / side - 0.5
+        cell.hlines(edges, -0.5, frame.shape[1] - 0.5, color=COLORS["light"], linewidth=1.2)
+        cell.vlines(edges, -0.5, frame.shape[0] - 0.5, color=COLORS["light"], linewidth=1.2)
+    return figure
+
+
+def stacked_bars(
+    labels: Sequence[str],
+    parts: dict[str, Sequence[float]],
+    colours: Sequence[str],
+    limits: dict[str, float],
+    unit: str,
+) -> Figure:
+    """One horizontal bar per label, made of the parts (colours: names in COLORS), against lines at the named limits.
+
+    >>> len(stacked_bars(["a", "b"], {"text": [1, 2], "video": [3, 4]}, ["text", "patch"], {"room": 5}, "tokens").axes)
+    1
+    """
+    figure, axes = canvas(9, 1.7 + 0.42 * len(labels))
+    cell, left = axes[0, 0], np.zeros(len(labels))
+    for (name, values), colour in zip(parts.items(), colours, strict=True):
+        cell.barh(labels, values, left=left, color=COLORS[colour], label=name, height=0.62)
+        left = left + np.asarray(values)
+    for name, value in limits.items():
+        cell.axvline(value, color=COLORS["line"], linewidth=1, linestyle="--")
+        cell.text(value, -0.62, name, ha="center", va="bottom", fontsize=9)
+    cell.set_ylim(len(labels) - 0.5, -0.6)
+    cell.set_xlabel(unit)
+    figure.legend(loc="outside lower center", ncols=len(parts), fontsize=10)
+    return figure
+
+
+def scores_by_budget(points: Sequence[tuple[int, int, float]], score: str) -> Figure:
+    """Points (frames, tokens per frame, score): score over all visual tokens, one line per tokens per frame.
+
+    >>> len(scores_by_budget([(4, 576, 2.71), (16, 144, 2.76), (32, 144, 3.12)], "VDD").axes[0].lines)
+    2
+    """
+    figure, axes = canvas(8, 3.8)
+    cell = axes[0, 0]
+    best = {frames * size: value for frames, size, value in sorted(points, key=lambda point: point[2])}
+    sizes = sorted({size for _, size, _ in points})
+    for size, colour, mark in zip(sizes, ("fast", "patch", "content"), "sod", strict=False):
+        line = sorted((frames * size, value, frames) for frames, per_frame, value in points if per_frame == size)
+        tokens, values, _ = zip(*line, strict=True)
+        cell.plot(tokens, values, marker=mark, color=COLORS[colour], label=f"{size} tokens per frame", linewidth=1)
+        for x, y, count in line:  # the label of a budget's best point stands above it, the others below theirs
+            offset = (0, 8) if y == best[x] else (0, -16)
+            look = {"ha": "center", "fontsize": 9, "color": COLORS[colour]}
+            cell.annotate(f"{count} frames", (x, y), offset, textcoords="offset points", **look)
+    cell.set_xscale("log", base=2)
+    cell.set_xticks(list(best), [f"{tokens:,}" for tokens in best])
+    cell.set(xlabel="visual tokens = frames x tokens per frame", ylabel=score)
+    cell.margins(x=0.1, y=0.16)
+    cell.legend(fontsize=10)
+    return figure
+
+
+def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], contexts: dict[str, int]) -> Figure:
+    """Frames on a logarithmic axis: one row per card, one mark per series, dashed lines where a context is full.
+
+    >>> len(frames_per_card(["T4"], {"notes": [4], "memory": [86]}, {"4,096 positions": 25}).axes)
+    1
+    """
+    figure, axes = canvas(9, 1.9 + 0.5 * len(cards))
+    cell = axes[0, 0]
+    styles = (("X", "wrong"), ("o", "patch"), ("s", "light"), ("D", "content"))
+    for (name, frames), (mark, colour) in zip(series.items(), styles, strict=False):
+        cell.plot(frames, cards, mark, color=COLORS[colour], markersize=9, label=name, linestyle="none")
+    for name, frames in contexts.items():
+        cell.axvline(frames, color=COLORS["line"], linewidth=1, linestyle="--")
+        cell.text(frames, -0.62, name, ha="center", va="bottom", fontsize=9)
+    cell.set_xscale("log", base=2)
+    ticks = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    cell.set_xticks(ticks, ticks)
+    cell.set_ylim(len(cards) - 0.5, -0.6)
+    cell.set_xlabel("frames at 144 tokens each")
+    cell.grid(axis="y", color="0.9")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=10)
+    return figure

@@ -1,0 +1,471 @@
+"""The recipe of the tiny model, from nothing: `make tiny`, or `python -m lib.train`.
+
+Three stages, each standing on the one before. The order matters: trained end to end from the start, the model stays at
+chance for much longer.
+
+1. vision: vision tower, projector and word embeddings learn to name, patch by patch, what Toybox drew there.
+2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
+   (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
+3. videos: the same, on clips, with another reducer in every batch, so that one set of weights works with any of them.
+
+Every batch is drawn from (seed, stage, step) alone, so a run that was interrupted goes on where its last checkpoint
+stands and ends with the same weights as one that was not.
+"""
+
+import argparse
+import math
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
+
+from lib import toybox
+from lib.data import answer_logits, pack
+from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.video import sample_uniform
+from lib.vlm import PixelSettings, VideoLM, load
+
+FRAMES = 16
+GRID = toybox.CANVAS // toybox.PATCH  # patches on a side
+SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
+CAPTION_PROMPT = "Describe the video."
+TEST_SEEDS = 10**6  # clips with seeds below this are never trained on
+CHECKPOINT_EVERY = 100  # steps
+POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
+    (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
+    (8, 4), (16, 8),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long one stage trains, on how many clips at a time, and how fast it learns at its peak."""
+
+    name: str
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+RECIPE = (Stage("vision", 800, 64, 4e-3), Stage("images", 500, 48, 1.5e-3), Stage("videos", 1800, 24, 1.5e-3))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The model
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def tiny_tokenizer(vocabulary: int = 1024) -> PreTrainedTokenizerFast:
+    """Byte-level BPE learned from Toybox's own sentences, English and Korean. Bytes cover any other text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r"\d"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(4000), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        extra_special_tokens={"image_token": "<image>", "video_token": "<video>"},
+        padding_side="left",
+        model_max_length=2048,
+    )
+
+
+def corpus(clips: int) -> Iterable[str]:
+    """The sentences that the tokenizer is learned from."""
+    for seed in range(TEST_SEEDS, TEST_SEEDS + clips):
+        clip = toybox.sample(seed)
+        yield from (toybox.caption(clip, "en"), toybox.caption(clip, "ko"))
+        for qa in toybox.questions(clip):
+            yield f"USER: \n{qa.question} ASSISTANT: {qa.answer}"
+            yield f"USER: \n{qa.question_ko} ASSISTANT: {qa.answer_ko}"
+
+
+def tiny_model(vocabulary: int = 1024) -> LlavaNextVideoForConditionalGeneration:
+    """A LLaVA-NeXT-Video of 1.5 million parameters, untrained.
+
+    As in the 7B, the language model reads the vision tower's second-to-last layer without CLS: `vision_feature_layer`
+    -2, "default". So three of the four vision layers do the work.
+    """
+    config = LlavaNextVideoConfig(
+        vision_config=dict(
+            model_type="clip_vision_model", hidden_size=96, intermediate_size=384, num_hidden_layers=4,
+            num_attention_heads=4, image_size=64, patch_size=8, projection_dim=96,
+        ),
+        text_config=dict(
+            model_type="llama", hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=4, vocab_size=vocabulary, max_position_embeddings=2048, tie_word_embeddings=True,
+            pad_token_id=0, bos_token_id=1, eos_token_id=2,
+            initializer_range=0.08,  # the usual 0.02 suits models thirty times as wide; here it learns half as fast
+        ),
+        image_token_index=SPECIALS.index("<image>"),
+        video_token_index=SPECIALS.index("<video>"),
+        image_grid_pinpoints=[[64, 128], [128, 64], [128, 128], [192, 64], [64, 192]],
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    return LlavaNextVideoForConditionalGeneration(config)
+
+
+def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8 with a little noise and another light: what a codec and a resize do to a frame."""
+    light = noise.uniform(0.9, 1.1, (len(frames), 1, 1, 1)).astype(np.float32)
+    grain = noise.standard_normal(frames.shape, dtype=np.float32) * 5
+    return (frames * light + grain).clip(0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 1: what is in each patch
+# ---------------------------------------------------------------------------------------------------------------------
+
+FACTS = {  # what a patch is named by; each can also be "none"
+    "shape": tuple(toybox.SHAPES),
+    "colour": tuple(toybox.COLOURS),
+    "size": tuple(toybox.SIZES),
+    "row": ("top", "middle", "bottom"),
+    "column": ("left", "middle", "right"),
+    "digit": tuple("0123456789"),
+}
+
+
+class Naming(nn.Module):
+    """Stage 1: a projected patch should point at the words for what it shows, among the words of each fact.
+
+    The words are the language model's own embeddings, so vision tower, projector and words grow together. `offset`, a
+    read-out of how far the patch is from the middle of its thing, is thrown away after the stage; it makes the features
+    say where things are to the unit, which motion needs.
+    """
+
+    def __init__(self, tokenizer, width: int):
+        super().__init__()
+        self.offset = nn.Linear(width, 2)
+        self.words = {fact: word_ids(tokenizer, ("none", *names)) for fact, names in FACTS.items()}
+
+    def loss(self, vlm: VideoLM, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
+        projected, embeddings = vlm.project(features).float(), vlm.model.get_input_embeddings().weight
+        loss = torch.zeros(())
+        for fact, words in self.words.items():
+            named = F.linear(projected, embeddings[words])
+            there = labels[fact] > 0  # one patch in ten: counted on its own too, or "none" would drown it
+            loss = loss + F.cross_entropy(named.flatten(0, -2), labels[fact].flatten())
+            loss = loss + F.cross_entropy(named[there], labels[fact][there])
+        seen = labels["shape"] > 0
+        return loss + F.smooth_l1_loss(self.offset(features)[seen].float(), labels["offset"][seen])
+
+
+def word_ids(tokenizer, words: Iterable[str]) -> list[int]:
+    """The token of each word as it stands in an answer: after a space, but a digit by itself."""
+    spelled = [tokenizer.encode(word if word.isdigit() else f" {word}", add_special_tokens=False) for word in words]
+    if any(len(tokens) != 1 for tokens in spelled):
+        raise ValueError(f"a word of {tuple(words)} is not one token: learn the tokenizer from more sentences")
+    return [tokens[0] for tokens in spelled]
+
+
+def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
+    """What Toybox drew in each of the 8 x 8 patches of an image, as numbers into ("none", *FACTS[...])."""
+    scene = image.scenes[0]
+    labels = {fact: np.zeros((GRID, GRID), dtype=np.int64) for fact in FACTS}
+    labels["offset"] = np.zeros((GRID, GRID, 2), dtype=np.float32)
+    if image.flashes:
+        labels["colour"][:] = 1 + FACTS["colour"].index(image.flashes[0].colour)
+    for thing, area in zip(scene.things, toybox.coverage(image), strict=True):
+        here = area >= toybox.PATCH  # an eighth of the patch
+        x, y = thing.start
+        for fact in ("shape", "colour", "size"):
+            labels[fact][here] = 1 + FACTS[fact].index(getattr(thing, fact))
+        labels["row"][here], labels["column"][here] = 1 + 3 * y // toybox.CANVAS, 1 + 3 * x // toybox.CANVAS
+        labels["offset"][here] = (np.array(thing.start) - patch_centres()[here]) / toybox.PATCH
+    for i, digit in enumerate(scene.code):
+        labels["digit"][scene.code_at[1] // toybox.PATCH, scene.code_at[0] // toybox.PATCH + i] = 1 + int(digit)
+    return labels
+
+
+def patch_centres() -> np.ndarray:
+    """(8, 8, 2): the centre (x, y) of each patch in units."""
+    along = np.arange(GRID) * toybox.PATCH + toybox.PATCH // 2
+    return np.stack(np.meshgrid(along, along), axis=-1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stages 2 and 3: questions
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def draw_turns(rng: random.Random, clip: toybox.Clip) -> list[tuple[str, str]]:
+    """One question of each kind that the clip answers."""
+    kinds = defaultdict(list)
+    for qa in toybox.questions(clip):
+        kinds[qa.kind].append((qa.question, qa.answer))
+    return [rng.choice(of_kind) for of_kind in kinds.values()]
+
+
+def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
+    """How many frames to look at, and through which reducer: a new one in every batch."""
+    family = rng.choice(("slowfast_llava",) * 2 + ("llava_video",) + ("spatial_pool",) * 7)
+    if family == "slowfast_llava":
+        slow, fast = rng.choice((1, 1, 2, 4)), rng.choice(("1x1", "2x2", "2x2", "4x4"))
+        pool = rng.choice(("concat", "concat", "spatial_1d_max_pool"))
+        return FRAMES, SlowFastLlava.from_spec(f"slowfast-slow_{slow}frms_{pool}-fast_{fast}")
+    if family == "llava_video":
+        newlines = newline if rng.random() < 0.3 else None
+        return FRAMES, LlavaVideo(rng.choice((4, 8, 16)), rng.choice((1, 1, 2)), 4, "average", newlines)
+    frames, stride = rng.choice(POOLED_VIEWS)
+    mode, project = rng.choice(("average",) * 6 + ("max", "bilinear")), rng.choice(("after", "after", "before"))
+    where = rng.choice(("none",) * 6 + ("grid", "frame"))
+    return frames, SpatialPool(stride, mode, project, where, None if where == "none" else newline)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Batches: each a loss, from the model and the randomness of one step
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def new_clip(rng: random.Random) -> toybox.Clip:
+    return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), FRAMES)
+
+
+def new_image(rng: random.Random) -> toybox.Clip:
+    """Any frame of a clip; one time in three one that flashes, if there is one: they are rare and carry a question."""
+    clip = new_clip(rng)
+    flash = clip.flashes and rng.random() < 0.33
+    return toybox.still(clip, clip.flashes[0].frame if flash else rng.randrange(FRAMES))
+
+
+def vision_loss(vlm: VideoLM, naming: Naming, size: int, rng: random.Random, noise: np.random.Generator) -> Tensor:
+    images = [new_image(rng) for _ in range(size)]
+    frames = np.concatenate([toybox.render(image) for image in images])
+    labels = [patch_labels(image) for image in images]
+    labels = {name: torch.from_numpy(np.stack([of[name] for of in labels])) for name in labels[0]}
+    features = vlm.features_of(vlm.preprocess(with_noise(frames, noise)))
+    return naming.loss(vlm, features, labels)
+
+
+def image_loss(vlm: VideoLM, size: int, rng: random.Random, noise: np.random.Generator) -> Tensor:
+    images = [new_image(rng) for _ in range(size)]
+    reducer = SpatialPool(1 if rng.random() < 0.8 else 2)
+    return answer_loss(vlm, images, [0], reducer, rng, noise)
+
+
+def video_loss(vlm: VideoLM, size: int, rng: random.Random, noise: np.random.Generator) -> Tensor:
+    """Long sequences come in smaller batches, so that every step costs about the same."""
+    frames, reducer = draw_view(rng, vlm.model.model.image_newline)
+    text = 150  # about as many tokens as the questions about a clip have
+    clips = [new_clip(rng) for _ in range(min(size, max(8, size * 400 // (reducer.count(frames, GRID, GRID) + text))))]
+    return answer_loss(vlm, clips, sample_uniform(FRAMES, frames), reducer, rng, noise)
+
+
+def answer_loss(
+    vlm: VideoLM,
+    clips: list[toybox.Clip],
+    indices: list[int],
+    reducer: Reducer,
+    rng: random.Random,
+    noise: np.random.Generator,
+) -> Tensor:
+    """The mean loss over the tokens of the answers to questions about the frames `indices` of the clips."""
+    frames = np.concatenate([toybox.render(clip, indices=indices) for clip in clips])
+    with torch.no_grad():
+        features = vlm.features_of(vlm.preprocess(with_noise(frames, noise)))
+    features = features.unflatten(0, (len(clips), len(indices)))
+    turns = [draw_turns(rng, clip) for clip in clips]
+    if rng.random() < 0.15:  # the whole batch: captions are long, and all clips are padded to the longest
+        turns = [of_clip + [(CAPTION_PROMPT, toybox.caption(clip))] for of_clip, clip in zip(turns, clips, strict=True)]
+    packed = pack(vlm.model, vlm.tokenizer, [reducer(of_clip, vlm.project).embeds for of_clip in features], turns)
+    logits, target = answer_logits(vlm.model, packed)
+    return F.cross_entropy(logits.float(), target)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training, with checkpoints
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Run:
+    """A training run: the model, what it is trained with, and the folder of its checkpoint and log."""
+
+    vlm: VideoLM
+    naming: Naming
+    recipe: tuple[Stage, ...]
+    seed: int
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def parameters(self, stage: Stage) -> list[nn.Parameter]:
+        tower = list(self.vlm.model.model.vision_tower.parameters())
+        if stage.name == "vision":
+            projector = list(self.vlm.model.model.multi_modal_projector.parameters())
+            return tower + projector + [self.vlm.model.get_input_embeddings().weight] + list(self.naming.parameters())
+        frozen = {id(parameter) for parameter in tower}
+        return [parameter for parameter in self.vlm.model.parameters() if id(parameter) not in frozen]
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """The loss of one batch. Its randomness comes from its place in the recipe alone."""
+        rng = random.Random(f"{self.seed} {stage.name} {step}")
+        noise = np.random.default_rng(rng.getrandbits(64))
+        with torch.autocast("cpu", torch.bfloat16):
+            if stage.name == "vision":
+                return vision_loss(self.vlm, self.naming, stage.batch, rng, noise)
+            batch_loss = image_loss if stage.name == "images" else video_loss
+            return batch_loss(self.vlm, stage.batch, rng, noise)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights by name. The output layer is left out: it is the input embedding."""
+        named = [("model.", self.vlm.model), ("naming.", self.naming)]
+        weights = {prefix + name: tensor for prefix, module in named for name, tensor in module.state_dict().items()}
+        return {name: tensor for name, tensor in weights.items() if name != "model.lm_head.weight"}
+
+
+def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Run:
+    """A run before its first step."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer()
+    vlm = VideoLM(tiny_model(len(tokenizer)), tokenizer, PixelSettings(toybox.CANVAS, crop=True), "tiny")
+    return Run(vlm, Naming(tokenizer, vlm.model.config.vision_config.hidden_size), recipe, seed, Path(folder))
+
+
+def train(run: Run) -> VideoLM:
+    """Trains what is left to train after the run's checkpoint, if there is one; returns the model.
+
+    Raises ValueError where the checkpoint comes from another recipe or seed.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    stages_done, steps_done, moments = restore(run)
+    for number, stage in enumerate(run.recipe[stages_done:], stages_done):
+        train_stage(run, number, steps_done, moments)
+        steps_done, moments = 0, {}
+        if stage.name == "images":
+            save_model(run.vlm, run.folder / "tiny-image")
+    save_model(run.vlm, run.folder / "tiny-vlm")
+    return run.vlm
+
+
+def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
+    stage = run.recipe[number]
+    parameters = run.parameters(stage)
+    optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.01)
+    if moments:
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    began, losses = time.monotonic(), []
+    for step in tqdm(range(steps_done, stage.steps), stage.name, initial=steps_done, total=stage.steps):
+        optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
+        loss = run.loss(stage, step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
+            save_checkpoint(run, number, step + 1, optimizer)
+            log(run, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
+            began, losses = time.monotonic(), []
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Up in 50 steps, then down along a cosine to a fiftieth.
+
+    >>> stage = Stage("videos", 1000, 24, 1e-3)
+    >>> [round(learning_rate(stage, step), 5) for step in (0, 50, 999)]
+    [2e-05, 0.00099, 2e-05]
+    """
+    cosine = 0.5 + 0.5 * math.cos(math.pi * step / stage.steps)
+    return stage.learning_rate * min(1, (step + 1) / 50) * (0.02 + 0.98 * cosine)
+
+
+def log(run: Run, line: str) -> None:
+    with open(run.folder / "log.csv", "a", encoding="utf-8") as file:
+        if not file.tell():
+            file.write("stage,step,loss,seconds\n")
+        file.write(line + "\n")
+
+
+def save_checkpoint(run: Run, number: int, step: int, optimizer: torch.optim.Optimizer) -> None:
+    """Weights and the optimizer's moments in one file, written beside the old one and then renamed."""
+    moments = {
+        f"moments.{i}.{name}": tensor
+        for i, of_parameter in optimizer.state_dict()["state"].items()
+        for name, tensor in of_parameter.items()
+    }
+    where = {"recipe": repr((run.recipe, run.seed)), "stage": str(number), "step": str(step)}
+    beside = run.checkpoint.with_suffix(".part")
+    save_file(run.tensors() | moments, beside, metadata=where)
+    os.replace(beside, run.checkpoint)
+
+
+def restore(run: Run) -> tuple[int, int, dict]:
+    """Loads the checkpoint into the run: stages done, steps done in the next, and the optimizer's moments there."""
+    if not run.checkpoint.exists():
+        return 0, 0, {}
+    moments = defaultdict(dict)
+    with safe_open(run.checkpoint, framework="pt") as file:
+        where, weights = file.metadata(), run.tensors()
+        if where["recipe"] != repr((run.recipe, run.seed)):
+            raise ValueError(
+                f"{run.checkpoint} is of another recipe or seed: delete {run.folder} to start from nothing"
+            )
+        for name in file.keys():
+            if name in weights:
+                weights[name].copy_(file.get_tensor(name))
+            else:
+                _, number, moment = name.split(".")
+                moments[int(number)][moment] = file.get_tensor(name)
+    return int(where["stage"]), int(where["step"]), dict(moments)
+
+
+def save_model(vlm: VideoLM, folder: Path) -> None:
+    """Model and tokenizer as `from_pretrained` reads them; each file is written beside the old one and then renamed."""
+    beside = folder.with_name(f".{folder.name}.part")
+    vlm.model.save_pretrained(beside)
+    vlm.tokenizer.save_pretrained(beside)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in beside.iterdir():
+        os.replace(file, folder / file.name)
+    beside.rmdir()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lib.train", description="Train the tiny model from nothing.")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/tiny"), help="for the checkpoint, the log, the models"
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where the two trained models go in the end")
+    arguments = parser.parse_args()
+    run = start(arguments.folder)
+    if run.checkpoint.exists():
+        print(f"going on from {run.checkpoint}; delete {run.folder} to start from nothing")
+    began = time.monotonic()
+    train(run)
+    for name in ("tiny-image", "tiny-vlm"):
+        save_model(load(run.folder / name), arguments.data / name)
+    print(f"trained in {(time.monotonic() - began) / 60:.0f} minutes; log: {run.folder / 'log.csv'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,418 @@
+"""From a video file to frames: exact reading, timestamps, and the rules that choose which frames a model sees.
+
+A video file is a container of packets. A packet holds one compressed frame. A key frame can be decoded alone; any other
+frame needs those since its key frame; and packets lie in the order of decoding, not in that of display. So:
+
+1. list the packets without decoding them and sort their timestamps: that numbers the frames in display order;
+2. for each wanted frame, seek to the key frame before it and decode up to it;
+3. where that list cannot be trusted (MPEG-TS, missing timestamps, damage), decode from the start and count.
+
+What this module does not do: sound, live streams, writing, stretching of non-square pixels.
+"""
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import groupby
+from operator import index as as_int
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
+
+# Where one packet is one frame, its timestamp is right and a seek lands on a key frame. VP8 hides frames, AVI and
+# MPEG-4 part 2 leave timestamps out, MPEG-TS has no table of key frames: those are decoded from the start.
+_INDEXED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_INDEXED_CODECS = {"h264", "hevc", "vp9", "av1"}
+_MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
+
+
+class Frames(NamedTuple):
+    """Decoded frames, in the order asked for."""
+
+    pixels: np.ndarray  # (T, H, W, 3) uint8, RGB, upright
+    seconds: np.ndarray  # (T,) float64, since the first frame of the file
+    indices: tuple[int, ...]  # (T,) in display order, from 0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file shows: sizes in pixels as displayed (after rotation), times in seconds since its first frame."""
+
+    path: str
+    width: int
+    height: int
+    codec: str
+    rotation: int  # degrees clockwise that were applied: 0, 90, 180 or 270
+    timestamps: tuple[float, ...]  # one for each frame, in display order
+
+    @property
+    def frames(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second; 0.0 for a single frame, which has no rate."""
+        span = self.timestamps[-1] - self.timestamps[0]
+        return (self.frames - 1) / span if span > 0 else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Duration; the last frame counts as long as the average one."""
+        return self.frames / self.fps if self.fps else 0.0
+
+
+class _Index(NamedTuple):
+    """The frames that a file shows, as its packets announce them."""
+
+    pts: list[int]  # presentation timestamps, in units of time_base, sorted: the display order
+    keys: list[int]  # those of the key frames, the first packet's included
+    time_base: Fraction
+
+    def key_before(self, pts: int) -> int:
+        return self.keys[max(bisect_right(self.keys, pts) - 1, 0)]
+
+    def seconds(self, pts: int) -> float:
+        return float((pts - self.pts[0]) * self.time_base)
+
+
+def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = "pyav") -> Frames:
+    """Reads the frames `indices` (display order, from 0; any order, repeats allowed) of a video file.
+
+    `backend="pyav"` is exact on every kind of file in the tests. `backend="decord"` is the reader of the official LLaVA
+    code, kept to see what that code saw: on MPEG-TS, open-GOP and trimmed files it returns other frames than asked for,
+    and inside its C++ code a damaged file can stall it.
+
+    Raises FileNotFoundError for a missing file, and ValueError for one that is not a video or is damaged where a wanted
+    frame lies, for an index that it does not have, and for a backend that is absent or fails.
+
+    >>> frames = read_frames("data/clips/hello.mp4", [0, 8, 8])
+    >>> frames.pixels.shape, frames.pixels.dtype, frames.seconds.tolist(), frames.indices
+    ((3, 256, 256, 3), dtype('uint8'), [0.0, 1.0, 1.0], (0, 8, 8))
+    """
+    wanted = tuple(as_int(i) for i in indices)
+    if not wanted:
+        raise ValueError(f"{path}: no frame was asked for. Fix: give at least one index")
+    if backend not in _BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}. Fix: use one of {', '.join(map(repr, _BACKENDS))}")
+    _require_file(path)
+    images = _BACKENDS[backend](path, sorted(set(wanted)))
+    pixels = [images[i][0] for i in wanted]
+    if len({image.shape for image in pixels}) > 1:
+        raise ValueError(f"{path}: its frames differ in size. Fix: re-encode it at one size, or read them one by one")
+    return Frames(np.stack(pixels), np.array([images[i][1] for i in wanted], np.float64), wanted)
+
+
+def probe(path: str | os.PathLike) -> VideoInfo:
+    """What the file shows, and when. Costs one frame's decoding, or the whole file's where its index cannot be trusted.
+
+    Raises FileNotFoundError for a missing file and ValueError for one that is not a video or shows no frame.
+
+    >>> info = probe("data/clips/hello.mp4")
+    >>> info.frames, info.fps, info.seconds, info.width, info.height, info.codec
+    (16, 8.0, 2.0, 256, 256, 'h264')
+    """
+    index = _index(path)
+    with _opened(path) as (container, stream):
+        frames = _decode(container, stream)
+        first = next(frames, None)
+        if first is None:
+            raise _unreadable(path, "no frame of it can be decoded")
+        if index:
+            seconds = map(index.seconds, index.pts)
+        else:
+            seconds = _since_first([first.pts, *(frame.pts for frame in frames)], stream)
+        codec = stream.codec_context.codec.canonical_name
+    height, width, _ = _rgb(first).shape
+    return VideoInfo(str(path), width, height, codec, -first.rotation % 360, tuple(seconds))
+
+
+# ------------------------------------------------------------------------------------------------- choosing frames
+
+
+def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
+    """`n` of `total` frames, evenly spread, by one of three official rules that disagree: train and test with the same.
+
+    - "llava_next": both ends and equal steps, np.linspace(0, total - 1, n, dtype=int) (LLaVA-NeXT `load_video`).
+      With n > total it repeats frames.
+    - "slowfast_llava": near the middle of n equal parts (SlowFast-LLaVA `get_seq_frames` in dataset.py). It returns
+      min(n, total) frames; as it rounds, for n >= total it doubles one and leaves out the last, and we follow it.
+    - "huggingface": the start of n equal parts, floor(i * total / n): transformers' default. Its documentation has
+      np.arange(0, total, total / n), whose rounding gives a frame too many for some sizes (14 for 13 of 15).
+      With n > total it raises ValueError, as transformers does.
+
+    >>> [sample_uniform(1800, 4, rule) for rule in ("llava_next", "slowfast_llava", "huggingface")]
+    [[0, 599, 1199, 1799], [225, 675, 1124, 1574], [0, 450, 900, 1350]]
+    """
+    if total < 1 or n < 1:
+        raise ValueError(f"cannot choose {n} of {total} frames. Fix: both numbers must be at least 1")
+    if rule == "llava_next":
+        return np.linspace(0, total - 1, n, dtype=int).tolist()
+    if rule == "slowfast_llava":
+        n = min(n, total)
+        part = (total - 1) / n
+        return [(round(part * i) + round(part * (i + 1))) // 2 for i in range(n)]
+    if rule != "huggingface":
+        raise ValueError(f"unknown rule {rule!r}. Fix: use 'llava_next', 'slowfast_llava' or 'huggingface'")
+    if n > total:
+        raise ValueError(f"the clip has only {total} frames, not {n}. Fix: ask for at most {total}, or another rule")
+    return [i * total // n for i in range(n)]
+
+
+def sample_fps(timestamps: Sequence[float], fps: float) -> list[int]:
+    """The frame on the screen at 0, 1/fps, 2/fps, ... seconds after the first, up to the last timestamp (sorted, s).
+
+    It needs no constant frame rate: it asks the timestamps, not index / rate. A frame that stays on the screen for
+    longer than 1/fps is returned more than once. Raises ValueError for no timestamps or a rate that is not positive.
+
+    >>> sample_fps([0.0, 0.1, 0.2, 0.3, 2.0], fps=2)
+    [0, 3, 3, 3, 4]
+    """
+    if not len(timestamps) or not fps > 0:
+        raise ValueError(f"cannot sample {len(timestamps)} frames at {fps} per second. Fix: both must be positive")
+    times = np.asarray(timestamps, np.float64) - timestamps[0]
+    late = 1e-3  # files round their times, Matroska to a millisecond: a frame that is due may say it comes just after
+    ticks = np.arange(int((times[-1] + late) * fps) + 1) / fps
+    return (np.searchsorted(times, ticks + late, side="right") - 1).tolist()
+
+
+def sample_scenes(path: str | os.PathLike, n: int) -> list[int]:
+    """`n` frames shared out over the scenes of a file: one each, the rest by length; each at the middle of its part.
+
+    With fewer frames than scenes, the longest scenes get them. Decodes the whole file, small and grey. Raises as
+    `probe` does, and ValueError for n < 1.
+
+    >>> sample_scenes("data/clips/hello.mp4", 4)
+    [2, 6, 10, 14]
+    """
+    if n < 1:
+        raise ValueError(f"cannot choose {n} frames. Fix: ask for at least 1")
+    small = thumbnails(path)
+    starts = [0, *find_cuts(small)]
+    lengths = np.diff([*starts, len(small)]).tolist()
+    counts = [0] * len(starts)
+    for _ in range(n):  # to a scene that has none yet, else to the one with the most frames for each one chosen
+        counts[max(range(len(starts)), key=lambda s: (counts[s] == 0, lengths[s] / (counts[s] + 1)))] += 1
+    scenes = zip(starts, lengths, counts, strict=True)
+    return [start + (2 * i + 1) * length // (2 * count) for start, length, count in scenes for i in range(count)]
+
+
+def thumbnails(path: str | os.PathLike) -> np.ndarray:
+    """All frames of a file as (T, 16, 16) uint8 grey: enough to see a cut. Raises as `probe` does.
+
+    >>> thumbnails("data/clips/hello.mp4").shape
+    (16, 16, 16)
+    """
+    _require_file(path)
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        small = [frame.reformat(16, 16, "gray").to_ndarray() for frame in _decode(container, stream)]
+    if not small:
+        raise _unreadable(path, "no frame of it can be decoded")
+    return np.stack(small)
+
+
+def find_cuts(small: np.ndarray) -> list[int]:
+    """The first frame of each scene but the first, from small grey frames (T, H, W) uint8.
+
+    At a cut, the two frames before differ from the two after, by more than 4 grey levels and by more than 3 times the
+    mean of the 8 such differences around. So neither a flash of one frame nor steady motion is a cut.
+
+    >>> dark, light = np.zeros((5, 16, 16), np.uint8), np.full((3, 16, 16), 200, np.uint8)
+    >>> find_cuts(np.concatenate([dark, light, dark]))
+    [5, 8]
+    """
+    if len(small) < 4:
+        return []
+    images = small.reshape(len(small), -1).astype(np.int16)
+    one, two, three = (np.abs(images[step:] - images[:-step]).mean(axis=1) for step in (1, 2, 3))
+    change = np.minimum.reduce([one[1:-1], two[1:], two[:-1], three])  # [t] is between frames t, t + 1 and t + 2, t + 3
+    near = np.convolve(change, np.ones(9))[4:-4] - change
+    others = np.convolve(np.ones(len(change)), np.ones(9))[4:-4] - 1
+    return (np.flatnonzero((change > 4) & (change * others > 3 * near)) + 2).tolist()
+
+
+# ------------------------------------------------------------------------------------------------- reading with PyAV
+
+
+@contextmanager
+def _opened(path) -> Iterator[tuple]:
+    """(container, video stream) of a file; whatever libav finds wrong while it is open becomes one ValueError."""
+    try:
+        with av.open(os.path.abspath(path), metadata_errors="replace") as container:  # absolute: "a:b.mp4" is no URL
+            stream = container.streams.best("video")
+            if stream is None:
+                raise _unreadable(path, "it holds no picture track")
+            if stream.codec_context is None:
+                raise _unreadable(path, "it uses a codec that libav does not know")
+            stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+            yield container, stream
+    except (av.FFmpegError, MemoryError) as error:
+        reason = "it is empty (0 bytes)" if os.path.getsize(path) == 0 else f"it is not a video or is broken ({error})"
+        raise _unreadable(path, reason) from error
+
+
+def _packets(container, stream) -> Iterator[av.Packet]:
+    """The stream's packets in decoding order, then an empty one, for which a decoder hands out what it still holds."""
+    try:
+        yield from container.demux(stream)
+    except (av.FFmpegError, IndexError):  # IndexError: PyAV's, where damage announces a new stream at the end
+        yield av.Packet()
+
+
+def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.VideoFrame]:
+    """Frames in display order from where the container stands; packets that cannot be decoded are passed over.
+
+    With `wanted` timestamps, H.264 frames that are neither wanted nor needed by another frame are not decoded at all.
+    """
+    codec = stream.codec_context
+    for packet in _packets(container, stream):
+        if wanted is not None and codec.name == "h264":
+            codec.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in wanted else "NONREF"
+        try:
+            yield from stream.decode(packet)
+        except av.FFmpegError:
+            continue
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8, turned upright: libav gives the rotation counter-clockwise, as np.rot90 turns."""
+    return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+
+
+def _index(path) -> _Index | None:
+    _require_file(path)
+    stat = os.stat(path)
+    return _build_index(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # size and time of change are part of the key: a file written anew is read anew
+def _build_index(path: str, size: int, changed: int) -> _Index | None:
+    """The frames that the packets announce, without decoding any; None where they cannot be trusted."""
+    with _opened(path) as (container, stream):
+        known = stream.codec_context.codec.canonical_name in _INDEXED_CODECS
+        if not known or container.format.name not in _INDEXED_CONTAINERS:
+            return None
+        packets = [(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt) for p in _packets(container, stream) if p.size]
+        time_base = stream.time_base
+    shown = [pts for pts, _, hidden, _ in packets if not hidden]  # an edit list hides frames that others still need
+    damaged = any(pts is None or corrupt for pts, _, _, corrupt in packets)
+    if damaged or not shown or len(set(shown)) < len(shown):
+        return None
+    keys = {pts for pts, is_key, _, _ in packets if is_key}
+    return _Index(sorted(shown), sorted(keys | {packets[0][0]}), time_base)
+
+
+def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
+    """Frame number -> (pixels, seconds)."""
+    index = _index(path)
+    if index is None:
+        return _read_in_sequence(path, wanted)
+    _check_range(path, wanted, len(index.pts))
+    images = _read_by_seeking(path, index, [index.pts[i] for i in wanted])
+    return {i: (images[index.pts[i]], index.seconds(index.pts[i])) for i in wanted}
+
+
+def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
+    """Timestamp -> pixels, with one seek for each group of pictures in which a wanted frame lies."""
+    found = {}
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for key, group in groupby(wanted, index.key_before):
+            images, came = _decode_from(container, stream, key, set(group))
+            if came or key == index.keys[0]:
+                found |= images
+    missing = set(wanted) - set(found)
+    if missing:  # damage, or a key frame that is none (intra refresh): start at the start
+        with _opened(path) as (container, stream):  # on one thread: after an error, threads lose frames that are whole
+            found |= _decode_from(container, stream, index.keys[0], missing)[0]
+    for number, pts in enumerate(index.pts):
+        if pts in missing and pts not in found:
+            raise _unreadable(path, f"frame {number} of {len(index.pts)} is damaged and cannot be decoded")
+    return found
+
+
+def _decode_from(container, stream, key: int, wanted: set[int]) -> tuple[dict[int, np.ndarray], bool]:
+    """(timestamp -> pixels, whether the key frame came out: if not, frames after it may lack what they build on)."""
+    container.seek(key, stream=stream)
+    found, came, last = {}, False, max(wanted)
+    for frame in _decode(container, stream, wanted):
+        came |= frame.pts == key
+        if frame.pts in wanted:
+            found[frame.pts] = _rgb(frame)
+        if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
+            break
+    return found, came
+
+
+def _read_in_sequence(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
+    """Frame number -> (pixels, seconds): decodes from the start and counts, on one thread, trusting nothing."""
+    images, pts = {}, []
+    last = wanted[-1] if wanted[0] >= 0 else None  # for the error message about a negative index, count them all
+    with _opened(path) as (container, stream):
+        for number, frame in enumerate(_decode(container, stream)):
+            pts.append(frame.pts)
+            if number in wanted:
+                images[number] = _rgb(frame)
+            if number == last:
+                break
+        seconds = _since_first(pts, stream)
+    _check_range(path, wanted, len(pts))
+    return {number: (images[number], seconds[number]) for number in wanted}
+
+
+def _since_first(pts: list[int | None], stream) -> list[float]:
+    """Seconds since the first frame; one without a timestamp gets its number over the average rate (25 if unknown)."""
+    step = 1 / (stream.average_rate or 25)
+    times = [number * step if p is None else p * stream.time_base for number, p in enumerate(pts)]
+    return [float(time - times[0]) for time in times]
+
+
+# ------------------------------------------------------------------------------------------------ reading with decord
+
+
+def _read_decord(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
+    """Frame number -> (pixels, seconds), as decord numbers and times them."""
+    try:
+        import decord
+    except ImportError as error:
+        raise ValueError("decord is not installed; not every machine has a build. Fix: use backend='pyav'") from error
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        reader = decord.VideoReader(os.fspath(path), num_threads=1)
+        _check_range(path, wanted, len(reader))
+        pixels = reader.get_batch(wanted).asnumpy()
+        times = reader.get_frame_timestamp([0, *wanted])[:, 0].astype(np.float64)
+    except (decord.DECORDError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].split(": ", 1)[-1]  # without the time of day and the line of C++
+        raise ValueError(f"{path}: decord cannot read it ({reason}). Fix: use backend='pyav'") from error
+    return {number: (image, time) for number, image, time in zip(wanted, pixels, times[1:] - times[0], strict=True)}
+
+
+_BACKENDS = {"pyav": _read_pyav, "decord": _read_decord}
+
+
+# ----------------------------------------------------------------------------------------------------------- errors
+
+
+def _require_file(path) -> None:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such file. Fix: check the name; this program runs in {os.getcwd()}")
+
+
+def _check_range(path, wanted: list[int], total: int) -> None:
+    if total == 0:
+        raise _unreadable(path, "no frame of it can be decoded")
+    for number in wanted:
+        if not 0 <= number < total:
+            raise ValueError(f"{path}: no frame {number}, it has {total} (0 to {total - 1}). Fix: ask for those only")
+
+
+def _unreadable(path, reason: str) -> ValueError:
+    return ValueError(f"{path}: {reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)")

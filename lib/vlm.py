@@ -1,0 +1,472 @@
+"""The video language model: from frames to an answer, with one interface for three sizes.
+
+frames (T, H, W, 3) uint8 -> preprocess -> pixels -> encode -> features (T, h, w, C) -> a reducer -> visual tokens
+(N, D) -> splice, where `<video>` stands in the prompt -> answer. "tiny" ships with the course; half a billion or
+seven billion parameters come from the Hugging Face Hub. All are the classes of transformers, with safetensors weights.
+
+What this module does not do: images, several videos in one prompt, sampling (answers are greedy).
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    LlavaNextVideoForConditionalGeneration,
+    LlavaOnevisionForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
+
+from lib.reducers import Reducer, SpatialPool, VisualTokens
+
+Clip = np.ndarray | Tensor  # frames (T, H, W, 3) uint8, or their features (T, h, w, C)
+
+transformers_logging.set_verbosity_error()  # advice on settings that this module chooses itself
+transformers_logging.disable_progress_bar()
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it advises an optional package
+
+TINY = Path(__file__).resolve().parent.parent / "data" / "tiny-vlm"
+REAL_MODELS = ("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf")
+OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
+HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: bounds the memory, changes nothing else
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Prompts
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How a family of models is talked to: `opening` + question + `closing`.
+
+    >>> VICUNA.prompt("What moves?")
+    'USER: <video>\\nWhat moves? ASSISTANT:'
+    >>> VICUNA.question("USER: <video>\\nWhat moves? ASSISTANT:")
+    'What moves?'
+    """
+
+    opening: str
+    closing: str
+
+    def prompt(self, question: str) -> str:
+        return f"{self.opening}{question}{self.closing}"
+
+    def question(self, prompt: str) -> str:
+        """What a prompt asks: the text between `<video>` and the closing."""
+        return prompt.partition("<video>\n")[2].removesuffix(self.closing)
+
+    def check(self, prompt: str, has_video: bool) -> None:
+        """Raises ValueError unless `<video>` stands once, where frames belong, and the prompt ends in its closing."""
+        fix = f"write {self.prompt('...')!r}, as VideoLM.prompt('...') does"
+        count = prompt.count("<video>")
+        if not has_video and count:
+            raise ValueError(f"the prompt {prompt!r} holds <video> but there are no frames: pass the frames of a clip")
+        if has_video and count != 1:
+            raise ValueError(f"the prompt {prompt!r} holds <video> {count} times where 1 belongs: {fix}")
+        if has_video and self.opening not in prompt:
+            raise ValueError(f"<video> stands in the wrong place of the prompt {prompt!r}: {fix}")
+        if not prompt.endswith(self.closing.strip(" ")):
+            raise ValueError(f"the prompt {prompt!r} must end in {self.closing.strip(' ')!r}: {fix}")
+
+
+VICUNA = Chat("USER: <video>\n", " ASSISTANT:")  # model card of LLaVA-NeXT-Video-7B-hf
+QWEN = Chat("<|im_start|>user\n<video>\n", "<|im_end|>\n<|im_start|>assistant\n")  # transformers' OneVision conversion
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between the model classes."""
+
+    model_class: type[PreTrainedModel]
+    chat: Chat
+    crop: bool  # see PixelSettings
+
+
+FAMILIES = {
+    "llava_next_video": Family(LlavaNextVideoForConditionalGeneration, VICUNA, crop=True),
+    "llava_onevision": Family(LlavaOnevisionForConditionalGeneration, QWEN, crop=False),
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pixels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PixelSettings:
+    """How frames become pixel values, as in a model's video_preprocessor_config.json."""
+
+    size: int  # pixels on a side
+    crop: bool  # True: resize the shortest side, cut out the centre. False: squash to a square
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+    def resize(self, frames: np.ndarray) -> Tensor:
+        """(T, H, W, 3) uint8 -> (T, 3, size, size) uint8. Bicubic with antialiasing: the very call of torchvision.
+
+        >>> frame = np.tile(np.uint8([[[0], [100], [200], [250]]]), (2, 1, 3))
+        >>> PixelSettings(size=2, crop=True).resize(frame[None])[0, 0, 0].tolist()
+        [100, 200]
+        """
+        height, width = frames.shape[1:3]
+        short = min(height, width)
+        shape = (self.size * height // short, self.size * width // short) if self.crop else (self.size, self.size)
+        top, left = (shape[0] - self.size) // 2, (shape[1] - self.size) // 2
+        frames = np.require(frames, requirements=["C", "W"])  # torch takes no reversed and no read-only array
+        video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        video = F.interpolate(video, size=shape, mode="bicubic", antialias=True)
+        return video[:, :, top : top + self.size, left : left + self.size]
+
+    def normalise(self, video: Tensor) -> Tensor:
+        """(T, 3, size, size) uint8 -> float32, near zero mean and unit deviation."""
+        return (video / 255 - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+
+
+def check_frames(frames: np.ndarray) -> None:
+    """Raises ValueError unless the frames are (T, H, W, 3) uint8 with T of 1 or more."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        found = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise ValueError(f"frames must be a uint8 array (T, H, W, 3), not {found}: pass read_frames(...).pixels")
+    if 0 in frames.shape:
+        raise ValueError(f"frames of shape {frames.shape} hold no pixels: read at least one frame")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The model
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class VideoLM:
+    """A video language model and its tokenizer, as `load` returns them.
+
+    Where a method takes a clip, it takes its frames or the features that `encode` made of them: encode a clip once to
+    ask many questions about it, or to compare reducers.
+
+    >>> vlm = load("tiny")
+    >>> frames = np.zeros((8, 64, 64, 3), np.uint8)
+    >>> features = vlm.encode(frames)
+    >>> features.shape                                                   # 8 frames of 8 x 8 patches
+    torch.Size([8, 8, 8, 96])
+    >>> len(vlm.default_reducer(features, vlm.project))                  # 8 frames of 4 x 4 tokens
+    128
+    >>> vlm.answer(features, "What colour is the circle?") == vlm.answer(frames, "What colour is the circle?")
+    True
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    pixels: PixelSettings
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which it computes; with four_bit, not the type in which its weights are stored."""
+        return self.model.model.multi_modal_projector.linear_1.weight.dtype
+
+    @property
+    def chat(self) -> Chat:
+        return FAMILIES[self.model.config.model_type].chat
+
+    @property
+    def context(self) -> int:
+        """The longest sequence it takes, in tokens: the trained positions, times the factor of linear RoPE scaling."""
+        text = self.model.config.text_config
+        rope = text.rope_parameters or {}
+        factor = rope["factor"] if rope.get("rope_type") == "linear" else 1
+        return int(text.max_position_embeddings * factor)
+
+    @cached_property
+    def default_reducer(self) -> Reducer:
+        """What transformers itself does with a video: the reducer that the model was trained with."""
+        if isinstance(self.model, LlavaOnevisionForConditionalGeneration):
+            return SpatialPool(2, "bilinear", "before", "one", self.model.model.image_newline)
+        config = self.model.config
+        conv = self.model.model.vision_resampler.pool if config.spatial_pool_mode == "conv" else None
+        return SpatialPool(config.spatial_pool_stride, config.spatial_pool_mode, conv=conv)
+
+    def preprocess(self, frames: np.ndarray) -> Tensor:
+        """(T, H, W, 3) uint8 -> pixel values (T, 3, size, size) float32, those of transformers' video processor."""
+        check_frames(frames)
+        return self.pixels.normalise(self.pixels.resize(frames))
+
+    @torch.no_grad()
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """(T, H, W, 3) uint8 -> features (T, h, w, C) of the vision tower, a block of frames at a time."""
+        check_frames(frames)
+        starts = range(0, len(frames), FRAMES_PER_BLOCK)
+        return torch.cat(
+            [self.features_of(self.preprocess(frames[start : start + FRAMES_PER_BLOCK])) for start in starts]
+        )
+
+    def features_of(self, pixels: Tensor) -> Tensor:
+        """Pixel values (T, 3, size, size) -> features (T, h, w, C): the layer that the projector was trained on."""
+        config = self.model.config
+        seen = self.model.model.vision_tower(pixels.to(self.device, self.dtype), output_hidden_states=True)
+        patches = seen.hidden_states[config.vision_feature_layer]
+        if config.vision_feature_select_strategy == "default":
+            patches = patches[:, 1:]  # without CLS; SigLIP has none
+        side = config.vision_config.image_size // config.vision_config.patch_size
+        return patches.unflatten(1, (side, side))
+
+    def project(self, features: Tensor) -> Tensor:
+        """(..., C) -> (..., D): from the vision tower's space to that of the language model."""
+        return self.model.model.multi_modal_projector(features.to(self.device, self.dtype))
+
+    def prompt(self, question: str) -> str:
+        """The prompt that this model was trained with; `<video>` stands where the visual tokens go."""
+        return self.chat.prompt(question)
+
+    def splice(self, input_ids: Tensor, visual: VisualTokens | None = None) -> Tensor:
+        """Token ids (L,) -> embeddings (L - 1 + N, D): the N visual tokens in place of `<video>`.
+
+        Raises ValueError where `<video>` stands without visual tokens, or visual tokens come without one `<video>`.
+        """
+        at = (input_ids == self.model.config.video_token_id).nonzero().flatten().tolist()
+        if len(at) != (visual is not None):
+            raise ValueError(
+                f"{len(at)} <video> in the prompt, {'no' if visual is None else 'one set of'} visual tokens: "
+                "there must be one of each, or none"
+            )
+        embeds = self.model.get_input_embeddings()(input_ids)
+        if visual is None:
+            return embeds
+        return torch.cat([embeds[: at[0]], visual.embeds.to(embeds), embeds[at[0] + 1 :]])
+
+    def sequence(self, clip: Clip | None, prompt: str, reducer: Reducer | None = None, new_tokens: int = 0) -> Tensor:
+        """The embeddings (L, D) of one prompt, with room for `new_tokens` more. A prompt without video: clip=None.
+
+        Raises ValueError for a wrong prompt, and for a sequence longer than the context.
+        """
+        self.chat.check(prompt, clip is not None)
+        ids = self.tokenizer(prompt, return_tensors="pt").input_ids[0].to(self.device)
+        if clip is None:
+            check_context(self.context, len(ids) + new_tokens)
+            return self.splice(ids)
+        reducer = self.default_reducer if reducer is None else reducer
+        features = clip if isinstance(clip, Tensor) else self.encode(clip)
+        check_context(self.context, len(ids) - 1 + new_tokens, reducer, features.shape)
+        question = self.chat.question(prompt) if reducer.takes_question else None
+        return self.splice(ids, reducer(features, self.project, question))
+
+    def batch(
+        self,
+        clips: Sequence[Clip | None],
+        prompts: Sequence[str],
+        reducer: Reducer | None = None,
+        new_tokens: int = 0,
+    ) -> dict[str, Tensor]:
+        """The model's inputs for B clips, padded on the left: inputs_embeds (B, L, D), attention_mask, position_ids."""
+        if len(clips) != len(prompts) or not prompts:
+            raise ValueError(
+                f"{len(clips)} clips and {len(prompts)} prompts: give at least one clip, and one prompt for each"
+            )
+        rows = [self.sequence(clip, text, reducer, new_tokens) for clip, text in zip(clips, prompts, strict=True)]
+        longest = max(map(len, rows))
+        embeds = torch.stack([F.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
+        lengths = torch.tensor([len(row) for row in rows], device=embeds.device)
+        positions = torch.arange(longest, device=embeds.device) - (longest - lengths)[:, None]
+        mask = (positions >= 0).long()
+        return {"inputs_embeds": embeds, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
+
+    @torch.no_grad()
+    def logits(self, clip: Clip | None, prompt: str, reducer: Reducer | None = None) -> Tensor:
+        """(L, V): for each position of the spliced sequence, the scores of the token that follows it."""
+        return self.model(**self.batch([clip], [prompt], reducer)).logits[0]
+
+    def answer(self, frames: Clip, question: str, reducer: Reducer | None = None, max_new_tokens: int = 32) -> str:
+        """The model's most likely answer to one question about one clip, word by word (greedy)."""
+        return self.answers([frames], [question], reducer, max_new_tokens)[0]
+
+    @torch.no_grad()
+    def answers(
+        self,
+        clips: Sequence[Clip],
+        questions: Sequence[str],
+        reducer: Reducer | None = None,
+        max_new_tokens: int = 32,
+    ) -> list[str]:
+        """One answer for each (clip, question), all at once."""
+        prompts = [self.prompt(question) for question in questions]
+        inputs = self.batch(clips, prompts, reducer, max_new_tokens)
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        ids = self.model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def check_context(context: int, text: int, reducer: Reducer | None = None, shape: Sequence[int] = (0,)) -> None:
+    """Raises ValueError where `text` tokens, and the visual tokens of features of that shape, exceed the context.
+
+    >>> check_context(200, 40, SpatialPool(2), (10, 8, 8, 96))         # 10 frames of 16 tokens
+    >>> check_context(200, 40, SpatialPool(2), (11, 8, 8, 96))
+    Traceback (most recent call last):
+    ValueError: 176 visual and 40 text tokens (the answer's included) exceed the context of 200: use at most 10 frames
+    """
+    frames, *grid = shape[:3]
+    visual = reducer.count(frames, *grid) if reducer else 0
+    if visual + text <= context:
+        return
+    fitting = (n for n in range(frames - 1, 0, -1) if reducer.count(n, *grid) + text <= context)
+    fit = next(fitting, 0)
+    fix = f"use at most {fit} frames" if fit else "shorten the text, or use a reducer that makes fewer tokens"
+    raise ValueError(
+        f"{visual} visual and {text} text tokens (the answer's included) exceed the context of {context}: {fix}"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def load(
+    name: str | os.PathLike = "tiny",
+    four_bit: bool = False,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> VideoLM:
+    """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
+
+    four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
+    device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it.
+
+    Raises FileNotFoundError where a folder holds no model, and ValueError for a model that is unknown, cannot be
+    reached, is damaged, or is of another architecture.
+
+    >>> vlm = load("tiny")
+    >>> vlm.name, vlm.context, vlm.model.num_parameters() < 2_000_000
+    ('tiny', 2048, True)
+    """
+    source = find(name)
+    offline = not (Path(source).is_dir() or hub_has(source))
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or compute_dtype(device)
+    quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
+    try:
+        family = family_of(name, PreTrainedConfig.get_config_dict(source, local_files_only=offline)[0])
+        model, report = family.model_class.from_pretrained(
+            source, dtype=dtype, device_map=str(device), use_safetensors=True, local_files_only=offline,
+            output_loading_info=True, **quantization,
+        )  # fmt: skip
+        tokenizer = load_tokenizer(source, offline)
+        pixels = pixel_settings(source, family, model.config.vision_config.image_size, offline)
+    except (OSError, SafetensorError) as error:
+        reason = "it is not on this machine and the Hub cannot be reached" if offline else str(error).splitlines()[0]
+        raise ValueError(f"cannot load the model {name}: {reason}. {OTHER_MODELS}") from None
+    if report["missing_keys"]:
+        raise ValueError(f"the weights of {name} lack {sorted(report['missing_keys'])[0]} and more: download it again")
+    return VideoLM(model.eval(), tokenizer, pixels, str(name))
+
+
+def load_tokenizer(source: str, offline: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model. Raises OSError where there is none, as for other missing files."""
+    try:
+        return AutoTokenizer.from_pretrained(source, local_files_only=offline)
+    except ValueError as error:
+        raise OSError(f"it has no tokenizer that can be read ({str(error).splitlines()[0]})") from None
+
+
+def find(name: str | os.PathLike) -> str:
+    """The folder or Hub id that a name stands for. Raises FileNotFoundError where there is neither.
+
+    >>> find("llava-hf/LLaVA-NeXT-Video-7B-hf")
+    'llava-hf/LLaVA-NeXT-Video-7B-hf'
+    """
+    if name == "tiny" and not (TINY / "config.json").exists():
+        raise FileNotFoundError(f"the tiny model is missing from {TINY}: restore it with git, or run `make tiny`")
+    folder = TINY if name == "tiny" else Path(name)
+    if (folder / "config.json").exists():
+        return str(folder)
+    if isinstance(name, str) and HUB_ID.fullmatch(name) and not folder.exists():
+        return name
+    raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
+
+
+def hub_has(hub_id: str) -> bool:
+    """False where the Hub cannot be reached; asked once, because each download would try for half a minute.
+
+    Raises ValueError where the Hub knows no such model.
+    """
+    try:
+        HfApi().model_info(hub_id, timeout=10)
+    except RepositoryNotFoundError:
+        raise ValueError(f"the Hugging Face Hub has no model {hub_id} that you may read. {OTHER_MODELS}") from None
+    except Exception:  # which one depends on the HTTP library, and that on the version of huggingface_hub
+        return False
+    return True
+
+
+def family_of(name: str | os.PathLike, config: dict) -> Family:
+    """The family of a config.json. Raises ValueError for one that this course has no use for.
+
+    >>> family_of("some/model", {"model_type": "llava_onevision"}).crop
+    False
+    """
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise ValueError(f"{name} is a {kind}, not one of {', '.join(FAMILIES)}. {OTHER_MODELS}")
+    return FAMILIES[kind]
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """float32 on a CPU, bfloat16 on a GPU that computes in it (Ampere and later), else float16.
+
+    torch.cuda.is_bf16_supported() is no help: it is True on a T4, which only emulates bfloat16.
+    """
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """QLoRA's storage: nf4, with the quantisation constants quantised too (arXiv 2305.14314).
+
+    transformers 5 matches the skipped names from the start: "vision_tower" alone would skip nothing.
+
+    >>> four_bit_config(torch.float16).bnb_4bit_quant_type
+    'nf4'
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
+
+
+def pixel_settings(source: str, family: Family, size: int, offline: bool = False) -> PixelSettings:
+    """Mean and deviation from the files in which transformers looks, in its order; CLIP's where there are none."""
+    for file in ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"):
+        path = cached_file(source, file, local_files_only=offline, _raise_exceptions_for_missing_entries=False)
+        settings = json.loads(Path(path).read_text("utf-8")) if path else {}
+        settings = settings.get("video_processor", settings)
+        if "image_mean" in settings:
+            return PixelSettings(size, family.crop, tuple(settings["image_mean"]), tuple(settings["image_std"]))
+    return PixelSettings(size, family.crop)

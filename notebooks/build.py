@@ -1,0 +1,234 @@
+"""From the source of a lesson (NN_slug.py, percent format) to its executed notebook: one direction only.
+
+    python notebooks/build.py notebooks [NAME ...]    write NAME.ipynb beside NAME.py: the files that are committed
+    python notebooks/build.py course [NAME ...]       run every lesson into course/ and print one table
+
+What is written is deterministic but for the outputs themselves: cells are numbered 0, 1, 2 ..., metadata are fixed,
+nothing holds a time of day. The `*_problems` functions say in words what is wrong with a notebook; the tests use them.
+"""
+
+import argparse
+import base64
+import multiprocessing
+import os
+import re
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+HERE = Path(__file__).resolve().parent
+COURSE = HERE.parent / "course"
+
+MAX_BYTES = 400_000  # a notebook with its outputs: it must open fast on GitHub and diff in reason
+MAX_SECONDS = 60.0  # a lesson on two CPU cores
+MAX_MEGABYTES = 3_000.0  # its peak memory
+MIN_SECONDS = 1.0  # importing torch alone takes longer: a lesson faster than this did not run
+TIMEOUT = 600  # seconds for one cell, after which the lesson has failed
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+SECTIONS = (
+    "## 한국어 요약", "## What to remember", "## Questions of the study notes", "## Corrections of the study notes",
+)
+CARD = ("you will be able to", "minutes", "memory", "downloads", "needs")
+SPOKEN_TAGS = {"skip-execution": "not run", "raises-exception": "error"}  # a tag, and what the text before must say
+TIMESTAMP = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One lesson, executed: what went wrong (None if nothing), its wall-clock seconds and its kernel's peak memory."""
+
+    name: str
+    error: str | None
+    seconds: float
+    megabytes: float
+
+
+def lessons(names: list[str] | None = None) -> list[Path]:
+    """The sources of all lessons, or of the named ones ("01_frames" or a path that ends in it), in order."""
+    sources = {path.stem: path for path in sorted(HERE.glob("[0-9][0-9]_*.py"))}
+    wanted = [Path(name).stem for name in names] if names else list(sources)
+    if unknown := [name for name in wanted if name not in sources]:
+        raise ValueError(f"no lesson called {', '.join(unknown)}; there are: {', '.join(sources)}")
+    return [sources[name] for name in wanted]
+
+
+def read_source(path: Path) -> NotebookNode:
+    """The notebook that a percent script stands for: no outputs, fixed metadata, cells numbered from 0."""
+    return normalise(jupytext.read(path, fmt="py:percent"))
+
+
+def normalise(nb: NotebookNode) -> NotebookNode:
+    """The same notebook without what differs from run to run or from machine to machine (changed in place)."""
+    for number, cell in enumerate(nb.cells):
+        cell.id = str(number)
+        cell.metadata = NotebookNode({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+    nb.metadata = nbformat.from_dict(METADATA)
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    return nb
+
+
+def execute(nb: NotebookNode, folder: Path) -> str | None:
+    """Run the notebook in place with `folder` as working directory; the error in words, or None."""
+    client = NotebookClient(
+        nb, timeout=TIMEOUT, kernel_name="python3", record_timing=False, coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}}, extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        return str(error).strip()
+    return None
+
+
+def write_picture(nb: NotebookNode, path: Path) -> None:
+    """The picture of the cell tagged "readme", where there is one: README shows what a lesson drew."""
+    for cell in nb.cells:
+        if "readme" in cell.metadata.get("tags", []):
+            replace(path, base64.b64decode(cell.outputs[-1].data["image/png"]))
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that an interrupted write leaves the old file."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def build(source: Path, target: Path) -> Run:
+    """Execute a lesson and write it: into course/ even if it failed (one sees where), elsewhere only a clean one.
+
+    Call it in a process of its own: the peak memory is that of the largest child, which is the kernel.
+    """
+    nb, start = read_source(source), time.perf_counter()
+    target.parent.mkdir(exist_ok=True)
+    error = execute(nb, target.parent)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    for_course = target.parent == COURSE
+    problems = [error] if error else [] if for_course else run_problems(nb) + committed_problems(normalise(nb))
+    if for_course or not problems:
+        replace(target, f"{nbformat.writes(normalise(nb))}\n".encode())
+    if not for_course and not problems:
+        write_picture(nb, target.with_suffix(".png"))
+    return Run(source.stem, "; ".join(problems) or None, seconds, peak)
+
+
+def build_all(sources: list[Path], folder: Path) -> bool:
+    """Build the lessons one after the other, a line for each, then what failed; True if nothing did."""
+    print(f"{'lesson':<26}{'seconds':>8}{'peak MB':>9}   result", flush=True)
+    runs = []
+    # A fresh process for each lesson: "spawn" because a fork would inherit this process's memory peak.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for source in sources:
+            print(f"{source.stem:<26}", end="", flush=True)
+            runs.append(run := pool.submit(build, source, folder / f"{source.stem}.ipynb").result())
+            result = "FAILED" if run.error else os.path.relpath(folder / f"{run.name}.ipynb")
+            print(f"{run.seconds:>8.1f}{run.megabytes:>9.0f}   {result}{over(run)}", flush=True)
+    for run in runs:
+        if run.error:
+            print(f"\n{run.name} failed:\n{run.error}", file=sys.stderr)
+    return not any(run.error for run in runs)
+
+
+def over(run: Run) -> str:
+    """What to say of a lesson that needs more than it may; nothing of any other."""
+    return (f"  (over {MAX_SECONDS:.0f} s)" if run.seconds > MAX_SECONDS else "") + (
+        f"  (over {MAX_MEGABYTES:.0f} MB)" if run.megabytes > MAX_MEGABYTES else "")
+
+
+def run_problems(nb: NotebookNode) -> list[str]:
+    """What went wrong while the notebook ran: cells that were not executed, errors, anything written to stderr."""
+    found = []
+    for number, cell in enumerate(nb.cells):
+        if cell.cell_type != "code":
+            continue
+        tags = cell.metadata.get("tags", [])
+        if cell.source.strip() and not cell.execution_count and "skip-execution" not in tags:
+            found.append(f"cell {number} was not executed")
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in tags:
+                found.append(f"cell {number} failed: {output.ename}: {output.evalue}")
+            if output.get("name") == "stderr":
+                found.append(f"cell {number} wrote to stderr: {output.text.strip()[:300]}")
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                found.append(f"cell {number} shows a widget, which is lost on GitHub")
+    return found
+
+
+def committed_problems(nb: NotebookNode) -> list[str]:
+    """What keeps an executed notebook from being committed: its size, no outputs, anything not deterministic."""
+    found, text = [], nbformat.writes(nb)
+    if (size := len(text.encode())) > MAX_BYTES:
+        found.append(f"{size:,} bytes with outputs, at most {MAX_BYTES:,} allowed")
+    if not any(cell.get("outputs") for cell in nb.cells):
+        found.append("no cell has an output")
+    if [cell.id for cell in nb.cells] != [str(number) for number in range(len(nb.cells))]:
+        found.append("cell ids are not 0, 1, 2 ...")
+    if any(set(cell.metadata) - {"tags"} for cell in nb.cells) or nb.metadata != METADATA:
+        found.append("metadata beside tags and the fixed kernel")
+    if stamp := TIMESTAMP.search(text):
+        found.append(f"a time of day: {stamp.group()}")
+    if str(HERE.parent) in text:
+        found.append(f"a folder of this machine: {HERE.parent}")
+    return found
+
+
+def pair_problems(source: NotebookNode, nb: NotebookNode) -> list[str]:
+    """Where a notebook's inputs (code, text, tags) differ from its source."""
+    if len(source.cells) != len(nb.cells):
+        return [f"{len(nb.cells)} cells, the source has {len(source.cells)}"]
+    old, new = ([(c.cell_type, c.source, c.metadata.get("tags", [])) for c in book.cells] for book in (source, nb))
+    return [f"cell {number} differs from the source" for number in range(len(old)) if old[number] != new[number]]
+
+
+def lesson_problems(nb: NotebookNode) -> list[str]:
+    """What a lesson lacks: title, badge, card, sections, a prediction, words before a cell that is skipped or fails."""
+    texts = [cell.source if cell.cell_type == "markdown" else "" for cell in nb.cells]
+    whole = "\n".join(texts)
+    card = next((text for text in texts if text.count("\n|") >= len(CARD)), "").lower()
+    found = [] if texts and texts[0].startswith("# ") else ["the first cell is no title"]
+    found += [] if "colab-badge.svg" in whole else ["no Colab badge"]
+    found += [f"the card does not say: {line}" for line in CARD if line not in card]
+    found += [f"no section {section!r}" for section in SECTIONS if section not in whole]
+    found += [] if "predict before you run" in whole.lower() else ["no prediction is asked for"]
+    for number, cell in enumerate(nb.cells):
+        before = next((text for text in reversed(texts[:number]) if text), "").lower()
+        for tag in set(cell.metadata.get("tags", [])) & set(SPOKEN_TAGS):
+            if SPOKEN_TAGS[tag] not in before:
+                found.append(f"cell {number} is tagged {tag}; the text before it does not say {SPOKEN_TAGS[tag]!r}")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 if every lesson ran and was written, 1 if one failed, 2 for a name that does not exist."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=("notebooks", "course"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")
+    options = parser.parse_args(arguments)
+    try:
+        sources = lessons(options.names)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
+    good = build_all(sources, HERE if options.what == "notebooks" else COURSE)
+    if good and options.what == "course":
+        print("\nOpen them with `make lab` (the lessons are in notebooks/, these executed copies in course/).")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

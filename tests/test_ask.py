@@ -1,0 +1,121 @@
+"""The command line: an answer on stdout, or one line on stderr and exit code 2."""
+
+import subprocess
+import sys
+
+import pytest
+from video_files import write
+
+from lib import vlm
+from lib.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A video of 20 frames."""
+    return str(write(tmp_path_factory.mktemp("clips") / "clip.mp4", 20))
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of one command, run in this process."""
+    code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def asked(monkeypatch, random_vlm):
+    """What the model is asked, as (number of frames, question); it answers "a red circle"."""
+    calls = []
+
+    def answer(self, pixels, question):
+        calls.append((len(pixels), question))
+        return "a red circle"
+
+    monkeypatch.setattr(vlm, "load", lambda model, four_bit: random_vlm)
+    monkeypatch.setattr(vlm.VideoLM, "answer", answer)
+    return calls
+
+
+@pytest.mark.parametrize("options, frames", [((), 16), (("--frames", "3"), 3), (("--frames", "20"), 20)])
+def test_question_and_frames_reach_the_model(capsys, asked, clip, options, frames):
+    command = ["ask", clip, "무엇이 보입니까?", "--model", "mine", *options]
+    assert run(capsys, *command) == (0, "a red circle\n", "")
+    assert asked == [(frames, "무엇이 보입니까?")]
+
+
+def test_a_short_clip_is_looked_at_whole_and_once(capsys, asked, tmp_path):
+    assert run(capsys, "ask", write(tmp_path / "short.mp4", 3), "What?", "--model", "mine")[0] == 0
+    assert asked == [(3, "What?")]
+
+
+def test_a_real_answer(capsys, random_vlm, random_vlm_folder, clip):
+    from lib import video
+
+    pixels = video.read_frames(clip, video.sample_uniform(20, 16)).pixels
+    expected = random_vlm.answer(pixels, "What?")
+    assert run(capsys, "ask", clip, "What?", "--model", random_vlm_folder) == (0, expected + "\n", "")
+
+
+def test_tiny_says_what_it_knows_and_how_to_ask_a_real_model(capsys, monkeypatch, random_vlm, clip):
+    monkeypatch.setattr(vlm, "load", lambda model, four_bit: random_vlm)
+    code, _, notice = run(capsys, "ask", clip, "What?")
+    assert code == 0
+    assert notice == "tiny knows Toybox clips only; a real model: --model llava-hf/llava-onevision-qwen2-0.5b-ov-hf\n"
+
+
+def test_four_bit_reaches_the_loader(capsys, monkeypatch, random_vlm, clip):
+    calls = []
+    monkeypatch.setattr(vlm, "load", lambda *names, **options: calls.append((names, options)) or random_vlm)
+    run(capsys, "ask", clip, "What?", "--model", "a/b", "--four-bit")
+    assert calls == [(("a/b",), {"four_bit": True})]
+
+
+BAD = {
+    "no command": ([], "ask"),
+    "unknown command": (["tell"], "invalid choice"),
+    "no question": (["ask", "CLIP"], "question"),
+    "unknown option": (["ask", "CLIP", "What?", "--size", "3"], "--size"),
+    "frames are no number": (["ask", "CLIP", "What?", "--frames", "many"], "invalid int value"),
+    "no frames": (["ask", "CLIP", "What?", "--frames", "0"], "give --frames from 1 to 20"),
+    "more frames than there are": (["ask", "CLIP", "What?", "--frames", "21"], "give --frames from 1 to 20"),
+    "missing file": (["ask", "no-such.mp4", "What?"], "no-such.mp4"),
+    "a folder": (["ask", "FOLDER", "What?"], "FOLDER"),
+    "no video": (["ask", "TEXT", "What?"], "TEXT"),
+    "empty file": (["ask", "EMPTY", "What?"], "EMPTY"),
+    "unknown model": (["ask", "CLIP", "What?", "--model", "no/such/model"], "no/such/model"),
+    "a wrong question": (["ask", "CLIP", "<video>", "--model", "MODEL"], "<video>"),
+    "too long a question": (["ask", "CLIP", "?" * 600, "--model", "MODEL"], "exceed the context of 512"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_code_2(capsys, clip, random_vlm_folder, tmp_path, arguments, message):
+    (tmp_path / "text.mp4").write_text("no video at all")
+    (tmp_path / "empty.mp4").touch()
+    names = {
+        "CLIP": clip,
+        "MODEL": random_vlm_folder,
+        "FOLDER": tmp_path,
+        "TEXT": tmp_path / "text.mp4",
+        "EMPTY": tmp_path / "empty.mp4",
+    }
+    code, output, errors = run(capsys, *(names.get(argument, argument) for argument in arguments))
+    assert (code, output) == (2, "")
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and errors.endswith("\n")
+    assert str(names.get(message, message)) in errors
+
+
+def test_help_is_no_error(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["ask", "--help"])
+    assert stop.value.code == 0
+    assert "--four-bit" in capsys.readouterr().out
+
+
+def test_the_module_runs_as_a_command(random_vlm_folder, clip):
+    command = [sys.executable, "-m", "lib", "ask", clip, "What?", "--model"]
+    good = subprocess.run([*command, str(random_vlm_folder)], capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stderr) == (0, "") and good.stdout.endswith("\n")
+    bad = subprocess.run([*command[:4], "no-such.mp4", "What?"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)
+    assert "no-such.mp4" in bad.stderr and "Traceback" not in bad.stderr

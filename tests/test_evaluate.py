@@ -1,0 +1,77 @@
+"""Scores: the intervals are the textbook's, and an exact match is what greedy decoding writes."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib import toybox
+from lib.evaluate import difference, exact_match, score
+from lib.reducers import SpatialPool
+from lib.vlm import TINY, load
+
+THRESHOLDS = {
+    "colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "flash": 0.95, "motion": 0.90, "order": 0.90,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load("tiny")
+
+
+def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    share = hits / n
+    centre, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (37, 80), (990, 1000)])
+def test_wilson(hits, n):
+    measured = score([True] * hits + [False] * (n - hits))
+    assert measured.mean == hits / n and measured.asked == n
+    assert (measured.low, measured.high) == pytest.approx(wilson(hits, n), abs=1e-6)
+
+
+def test_the_interval_of_a_difference_uses_the_pairs():
+    """Two scores that rise and fall together differ by more certainty than two that do not."""
+    rng = np.random.default_rng(0)
+    first = rng.random(400) < 0.8
+    together, apart = first & (rng.random(400) < 0.9), rng.permutation(first & (rng.random(400) < 0.9))
+    paired, unpaired = difference(first, together), difference(first, apart)
+    assert paired.high - paired.low < 0.7 * (unpaired.high - unpaired.low)
+    assert paired.low < paired.mean == pytest.approx(first.mean() - together.mean()) < paired.high
+
+
+def test_no_answers_no_score():
+    with pytest.raises(ValueError, match="at least one question"):
+        score([])
+
+
+def test_exact_match_is_what_greedy_decoding_writes(tiny):
+    clips, reducer = [toybox.sample(seed) for seed in range(6)], SpatialPool(2)
+    right = exact_match(tiny, clips, reducer, frames=4, batch=4)
+    written = {}
+    for clip in clips:
+        features = tiny.encode(toybox.render(clip, indices=[0, 5, 10, 15]))
+        asked = toybox.questions(clip)
+        texts = tiny.answers([features] * len(asked), [qa.question for qa in asked], reducer)
+        for qa, text in zip(asked, texts, strict=True):
+            written.setdefault(qa.kind, []).append(text == qa.answer)
+    assert right == written
+    share = np.mean([hit for hits in right.values() for hit in hits])
+    assert 0.2 < share < 1  # at four pooled frames some answers are wrong: the comparison compared something
+
+
+def test_shipped_weights_reach_their_scores(tiny):
+    """At full tokens on 80 unseen clips; the model card says what 1,000 gave, and must agree."""
+    right = exact_match(tiny, [toybox.sample(seed) for seed in range(80)], SpatialPool(1))
+    card = (Path(TINY) / "README.md").read_text(encoding="utf-8")
+    on_card = {kind: float(share) for kind, share in re.findall(r"^\| (\w+) \| ([\d.]+) \|", card, re.MULTILINE)}
+    assert set(on_card) == set(right)
+    for kind, threshold in THRESHOLDS.items():
+        assert on_card[kind] >= threshold, f"{kind}: {on_card[kind]} on the card"
+        measured = score(right[kind])
+        assert measured.high >= threshold and abs(measured.mean - on_card[kind]) < 0.05, f"{kind}: {measured}"

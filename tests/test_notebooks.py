@@ -1,0 +1,258 @@
+"""Every committed lesson is the executed form of its source, runs from top to bottom, and says what it has to say."""
+
+import base64
+import os
+import resource
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from notebooks import build
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = [path.stem for path in build.lessons()]
+SLOWEST = 1.5 * build.MAX_SECONDS  # of a core: busy cores inflate even this; "make course" shows seconds by the clock
+
+
+def committed(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def seconds(nb):
+    """From the kernel taking up the first cell to finishing the last, by the clock that nbmake left in the cells."""
+    times = [cell.metadata["execution"] for cell in nb.cells if "execution" in cell.metadata]
+    first, last = times[0]["iopub.execute_input"], times[-1]["iopub.status.idle"]
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+
+
+def time_problems(nb, core_seconds):
+    """A lesson that was fast beyond belief has not run; one that needs too much is no lesson for a laptop."""
+    if not any("execution" in cell.metadata for cell in nb.cells):
+        return ["no cell was executed"]
+    took = seconds(nb)
+    found = [f"ran in {took:.2f} s, which is no time at all"] if took < build.MIN_SECONDS else []
+    return found + ([f"took {core_seconds:.0f} s of a core, over {SLOWEST:.0f}"] if core_seconds > SLOWEST else [])
+
+
+def children_seconds():
+    """Processor time of all child processes that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run_with_nbmake(name, folder):
+    """Copy a committed lesson into `folder`, run the copy with nbmake; it as executed there, and its core seconds."""
+    (folder / "notebooks").mkdir()
+    for part in ("lib", "data"):
+        (folder / part).symlink_to(ROOT / part)
+    copy, nb = folder / "notebooks" / f"{name}.ipynb", committed(name)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)  # what the copy holds afterwards comes from this run alone
+    nbformat.write(nb, copy)
+    command = [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=600", "-q", copy.name]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"OMP_NUM_THREADS": "1"}
+    start = children_seconds()
+    done = subprocess.run(command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    return nbformat.read(copy, as_version=4), children_seconds() - start
+
+
+def test_there_are_lessons_and_each_has_its_notebook():
+    assert LESSONS
+    assert LESSONS == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_lesson_runs_from_top_to_bottom(name, tmp_path):
+    nb, core_seconds = run_with_nbmake(name, tmp_path)
+    assert build.run_problems(nb) == []
+    assert time_problems(nb, core_seconds) == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_notebook_is_the_executed_form_of_its_source(name):
+    nb, source = committed(name), build.read_source(ROOT / "notebooks" / f"{name}.py")
+    assert build.pair_problems(source, nb) == [], f"run: make notebooks NAME={name}"
+    assert build.run_problems(nb) == []
+    assert build.committed_problems(nb) == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_lesson_says_what_a_lesson_has_to_say(name):
+    assert build.lesson_problems(committed(name)) == []
+
+
+def test_set_up_cell_is_the_same_in_every_lesson():
+    cells = [[c.source for c in committed(name).cells if "setup" in c.metadata.get("tags", [])] for name in LESSONS]
+    assert [len(found) for found in cells] == [1] * len(LESSONS)
+    assert len({source for (source,) in cells}) == 1
+
+
+# The checks themselves: each is shown a small notebook that it must refuse.
+
+
+def good():
+    """A lesson that no check has anything against."""
+    rows = ("You will be able to | read", "Minutes | 1", "Memory | 1 GB", "Downloads | none", "Needs | a CPU")
+    card = "\n".join(["| | |", "|---|---|", *(f"| {row} |" for row in rows)])
+    words = "\n\n".join(["**Predict before you run**", *build.SECTIONS])
+    cells = [new_markdown_cell(text) for text in ("# Lesson\n\n![Colab](colab-badge.svg)", card, words)]
+    output = new_output("stream", name="stdout", text="1\n")
+    cells.append(new_code_cell("print(1)", execution_count=1, outputs=[output]))
+    return build.normalise(new_notebook(cells=cells))
+
+
+def changed(change):
+    nb = good()
+    change(nb, nb.cells[-1])
+    return nb
+
+
+def test_checks_have_nothing_against_a_good_lesson():
+    nb = good()
+    assert build.run_problems(nb) + build.committed_problems(nb) + build.lesson_problems(nb) == []
+    assert build.pair_problems(good(), nb) == []
+
+
+@pytest.mark.parametrize(("words", "change"), [
+    ("was not executed", lambda nb, cell: cell.update(execution_count=None)),
+    ("wrote to stderr", lambda nb, cell: cell.outputs.append(new_output("stream", name="stderr", text="Warning"))),
+    ("failed: ValueError", lambda nb, cell: cell.outputs.append(new_output("error", ename="ValueError", evalue="x"))),
+    ("widget", lambda nb, cell: cell.outputs.append(
+        new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}))),
+])
+def test_run_check_refuses(words, change):
+    (problem,) = build.run_problems(changed(change))
+    assert words in problem
+
+
+@pytest.mark.parametrize(("words", "change"), [
+    ("bytes with outputs", lambda nb, cell: cell.outputs[0].update(text="x" * build.MAX_BYTES)),
+    ("no cell has an output", lambda nb, cell: cell.update(outputs=[])),
+    ("cell ids", lambda nb, cell: cell.update(id="c0ffee")),
+    ("metadata", lambda nb, cell: cell.metadata.update(execution={"iopub.status.idle": "now"})),
+    ("metadata", lambda nb, cell: nb.metadata.kernelspec.update(display_name="my kernel")),
+    ("time of day", lambda nb, cell: cell.outputs[0].update(text="2026-11-20 18:35:00")),
+    ("folder of this machine", lambda nb, cell: cell.outputs[0].update(text=f"no such file in {ROOT}/data")),
+])
+def test_commit_check_refuses(words, change):
+    (problem,) = build.committed_problems(changed(change))
+    assert words in problem
+
+
+@pytest.mark.parametrize("change", [
+    lambda nb, cell: cell.update(source="print(2)"),
+    lambda nb, cell: nb.cells[0].update(source="# Another title"),
+    lambda nb, cell: cell.update(metadata={"tags": ["skip-execution"]}),
+    lambda nb, cell: nb.cells.pop(),
+])
+def test_pair_check_refuses(change):
+    assert len(build.pair_problems(good(), changed(change))) == 1
+
+
+@pytest.mark.parametrize(("words", "change"), [
+    ("no title", lambda nb, cell: nb.cells[0].update(source="Lesson colab-badge.svg")),
+    ("no Colab badge", lambda nb, cell: nb.cells[0].update(source="# Lesson")),
+    ("memory", lambda nb, cell: nb.cells[1].update(source=nb.cells[1].source.replace("Memory", "RAM"))),
+    ("한국어 요약", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("한국어", "국문"))),
+    ("What to remember", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("remember", "forget"))),
+    ("no prediction", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("Predict", "Guess"))),
+    ("skip-execution", lambda nb, cell: cell.metadata.update(tags=["skip-execution"])),
+    ("raises-exception", lambda nb, cell: cell.metadata.update(tags=["raises-exception"])),
+])
+def test_lesson_check_refuses(words, change):
+    (problem,) = build.lesson_problems(changed(change))
+    assert words in problem
+
+
+def test_a_skipped_cell_is_fine_once_the_text_says_so():
+    def skip(nb, cell):
+        cell.update(execution_count=None, outputs=[], metadata={"tags": ["skip-execution"]})
+        nb.cells.insert(3, new_markdown_cell("The next cell is not run here: it needs a GPU."))
+
+    assert build.run_problems(changed(skip)) + build.lesson_problems(changed(skip)) == []
+
+
+def timed(took):
+    """A good lesson whose only code cell ran for `took` seconds by the clock."""
+    nb, (start, end) = good(), (datetime.fromtimestamp(second).isoformat() for second in (0, took))
+    nb.cells[-1].metadata["execution"] = {"iopub.execute_input": start, "iopub.status.idle": end}
+    return nb
+
+
+@pytest.mark.parametrize(("took", "core", "words"), [(0.4, 0.4, "no time at all"), (99, 99, "99 s of a core")])
+def test_time_check_refuses(took, core, words):
+    (problem,) = time_problems(timed(took), core)
+    assert words in problem
+
+
+def test_time_check_refuses_a_lesson_that_never_ran():
+    assert time_problems(good(), 5) == ["no cell was executed"]
+
+
+def test_time_check_accepts_what_waited_for_a_busy_machine():
+    assert time_problems(timed(500), 50) == []
+
+
+# The builder, on lessons of two lines.
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "01_small.py"
+    path.write_text("# %% [markdown]\n# # Small\n\n# %%\nprint(6 * 7)\n")
+    return path
+
+
+def test_build_twice_writes_the_same_bytes(source):
+    target = source.with_suffix(".ipynb")
+    run = build.build(source, target)
+    assert (run.error, run.name) == (None, "01_small")
+    assert run.seconds > 0 and run.megabytes > 10
+    first = target.read_bytes()
+    build.build(source, target)
+    assert target.read_bytes() == first
+    assert build.pair_problems(build.read_source(source), nbformat.read(target, 4)) == []
+    assert [p.name for p in sorted(source.parent.iterdir())] == ["01_small.ipynb", "01_small.py"]
+
+
+def test_picture_for_the_readme_is_what_the_lesson_drew(source):
+    (source.parent / "lib").symlink_to(ROOT / "lib")
+    source.write_text('# %% tags=["readme"]\nfrom lib import plots\nplots.canvas(1, 1)[0]\n')
+    assert build.build(source, source.with_suffix(".ipynb")).error is None
+    (cell,) = nbformat.read(source.with_suffix(".ipynb"), 4).cells
+    picture = source.with_suffix(".png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and base64.b64decode(cell.outputs[0].data["image/png"]) == picture
+
+
+@pytest.mark.parametrize(("code", "words"), [
+    ("1 / 0", "ZeroDivisionError"),
+    ("import warnings; warnings.warn('old')", "wrote to stderr"),
+    ("None", "no cell has an output"),
+])
+def test_build_of_a_bad_lesson_leaves_the_old_notebook(source, code, words):
+    target = source.with_suffix(".ipynb")
+    target.write_text("the old notebook")
+    source.write_text(f"# %%\n{code}\n")
+    assert words in build.build(source, target).error
+    assert target.read_text() == "the old notebook"
+
+
+def test_course_leaves_a_failed_lesson_open_to_be_read(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "COURSE", tmp_path / "course")
+    source.write_text("# %%\nprint(6 * 7)\n\n# %%\n1 / 0\n")
+    run = build.build(source, tmp_path / "course" / "01_small.ipynb")
+    assert "ZeroDivisionError" in run.error
+    assert "42" in (tmp_path / "course" / "01_small.ipynb").read_text()
+
+
+def test_unknown_lesson_is_one_clear_line(capsys):
+    assert build.main(["course", "99_nothing"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: no lesson called 99_nothing; there are: ") and error.count("\n") == 1

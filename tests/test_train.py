@@ -1,0 +1,149 @@
+"""The recipe of the tiny model: its labels, its randomness, and that an interruption changes nothing."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
+
+from lib import toybox, train
+from lib.train import FACTS, Stage, draw_turns, draw_view, patch_labels
+from lib.vlm import TINY
+
+SHORT = (Stage("vision", 3, 4, 1e-3), Stage("images", 3, 4, 1e-3), Stage("videos", 4, 2, 1e-3))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """Learned once for all tests: that takes longer than ten steps."""
+    return train.tiny_tokenizer()
+
+
+@pytest.fixture
+def start(monkeypatch, tokenizer):
+    monkeypatch.setattr(train, "tiny_tokenizer", lambda: tokenizer)
+    return train.start
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 7])  # inside vision (a checkpoint, then one lost step), images, videos
+def test_an_interrupted_run_ends_with_the_same_weights(start, tmp_path, monkeypatch, stop_after):
+    whole = train.train(start(tmp_path / "whole", SHORT)).model.state_dict()
+
+    run, steps = start(tmp_path / "broken", SHORT), 0
+    loss = train.Run.loss
+
+    def stopping(self, stage, step):
+        nonlocal steps
+        steps += 1
+        if steps > stop_after:
+            raise Interrupted
+        return loss(self, stage, step)
+
+    monkeypatch.setattr(train.Run, "loss", stopping)
+    with pytest.raises(Interrupted):
+        train.train(run)
+    monkeypatch.setattr(train.Run, "loss", loss)
+    resumed = train.train(start(tmp_path / "broken", SHORT)).model.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    untrained = start(tmp_path, SHORT).vlm.model.state_dict()
+    assert not torch.equal(whole["lm_head.weight"], untrained["lm_head.weight"])
+    assert (tmp_path / "broken" / "log.csv").read_text().startswith("stage,step,loss,seconds\nvision,2,")
+
+
+def test_another_recipe_does_not_go_on_from_the_checkpoint(start, tmp_path):
+    train.train(start(tmp_path, SHORT[:1]))
+    with pytest.raises(ValueError, match="another recipe or seed: delete"):
+        train.train(start(tmp_path, SHORT[:1], seed=1))
+
+
+def test_saved_models_load_alone_and_an_interrupted_save_leaves_the_old(start, tmp_path, monkeypatch):
+    run = start(tmp_path, SHORT)
+    train.save_model(run.vlm, tmp_path / "model")
+    loaded = LlavaNextVideoForConditionalGeneration.from_pretrained(tmp_path / "model")
+    assert all(torch.equal(tensor, run.vlm.model.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+
+    def interrupted(folder):
+        raise Interrupted
+
+    monkeypatch.setattr(run.vlm.tokenizer, "save_pretrained", interrupted)
+    run.vlm.model.lm_head.weight.data += 1
+    with pytest.raises(Interrupted):
+        train.save_model(run.vlm, tmp_path / "model")
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_patch_labels_are_what_the_pixels_show():
+    for seed in range(40):
+        image = toybox.still(toybox.sample(seed), 3)
+        labels, frame = patch_labels(image), toybox.render(image)[0]
+        for row, column in np.argwhere(labels["shape"] > 0):
+            patch = frame[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+            colour = FACTS["colour"][labels["colour"][row, column] - 1]
+            assert (patch == toybox.COLOURS[colour][0]).all(axis=-1).sum() >= 8
+        for thing in image.things:
+            mine = labels["shape"] == 1 + FACTS["shape"].index(thing.shape)
+            assert mine.any()
+            centres = labels["offset"][mine] * 8 + np.argwhere(mine)[:, ::-1] * 8 + 4
+            assert (centres == thing.start).all()
+            named = [FACTS["row"][labels["row"][mine][0] - 1], FACTS["column"][labels["column"][mine][0] - 1]]
+            assert " ".join([w for w in named if w != "middle"] or ["middle"]) == toybox.place(*thing.start)[0]
+        assert "".join(str(d - 1) for d in labels["digit"].flatten() if d) == image.code
+        empty = labels["colour"][labels["shape"] == 0]
+        expected = 1 + FACTS["colour"].index(image.flashes[0].colour) if image.flashes else 0
+        assert (empty == expected).all()
+
+
+def test_every_batch_has_a_reducer_that_fits():
+    rng, counts = random.Random(0), set()
+    for _ in range(300):
+        frames, reducer = draw_view(rng, torch.zeros(4))
+        counts.add(len(reducer(torch.zeros(frames, 8, 8, 4))))
+        assert max(counts) <= 16 * 64 + 16 * 8
+    assert len(counts) > 20 and 16 * 64 in counts
+
+
+def test_a_clip_is_asked_one_question_of_each_kind():
+    clip = toybox.sample(7)
+    turns = draw_turns(random.Random(0), clip)
+    assert len(turns) == len({qa.kind for qa in toybox.questions(clip)})
+    assert set(turns) <= {(qa.question, qa.answer) for qa in toybox.questions(clip)}
+
+
+@pytest.mark.parametrize(
+    "text", ["What is the code?", "큰 빨간 원이 왼쪽으로 움직입니다.", "쀍 🙂 naïve\n\t", "<video> 472"]
+)
+def test_the_tokenizer_covers_any_text(text):
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert tokenizer.decode(ids) == text and tokenizer.unk_token_id not in ids
+    assert tokenizer("472", add_special_tokens=False).input_ids == [
+        tokenizer.convert_tokens_to_ids(digit) for digit in "472"
+    ]
+
+
+def test_shipped_weights_are_of_this_recipe_and_small(tokenizer):
+    shipped = AutoTokenizer.from_pretrained(TINY)
+    assert tokenizer.get_vocab() == shipped.get_vocab()
+    expected = train.tiny_model(len(tokenizer)).config
+    assert (
+        LlavaNextVideoForConditionalGeneration.from_pretrained(TINY).config.text_config.to_dict().items()
+        >= {
+            name: value
+            for name, value in expected.text_config.to_dict().items()
+            if name in ("hidden_size", "vocab_size")
+        }.items()
+    )
+    assert sum(file.stat().st_size for file in TINY.iterdir()) < 12e6
+    assert not [file for file in TINY.iterdir() if file.suffix in (".bin", ".pt", ".pkl")]

@@ -319,11 +319,11 @@ QWEN2_05B = LanguageSpec(
 )
 
 MODELS = {
-    # data/tiny-vlm/config.json (a test compares them)
+    # data/tiny-vlm/config.json (a test compares them; the vocabulary is what the tokenizer learned)
     "tiny": ModelSpec(
         "tiny",
         VisionSpec("clip", image_size=64, patch_size=8, width=96, mlp=384, layers=4),
-        LanguageSpec(width=128, mlp=384, layers=4, heads=4, kv_heads=4, vocab=795, context=2048, tied=True),
+        LanguageSpec(width=128, mlp=384, layers=4, heads=4, kv_heads=4, vocab=800, context=2048, tied=True),
     ),
     # llava-hf/llava-onevision-qwen2-0.5b-ov-hf: transformers' convert_llava_onevision_weights_to_hf.py builds it from
     # Qwen/Qwen2-0.5B-Instruct's config (vocabulary padded from 151,936 + 2 to 152,000) and 26 layers of SigLIP.

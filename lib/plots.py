@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 FONT = Path(__file__).parent.parent / "data" / "fonts" / "NanumSquareR.ttf"
 
@@ -336,4 +337,105 @@ def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], cont
     cell.set_xlabel("frames at 144 tokens each")
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside lower center", ncols=2, fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 04: LLaVA-NeXT-Video
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]]) -> Figure:
+    """One row per name: images (N, H, H, 3), each cut into side x side tokens.
+
+    >>> images = np.zeros((5, 16, 16, 3), np.uint8)
+    >>> figure = rows_of_grids({"crops": (images, 8), "frames": (images, 4)})
+    >>> [axes.get_ylabel() for axes in figure.axes[::5]]
+    ['crops\\n5 x 64 = 320', 'frames\\n5 x 16 = 80']
+    """
+    columns = max(len(images) for images, _ in rows.values())
+    figure, axes = canvas(1.6 * columns + 1.3, 1.75 * len(rows), len(rows), columns)
+    for line, (name, (images, side)) in zip(axes, rows.items(), strict=True):
+        for cell in line[len(images) :]:
+            cell.axis("off")
+        for cell, image in zip(line, images, strict=False):
+            show_pixels(cell, image)
+            draw_grid(cell, image.shape[0], side)
+        line[0].set_ylabel(f"{name}\n{len(images)} x {side**2} = {len(images) * side**2}", fontsize=10)
+    return figure
+
+
+def feature_colours(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Features (h, w, C) as colours (h, w, 3): the three directions in which the reference (N, C) varies most.
+
+    >>> reference = np.random.default_rng(0).normal(size=(64, 8))
+    >>> feature_colours(reference.reshape(8, 8, 8), reference).shape
+    (8, 8, 3)
+    """
+    mean = reference.mean(axis=0)
+    directions = np.linalg.svd(reference - mean, full_matrices=False)[2][:3]
+    spread = np.abs((reference - mean) @ directions.T).max(axis=0)
+    return np.clip(0.5 + 0.5 * (features - mean) @ directions.T / spread, 0, 1)
+
+
+def pooled_maps(frame: np.ndarray, maps: dict[str, np.ndarray], boxes: Sequence[tuple[int, int, int, int]]) -> Figure:
+    """A frame (H, H, 3), then maps (h, w, 3), with one box (row0, row1, col0, col1) outlined on each.
+
+    The first box is the frame's, in pixels; the others are in the cells of their map.
+
+    >>> colours = {"patches": np.zeros((8, 8, 3)), "tokens": np.zeros((4, 4, 3))}
+    >>> boxes = [(0, 16, 0, 16), (0, 2, 0, 2), (0, 1, 0, 1)]
+    >>> len(pooled_maps(np.zeros((64, 64, 3), np.uint8), colours, boxes).axes)
+    3
+    """
+    figure, axes = canvas(3.1 * (len(maps) + 1), 3.4, columns=len(maps) + 1)
+    for cell, (title, pixels), box in zip(axes.flat, {"the frame": frame, **maps}.items(), boxes, strict=True):
+        show_pixels(cell, pixels, title)
+        outline(cell, box)
+    return figure
+
+
+def outline(axes: Axes, box: tuple[int, int, int, int]) -> None:
+    """Frame the rows row0 to row1 and columns col0 to col1 (half-open) of an image that the axes show."""
+    row0, row1, col0, col1 = box
+    x, y = np.array([col0, col1, col1, col0, col0]) - 0.5, np.array([row0, row0, row1, row1, row0]) - 0.5
+    axes.plot(x, y, color=COLORS["newline"], linewidth=3, clip_on=False)
+
+
+def reading_maps(weights: dict[str, np.ndarray]) -> Figure:
+    """Maps (h, w) of how much each patch weighs in all tokens together; patches that no token reads are crossed out.
+
+    >>> figure = reading_maps({"average": np.ones((4, 4)), "bilinear": np.eye(4)})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['average\\n0 of 16 patches unread', 'bilinear\\n12 of 16 patches unread']
+    """
+    figure, axes = canvas(3 * len(weights), 3.4, columns=len(weights))
+    for cell, (title, weight) in zip(axes.flat, weights.items(), strict=True):
+        cell.imshow(weight, cmap="Blues", vmin=0, vmax=1.3 * weight.max())
+        row, column = np.nonzero(weight == 0)
+        cell.plot(column, row, "x", color=COLORS["wrong"], markersize=60 / len(weight), linestyle="none")
+        cell.set(xticks=[], yticks=[])
+        cell.set_title(f"{title}\n{len(row)} of {weight.size} patches unread", fontsize=10)
+        cell.spines[:].set_visible(True)
+    return figure
+
+
+def token_strips(strips: dict[str, Sequence[str]], names: dict[str, str]) -> Figure:
+    """One row of squares per strip, a square per token, coloured by what it is; `names` says it in the legend.
+
+    >>> figure = token_strips({"ids": ["text", "patch", "text"]}, {"text": "a text token", "patch": "a visual token"})
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['a text token', 'a visual token']
+    """
+    longest = max(map(len, strips.values()))
+    figure, axes = canvas(10, 0.9 + 0.42 * len(strips))
+    cell = axes[0, 0]
+    for row, kinds in enumerate(strips.values()):
+        cell.bar(range(len(kinds)), 0.7, 0.86, row - 0.35, color=[COLORS[kind] for kind in kinds])
+    cell.set_yticks(range(len(strips)), [f"{name}: {len(kinds)}" for name, kinds in strips.items()])
+    cell.set(xlim=(-0.6, longest - 0.4), ylim=(len(strips) - 0.5, -0.5), xticks=[])
+    cell.spines[:].set_visible(False)
+    cell.tick_params(length=0)
+    handles = [Patch(color=COLORS[kind], label=name) for kind, name in names.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=10)
     return figure

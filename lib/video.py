@@ -139,7 +139,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
 def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
     """`n` of `total` frames, evenly spread, by one of three official rules that disagree: train and test with the same.
 
-    - "llava_next": both ends and equal steps, np.linspace(0, total - 1, n, dtype=int) (LLaVA-NeXT `load_video`).
+    - "llava_next": both ends and equal steps, np.linspace(0, total - 1, n, dtype=int) (LLaVA-NeXT video_demo.py).
       With n > total it repeats frames.
     - "slowfast_llava": near the middle of n equal parts (SlowFast-LLaVA `get_seq_frames` in dataset.py). It returns
       min(n, total) frames; as it rounds, for n >= total it doubles one and leaves out the last, and we follow it.

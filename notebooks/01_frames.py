@@ -182,7 +182,7 @@ def numbers_from(name, backend):
 
 with_decord = {name: numbers_from(name, "decord") for name in files}
 for name, got in with_decord.items():
-    wrong = "refused" if got is None else sum(a != b for a, b in zip(asked, got))
+    wrong = "refused" if got is None else sum(a != b for a, b in zip(asked, got, strict=True))
     print(f"{name:<12} predicted {my_wrong[name]} wrong, measured {wrong}")
 plots.asked_and_got(asked, with_decord)
 
@@ -195,7 +195,7 @@ plots.asked_and_got(asked, with_decord)
 
 # %%
 with_pyav = {name: numbers_from(name, "pyav") for name in files}
-print({name: sum(a != b for a, b in zip(asked, got)) for name, got in with_pyav.items()}, "wrong of", len(asked))
+print({name: sum(a != b for a, b in zip(asked, got, strict=True)) for name, got in with_pyav.items()}, "wrong of", len(asked))
 assert all(got == asked for got in with_pyav.values())
 
 # %% [markdown]
@@ -379,7 +379,7 @@ print(f"(you predicted {my_chance_with_8} for 8 frames)")
 
 # %%
 lengths = (40, 34, 5, 25, 20)
-scenes = [replace(toybox.sample(seed, frames=n), flashes=()) for seed, n in zip((1, 2, 3, 5, 6), lengths)]
+scenes = [replace(toybox.sample(seed, frames=n), flashes=()) for seed, n in zip((1, 2, 3, 5, 6), lengths, strict=True)]
 story = toybox.join(scenes)
 path = str(toybox.write_mp4(place("story.mp4"), toybox.render(story)))
 plots.frame_strip(video.read_frames(path, story.starts).pixels, titles=[f"scene from {n}" for n in story.starts], columns=5)

@@ -407,7 +407,7 @@ my_ratio = 4.0  # change me
 counts = [fit // 4, fit // 2, fit]
 batches = [vlm.batch([long_features[:frames]], [vlm.prompt(question)]) for frames in counts]
 seconds = {frames: [] for frames in counts}
-for _ in range(9):  # the sizes take turns, so that a busy machine slows all of them
+for _ in range(11):  # the sizes take turns, so that a busy machine slows all of them
     for frames, batch in zip(counts, batches, strict=True):
         start = time.perf_counter()
         with torch.no_grad():
@@ -415,11 +415,12 @@ for _ in range(9):  # the sizes take turns, so that a busy machine slows all of 
         seconds[frames].append(time.perf_counter() - start)
 flops = {frames: budget.prefill_flops(spec, spec.video_tokens(frames) + text) for frames in counts}
 for frames in counts:
-    median, low, high = (1000 * f(seconds[frames]) for f in (statistics.median, min, max))
-    print(f"{frames:>4} frames: {median:6.1f} ms (from {low:.1f} to {high:.1f}), {flops[frames] / 1e6 / median:.1f} GFLOP/s")
-ratios = sorted(long / short for short, long in zip(seconds[counts[0]], seconds[counts[-1]], strict=True))
-growth, spread = flops[counts[-1]] / flops[counts[0]], f"from {ratios[0]:.1f} to {ratios[-1]:.1f}"
-print(f"ratio {ratios[4]:.1f} ({spread}); by operations {growth:.1f}; you predicted {my_ratio}")
+    low, median, high = (1000 * value for value in statistics.quantiles(seconds[frames]))  # half of the runs in between
+    print(f"{frames:>4} frames: {median:6.1f} ms ({low:.1f} to {high:.1f}), {flops[frames] / 1e6 / median:.1f} GFLOP/s")
+pairs = zip(seconds[counts[0]], seconds[counts[-1]], strict=True)
+low, ratio, high = statistics.quantiles([long / short for short, long in pairs])
+growth, spread = flops[counts[-1]] / flops[counts[0]], f"half of the runs: {low:.1f} to {high:.1f}"
+print(f"ratio {ratio:.1f} ({spread}); by operations {growth:.1f}; you predicted {my_ratio}")
 
 # %% [markdown]
 # Seconds are the one estimate that is not exact. Time grows faster than the number of frames, because of attention's square. It grows
@@ -516,7 +517,7 @@ else:
 print(f"{'estimate beside measured on ' + MODEL:<42}{'estimate':>14}{'measured':>14}")
 for what, estimate, measured in ledger:
     print(f"{what:<42}{estimate:>14,}{measured:>14,}  {'equal' if estimate == measured else 'DIFFERENT'}")
-print(f"{'seconds: growth for 4 times the frames':<42}{growth:>14.1f}{ratios[4]:>14.1f}  {spread}")
+print(f"{'seconds: growth for 4 times the frames':<42}{growth:>14.1f}{ratio:>14.1f}  {spread}")
 assert all(estimate == measured for _, estimate, measured in ledger)
 
 # %% [markdown]

@@ -50,6 +50,7 @@ def outcome(path):
         total = video.probe(path).frames
         read = video.read_frames(path, video.sample_uniform(total, 4))
         assert read.pixels.shape[0] == len(read.seconds) == 4
+        assert len(video.sample_scenes(path, 4)) == 4
         return "frames"
     except ValueError as error:
         assert str(path) in str(error) and "Fix:" in str(error), error

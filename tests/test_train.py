@@ -8,10 +8,10 @@ import torch
 from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
 from lib import toybox, train
-from lib.train import FACTS, Stage, draw_turns, draw_view, patch_labels
+from lib.train import CAPTION_PROMPT, FACTS, Stage, draw_turns, draw_view, patch_labels, with_scaffold, word_ids
 from lib.vlm import TINY
 
-SHORT = (Stage("vision", 3, 4, 1e-3), Stage("images", 3, 4, 1e-3), Stage("videos", 4, 2, 1e-3))
+SHORT = (Stage("vision", 3, 4, 1e-3), Stage("images", 3, 4, 1e-3, scaffold=1.0), Stage("videos", 4, 2, 1e-3))
 
 
 class Interrupted(Exception):
@@ -119,6 +119,23 @@ def test_a_clip_is_asked_one_question_of_each_kind():
     turns = draw_turns(random.Random(0), clip)
     assert len(turns) == len({qa.kind for qa in toybox.questions(clip)})
     assert set(turns) <= {(qa.question, qa.answer) for qa in toybox.questions(clip)}
+
+
+def test_scaffold_answers_hold_the_short_answer():
+    clip = toybox.sample(7)
+    short = draw_turns(random.Random(0), clip)
+    long = with_scaffold(random.Random(0), clip, short)
+    assert long[-1] == (CAPTION_PROMPT, toybox.caption(clip)) and len(long) == len(short) + 1
+    assert all(b[1].endswith(a[1]) and b[0].startswith(a[0]) for a, b in zip(short, long[:-1], strict=True))
+    assert 0 < sum(a != b for a, b in zip(short, long[:-1], strict=True)) < len(short)
+
+
+def test_a_patch_is_named_by_words_of_one_token(tokenizer):
+    for names in FACTS.values():
+        expected = [name if name.isdigit() else f"Ġ{name}" for name in names]
+        assert tokenizer.convert_ids_to_tokens(word_ids(tokenizer, names)) == expected
+    with pytest.raises(ValueError, match="not one token"):
+        word_ids(tokenizer, ["antidisestablishmentarianism"])
 
 
 @pytest.mark.parametrize(

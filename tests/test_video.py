@@ -215,7 +215,7 @@ def test_two_hundred_and_forty_damaged_files_give_frames_or_one_error(files, tmp
         (tmp_path / name).write_bytes((files / name).read_bytes())
     command = [sys.executable, str(HERE / "mutate.py"), str(tmp_path), "240"]
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
     assert run.stderr == ""  # libav stays silent
     outcomes = collections.Counter(line.split()[0] for line in run.stdout.splitlines())
@@ -423,6 +423,6 @@ class TestScenes:
 
 
 def test_eight_frames_of_a_minute_are_read_as_fast_as_by_the_best_other_reader(tmp_path):
-    best = bench_video.best_seconds(bench_video.write_clip(tmp_path / "minute.mp4"), frames=8, rounds=3)
+    best = bench_video.best_seconds(bench_video.write_clip(tmp_path / "minute.mp4"), frames=8, rounds=2)
     print({reader.__name__: round(seconds, 3) for reader, seconds in best.items()}, round(bench_video.ratio(best), 2))
     assert bench_video.ratio(best) <= 1.1

@@ -1,6 +1,5 @@
 """Writes the video files of the tests with PyAV alone. Each frame shows its number as sixteen black or white cells."""
 
-import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -85,9 +84,3 @@ def write_audio(path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return Path(path)
-
-
-def box(data, name):
-    """Start and size of the first MP4 box called `name` in `data`."""
-    at = data.index(name) - 4
-    return at, struct.unpack(">I", data[at : at + 4])[0]

@@ -1,0 +1,247 @@
+# %% [markdown]
+# # 00 Start here: a small video LLM looks at a video
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/frames-to-tokens/frames-to-tokens/blob/main/notebooks/00_start_here.ipynb)
+#
+# | | |
+# |---|---|
+# | **You will be able to** | read frames from a video file, ask a video LLM about them, and say how many tokens it read |
+# | **Minutes** | 20 to read and think; under 1 to run on two CPU cores or on a T4 |
+# | **Memory** | 1 GB |
+# | **Downloads** | none |
+# | **Needs** | Python 3.11 to 3.13; no GPU, no account |
+
+# %% [markdown]
+# ## 한국어 요약
+#
+# 이 과정에서는 비디오 LLM이 영상의 프레임을 어떻게 토큰으로 바꾸는지 직접 만들어 보고 측정합니다. 첫 수업에서는 저장소에 들어 있는 작은 모델
+# `tiny`에게 짧은 영상을 보여 주고 질문합니다. `tiny`는 LLaVA-NeXT-Video와 같은 공식 구조이지만 가중치가 약 백만 개뿐이라서 GPU 없이도 금방 답합니다.
+# 영상은 우리가 직접 그린 것이므로 모든 질문의 정답을 알고 있고, 모델이 맞혔는지 바로 확인할 수 있습니다. 그다음 모델이 읽은 토큰의 수를 먼저 예상하고,
+# 세어 보고, 비교합니다. 마지막으로 영상에 없는 것을 물어보면 모델이 어떻게 답하는지, 잘못된 입력을 주면 어떤 안내가 나오는지 살펴봅니다.
+# 모든 수업은 이렇게 "먼저 예상하고, 그다음 측정하는" 순서로 진행합니다.
+
+# %% tags=["setup"]
+import os
+import sys
+
+if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
+    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
+    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
+    os.chdir("/content/frames-to-tokens/notebooks")
+sys.path.insert(0, os.path.abspath(".."))
+
+# %% [markdown]
+# ## 1. Is this machine enough?
+#
+# Two CPU cores and 4 GB of memory are. `MODEL` says who answers in this lesson; section 8 says what else you can put there.
+
+# %%
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from IPython.display import Video
+
+from lib import budget, evaluate, plots, toybox, video, vlm
+
+plots.style()
+MODEL = "tiny"
+
+memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, and none is needed"
+print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}")
+print(f"{os.cpu_count()} cores, {memory:.0f} GB of memory, GPU: {gpu}")
+
+# %% [markdown]
+# ## 2. Watch a video
+#
+# The clip comes from **Toybox**, a small world that the course draws itself. So there is an exact truth about everything in it: the
+# things, where they move, a code of three digits, and a colour that the screen takes for a single frame.
+
+# %%
+CLIP = Path("../data/clips/hello.mp4")
+Video(CLIP, embed=True, width=256)
+
+# %% [markdown]
+# A model does not watch; it gets a list of frames. `lib.video` reads exactly the frames that you name, with their times.
+
+# %%
+info = video.probe(CLIP)
+print(f"{info.frames} frames of {info.width} x {info.height} pixels ({info.codec}), {info.fps:g} a second")
+frames = video.read_frames(CLIP, range(info.frames))
+plots.frame_strip(frames.pixels, [f"{i}:  {second:.2f} s" for i, second in zip(frames.indices, frames.seconds, strict=True)])
+
+# %% [markdown]
+# Look closely. Where is each thing at the start, and where at the end? Can you read the digits? Which frame is unlike its
+# neighbours? A model that is given 8 of these 16 frames may never see that one. A model that is given all 16, but few tokens for each,
+# sees it and may no longer be able to read the digits. **That trade, detail against time, is what this course is about.**
+#
+# ## 3. Ask a model
+#
+# **Claim.** `tiny` is built like LLaVA-NeXT-Video-7B: a vision tower (CLIP), a projector of two layers, and a Llama. It is an
+# object of the same class of `transformers`, `LlavaNextVideoForConditionalGeneration`; only the sizes in its configuration are smaller.
+# This repository trained it (`make tiny`), on Toybox and on nothing else.
+
+# %%
+model = vlm.load(MODEL, four_bit="7B" in MODEL)
+print(f"{type(model.model).__name__}, {model.model.num_parameters():,} parameters, on {model.device}")
+print("What is the code?", model.answer(frames.pixels, "What is the code?"))
+
+# %% [markdown]
+# **Predict before you run.** The next cell asks one question of each kind. How many of the answers will be right?
+
+# %%
+my_guess = 7  # change me
+
+truth = json.loads(CLIP.with_suffix(".json").read_text())
+asked = list({question["kind"]: question for question in truth["questions"]}.values())  # the last one of each kind
+answers = model.answers([frames.pixels] * len(asked), [question["question"] for question in asked])
+right = [answer == question["answer"] for answer, question in zip(answers, asked, strict=True)]
+print(f"right: {sum(right)} of {len(right)}; you said {my_guess}")
+
+# %% tags=["readme"]
+features = model.encode(frames.pixels)  # one vector for each patch of each frame
+visual = model.default_reducer(features, model.project)  # the visual tokens, and what each of them shows
+side = 1 + int(visual.box[-1, 0] // (visual.box[-1, 1] - visual.box[-1, 0]))  # tokens along one side of a frame
+caption = f"{info.frames} frames, {len(visual):,} tokens, a model of {model.model.num_parameters() / 1e6:.1f} million weights"
+rows = [(question["question"], answer, question["answer"]) for question, answer in zip(asked, answers, strict=True)]
+plots.at_a_glance(frames.pixels[::2], side, caption, rows)
+
+# %% [markdown]
+# Every second frame is shown, cut into its tokens: one square becomes one vector for the language model.
+#
+# ## 4. How many tokens did it read?
+#
+# **Claim.** LLaVA-NeXT-Video cuts a frame of 336 x 336 pixels into 24 x 24 patches, and takes the mean of each 2 x 2 of them: 12 x 12 = 144
+# tokens for a frame ([blog of 30 April 2024](https://llava-vl.github.io/blog/2024-04-30-llava-next-video/), "How to represent videos?").
+# `tiny` does the same to 64 x 64 pixels in patches of 8.
+#
+# **Predict before you run.** How many tokens did the language model get: the frames' and the text's together?
+
+# %%
+my_guess = 1000  # change me
+
+patches = 64 // 8  # along one side
+by_hand = info.frames * (patches // 2) ** 2  # 2 x 2 patches become one token
+prompt = model.prompt("What is the code?")
+text = model.tokenizer(prompt).input_ids
+print(repr(prompt), "->", len(text), "text tokens, one of which is <video>")
+print(f"by hand: {by_hand} visual tokens + {len(text) - 1} of text = {by_hand + len(text) - 1}")
+print(f"measured: {len(visual)} visual tokens, a sequence of {len(model.sequence(frames.pixels, prompt))}; you said {my_guess}")
+
+# %% [markdown]
+# `<video>` is a place holder: the visual tokens take its place between `USER:` and your question. That is all there is to it, and
+# lesson 04 builds it by hand. Here is the whole way with its shapes; every lesson is about one of these arrows.
+
+# %%
+pixels = model.preprocess(frames.pixels)
+for name, array in (
+    ("frames", frames.pixels), ("pixel values", pixels), ("features of the vision tower", features), ("visual tokens", visual.embeds)
+):
+    print(f"{name:<30}{' x '.join(map(str, array.shape))}")
+
+# %% [markdown]
+# ## 5. One clip is an anecdote
+#
+# A dozen answers prove little. So we draw clips that the model has never seen, ask all questions about each, and give every share of
+# right answers its 95 % interval (Wilson's). A point without an interval is not a measurement.
+#
+# **Predict before you run.** Which kind of question is the hardest for `tiny`?
+
+# %%
+my_guess = "motion"  # change me
+
+unseen = [toybox.sample(seed) for seed in range(50)]  # it was trained on seeds of a million and more
+scores = {kind: evaluate.score(hits) for kind, hits in evaluate.exact_match(model, unseen).items()}
+hardest = min(scores, key=lambda kind: scores[kind].mean)
+print(f"hardest: {hardest}, {scores[hardest]}; you said {my_guess}")
+plots.score_intervals({f"{MODEL}, {len(unseen)} unseen clips": scores})
+
+# %% [markdown]
+# ## 6. A confident wrong answer
+#
+# **Predict before you run.** We ask for the colour of a thing that is not in the clip. Will the model say "none"?
+
+# %%
+my_guess = "none"  # change me
+
+shapes = {thing["shape"] for scene in truth["drawn"]["scenes"] for thing in scene["things"]}
+missing = next(shape for shape in toybox.SHAPES if shape not in shapes)
+for question in (f"What colour is the {missing}?", "What is the capital of Korea?"):
+    print(f"{question:<32} {model.answer(frames.pixels, question)!r}")
+print(f"you said {my_guess!r}")
+
+# %%
+named = []
+for clip in unseen[:30]:
+    missing = next(shape for shape in toybox.SHAPES if shape not in {thing.shape for thing in clip.things})
+    named.append(model.answer(toybox.render(clip), f"What colour is the {missing}?") in toybox.COLOURS)
+print("names a colour for a thing that is not there:", evaluate.score(named))
+
+# %% [markdown]
+# Nothing in its training ever rewarded "there is none", so it names a colour. Large models do this too, in better sentences.
+# The answer to a question about nothing looks just like the answer to a question about something. Lesson 09 trains against it, and lesson 10
+# measures it.
+#
+# ## 7. Wrong input
+#
+# A wrong input should fail at once, with one sentence that names what is wrong and what to do. Each of these does:
+
+# %%
+mistakes = {
+    "a frame too many": lambda: video.read_frames(CLIP, [0, info.frames]),
+    "one frame where a clip belongs": lambda: model.answer(frames.pixels[0], "What is the code?"),
+    "no place for the video": lambda: model.sequence(frames.pixels, "USER: What is the code? ASSISTANT:"),
+    "more than fits": lambda: model.answer(np.repeat(frames.pixels, 10, axis=0), "What is the code?"),
+}
+for name, make_mistake in mistakes.items():
+    try:
+        make_mistake()
+    except ValueError as error:
+        print(f"{name}:\n    {error}")
+
+# %% [markdown]
+# ## 8. A real model
+#
+# Set `MODEL` in section 1 to one of the names below and run the lesson again: every cell goes through the same code. The
+# weights come from the Hugging Face Hub when first used. Real models answer in whole sentences, so compare by eye, not with `==`.
+
+# %%
+for name, spec in zip(vlm.REAL_MODELS, (budget.MODELS["onevision-0.5b"], budget.MODELS["7b"]), strict=True):
+    whole, small = budget.weight_bytes(spec), budget.weight_bytes(spec, "nf4", keep_vision=True)
+    print(f"{name}\n    {whole / 2**30:.1f} GiB to download and in memory; in 4 bits {small / 2**30:.1f} GiB in memory")
+if MODEL == "tiny":
+    print("Not asked here: the question below needs one of these models, and tiny knows Toybox only.")
+else:
+    print(model.answer(frames.pixels, "What happens in this video?"))
+
+# %% [markdown]
+# ## What to remember
+#
+# - A video LLM gets a **list of frames**. What falls between them does not exist for it.
+# - Frames become patches, patches become features, features become **visual tokens**, and these stand in the prompt where `<video>` stood.
+# - Frames x tokens per frame is what you pay. LLaVA-NeXT-Video pays 144 for a frame, `tiny` 16.
+# - A model answers whether or not it can know. A share of right answers needs an interval; an answer needs a truth.
+# - The same code runs `tiny` here and seven billion parameters on a GPU.
+#
+# **What comes next:** 01 which frames to take, and why three official rules disagree · 02 what a token costs · 03 one image, many tiles ·
+# 04 LLaVA-NeXT-Video from its parts · 05 SlowFast · 06 LLaMA-VID · 07 all of them at the same budget · 08 captions in Korean (QLoRA) ·
+# 09 DPO against invention · 10 evaluation · 11 real weights · 12 more than one GPU.
+#
+# ## Questions of the study notes answered here
+#
+# - *"Prompt format: must contain the `<video>` token; end with `ASSISTANT:`."* What if it does not? `transformers` accepts a
+#   `<video>` without pixels in silence; here both are errors that say so (section 7).
+# - *"8 frames x 144 = 1,152 tokens + text tokens"*: how many are the text's? Section 4 counts them.
+#
+# ## Corrections of the study notes
+#
+# | the notes say | the truth | source |
+# |---|---|---|
+# | authors "Haotian Liu et al.", ByteDance and UW-Madison | Yuanhan Zhang, Bo Li, Haotian Liu, Yong Jae Lee, Liangke Gui, Di Fu, Jiashi Feng, Ziwei Liu, Chunyuan Li; NTU too | blog of 30 April 2024, header |
+# | `frames = extract_frames(video_path, num_frames=8)` | no such function exists; `lib.video.read_frames` is one | the notes' own code |
+# | the prompt `"USER: <video>이 영상을 ..."` | a line break follows `<video>`: `"USER: <video>\n이 영상을 ..."` | `transformers`, docstring of `LlavaNextVideoForConditionalGeneration` |
+# | "decode `outputs[0]`" | that is the prompt and the answer; cut the prompt off, or pass embeddings as `lib.vlm` does | the same docstring |

@@ -15,7 +15,7 @@
 # ## 한국어 요약
 #
 # 이 과정에서는 비디오 LLM이 영상의 프레임을 어떻게 토큰으로 바꾸는지 직접 만들어 보고 측정합니다. 첫 수업에서는 저장소에 들어 있는 작은 모델
-# `tiny`에게 짧은 영상을 보여 주고 질문합니다. `tiny`는 LLaVA-NeXT-Video와 같은 공식 구조이지만 가중치가 약 백만 개뿐이라서 GPU 없이도 금방 답합니다.
+# `tiny`에게 짧은 영상을 보여 주고 질문합니다. `tiny`는 LLaVA-NeXT-Video와 같은 공식 구조이지만 가중치가 약 150만 개뿐이라서 GPU 없이도 금방 답합니다.
 # 영상은 우리가 직접 그린 것이므로 모든 질문의 정답을 알고 있고, 모델이 맞혔는지 바로 확인할 수 있습니다. 그다음 모델이 읽은 토큰의 수를 먼저 예상하고,
 # 세어 보고, 비교합니다. 마지막으로 영상에 없는 것을 물어보면 모델이 어떻게 답하는지, 잘못된 입력을 주면 어떤 안내가 나오는지 살펴봅니다.
 # 모든 수업은 이렇게 "먼저 예상하고, 그다음 측정하는" 순서로 진행합니다.
@@ -171,8 +171,8 @@ my_guess = "none"  # change me
 shapes = {thing["shape"] for scene in truth["drawn"]["scenes"] for thing in scene["things"]}
 missing = next(shape for shape in toybox.SHAPES if shape not in shapes)
 for question in (f"What colour is the {missing}?", "What is the capital of Korea?"):
-    print(f"{question:<32} {model.answer(frames.pixels, question)!r}")
-print(f"you said {my_guess!r}")
+    print(f"{question:<32} {model.answer(frames.pixels, question)}")
+print(f"you said {my_guess}")
 
 # %%
 named = []
@@ -182,9 +182,9 @@ for clip in unseen[:30]:
 print("names a colour for a thing that is not there:", evaluate.score(named))
 
 # %% [markdown]
-# Nothing in its training ever rewarded "there is none", so it names a colour. Large models do this too, in better sentences.
-# The answer to a question about nothing looks just like the answer to a question about something. Lesson 09 trains against it, and lesson 10
-# measures it.
+# In its training, every question about a colour was about a thing that was there; so it names a colour. It can say "no" to
+# *"Is there a ...?"*, which it was asked about both. Nothing in a wrong answer shows that it is wrong: that takes a truth to compare
+# with. Large models invent in better sentences. Lesson 09 trains against it, and lesson 10 measures it.
 #
 # ## 7. Wrong input
 #

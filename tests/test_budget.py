@@ -116,7 +116,7 @@ def test_linear_weights_equal_the_built_modules(small_model):
 def test_tiny_is_the_shipped_model():
     """The typed tiny spec is the one of data/tiny-vlm/config.json."""
     config = LlavaNextVideoConfig(**json.loads((ROOT / "data/tiny-vlm/config.json").read_text()))
-    assert ModelSpec.from_config(config, "tiny") == MODELS["tiny"], "write the shipped sizes into MODELS of lib/budget.py"
+    assert ModelSpec.from_config(config, "tiny") == MODELS["tiny"], "write these sizes into lib.budget.MODELS"
 
 
 def test_linear_rope_stretches_the_context():

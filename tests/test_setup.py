@@ -218,7 +218,8 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     (["notebooks"], "threads=1|notebooks/build.py|notebooks|"),
     (["notebooks", "NAME=01_frames"], "threads=1|notebooks/build.py|notebooks|01_frames|"),
     (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),
-    (["tiny"], "threads=|-m|lib.train|"),  # training from scratch is the one thing that is faster with every core
+    # training from scratch is the one thing that is faster with every core
+    (["tiny"], "threads=|-m|lib.train|threads=1|-m|lib.evaluate|"),
     (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
 ])
 def test_make_calls(pretended, arguments, called):

@@ -32,6 +32,7 @@ tiny: $(READY)  ## train the shipped tiny model from scratch
 	@$(RUN) -m lib.evaluate  # scores on unseen clips, and the model card
 
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
+	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
 	@$(RUN) -m lib ask "$$VIDEO" "$$Q"
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)

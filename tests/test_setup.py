@@ -226,6 +226,12 @@ def test_make_calls(pretended, arguments, called):
     assert make(*arguments, f"VENV={pretended}").stdout == called
 
 
+@pytest.mark.parametrize("arguments", [[], ["VIDEO=clip.mp4"], ["Q=What moves?"]])
+def test_make_ask_says_what_is_missing(pretended, arguments):
+    done = make("ask", *arguments, f"VENV={pretended}")
+    assert done.returncode == 2 and done.stdout.startswith("Say what to ask: make ask VIDEO=")
+
+
 def test_ci_runs_the_documented_command():
     run = ROOT / ".ci" / "run"
     assert os.access(run, os.X_OK)

@@ -69,10 +69,13 @@ def with_pyav_in_sequence(path, indices):
 READERS = (with_lib, with_pyav_in_sequence) + ((with_decord, with_decord_threads) if decord else ())
 
 
-def best_seconds(path, frames, rounds=5):
-    """Reader -> its fastest time in seconds to read `frames` frames; each must return exactly the frames asked for."""
+def best_seconds(path, frames, rounds=5, best=None):
+    """Reader -> its fastest time in seconds to read `frames` frames; each must return exactly the frames asked for.
+
+    `best`: the times of earlier rounds, to go on from.
+    """
     indices = video.sample_uniform(FPS * SECONDS, frames)
-    best = dict.fromkeys(READERS, float("inf"))
+    best = dict(best or dict.fromkeys(READERS, float("inf")))
     for _ in range(rounds):
         for reader in READERS:
             start = time.perf_counter()

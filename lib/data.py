@@ -26,6 +26,7 @@ class Packed:
     positions: Tensor  # (B, S)
     labels: Tensor  # (B, S) token ids of the answers, IGNORE elsewhere
     turn: Tensor  # (B, S) which question a position belongs to, -1 in prefix and padding
+    visual: slice  # where the visual tokens stand in S
 
 
 def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -68,6 +69,7 @@ def pack(model, tokenizer, visual: Sequence[Tensor], turns: Sequence[Sequence[tu
         positions=torch.cat([before, padded(3, 0) + start], dim=1),
         labels=torch.cat([torch.full_like(before, IGNORE), padded(1, IGNORE)], dim=1),
         turn=turn,
+        visual=slice(len(prefix), start),
     )
 
 
@@ -84,14 +86,23 @@ def packed_mask(turn: Tensor, start: int) -> Tensor:
     return (causal & (same | in_prefix)).unsqueeze(1)
 
 
-def answer_logits(model, packed: Packed) -> tuple[Tensor, Tensor]:
+def states(model, packed: Packed) -> tuple[Tensor, ...]:
+    """What the language model makes of the batch: (B, S, D) before its first layer, and after each."""
+    return model.model.language_model(
+        inputs_embeds=packed.embeds,
+        attention_mask=packed.mask,
+        position_ids=packed.positions,
+        use_cache=False,
+        output_hidden_states=True,
+    ).hidden_states
+
+
+def answer_logits(model, packed: Packed, last: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (M, vocabulary) for every answer token of the batch, and the tokens (M,) that would be right.
 
-    Only these positions go through the output layer: they are a tenth of the sequence.
+    `last` are the states (B, S, D) after the last layer. Only the M positions go through the output layer: they are a
+    tenth of the sequence.
     """
-    hidden = model.model.language_model(
-        inputs_embeds=packed.embeds, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
-    ).last_hidden_state
     target = packed.labels[:, 1:]
     answers = target != IGNORE
-    return model.lm_head(hidden[:, :-1][answers]), target[answers]
+    return model.lm_head(last[:, :-1][answers]), target[answers]

@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 
 from lib import toybox
-from lib.data import IGNORE, answer_logits, pack
+from lib.data import IGNORE, answer_logits, pack, states
 from lib.reducers import SpatialPool
 from lib.video import sample_uniform
 from lib.vlm import TINY, load
@@ -60,6 +60,46 @@ def difference(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> 
     return Score(float(pairs.mean()), float(interval.low), float(interval.high), len(pairs))
 
 
+def redrawn_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, seed: int = 0) -> np.ndarray:
+    """Shares of right answers by kind, on the clips as they are and on `redraws` samples of them (the bootstrap).
+
+    right: (clips, ..., kinds) how many answers to the questions of each kind were right, for any number of ways to
+    answer; asked: (clips, kinds) how many there were. Returns (1 + redraws, ..., kinds), the clips as they are first.
+
+    Answers about one clip stand or fall together, so a thousand clips with ten questions each are not ten thousand
+    measurements. Here whole clips are drawn, with replacement, and bring all their questions along; and all ways to
+    answer meet the same draws, so that the difference of two ways is paired. Give any mean or difference of the shares
+    to `middle` for its interval.
+
+    Raises ValueError where a draw has no question of some kind: the clips are too few.
+
+    >>> asked = np.array([[2, 1], [1, 1], [3, 1]] * 20)
+    >>> shares = redrawn_shares(asked * [1, 0], asked)         # the first kind always right, the second never
+    >>> shares.shape, shares[0].tolist()
+    ((2001, 2), [1.0, 0.0])
+    >>> print(middle(shares.mean(axis=1), clips=60))
+    0.500 [0.500, 0.500] n=60
+    """
+    clips, rng = len(asked), np.random.default_rng(seed)
+    draws = [np.bincount(rng.integers(clips, size=clips), minlength=clips) for _ in range(redraws)]
+    times = np.stack([np.ones(clips), *draws])  # how often each clip was drawn
+    out_of = times @ asked
+    if (out_of == 0).any():
+        raise ValueError(f"{clips} clips are too few: some draws hold no question of a kind. Give more clips")
+    hits = (times @ right.reshape(clips, -1)).reshape(len(times), *right.shape[1:])
+    return hits / out_of.reshape(len(times), *[1] * (right.ndim - 2), -1)
+
+
+def middle(values: np.ndarray, clips: int) -> Score:
+    """What was measured, values[0], with the middle 95 % of what redrawn clips gave, values[1:].
+
+    >>> print(middle(np.array([0.5, *np.linspace(0.4, 0.6, 101)]), clips=80))
+    0.500 [0.405, 0.595] n=80
+    """
+    low, high = np.quantile(values[1:], (0.025, 0.975))
+    return Score(float(values[0]), float(low), float(high), clips)
+
+
 @torch.inference_mode()
 def exact_match(
     vlm, clips: Sequence[toybox.Clip], reducer=None, frames: int = 16, batch: int = 8
@@ -77,15 +117,19 @@ def exact_match(
     right = defaultdict(list)
     for start in range(0, len(clips), batch):
         some = clips[start : start + batch]
-        visual = [look(vlm, clip, reducer, frames) for clip in some]
         asked = [toybox.questions(clip) for clip in some]
-        packed = pack(
-            vlm.model, vlm.tokenizer, visual, [[(qa.question, qa.answer) for qa in of_clip] for of_clip in asked]
-        )
-        for of_clip, row in zip(asked, hits(vlm.model, packed).tolist(), strict=True):
-            for qa, hit in zip(of_clip, row, strict=False):  # a row is as long as the longest: the rest is padding
+        marks = mark(vlm, [look(vlm, clip, reducer, frames) for clip in some], asked)
+        for of_clip, row in zip(asked, marks, strict=True):
+            for qa, hit in zip(of_clip, row, strict=True):
                 right[qa.kind].append(hit)
     return dict(right)
+
+
+def mark(vlm, visual: Sequence[torch.Tensor], asked: Sequence[Sequence[toybox.QA]]) -> list[list[bool]]:
+    """For each of B clips, the visual tokens (N, D) and the questions: was each answer exactly right?"""
+    turns = [[(qa.question, qa.answer) for qa in of_clip] for of_clip in asked]
+    rows = hits(vlm.model, pack(vlm.model, vlm.tokenizer, visual, turns)).tolist()
+    return [row[: len(of_clip)] for row, of_clip in zip(rows, asked, strict=True)]  # the rest of a row is padding
 
 
 def look(vlm, clip: toybox.Clip, reducer, frames: int) -> torch.Tensor:
@@ -96,7 +140,7 @@ def look(vlm, clip: toybox.Clip, reducer, frames: int) -> torch.Tensor:
 
 def hits(model, packed) -> torch.Tensor:
     """(B, most questions) bool: was every token of the answer the model's first choice?"""
-    logits, target = answer_logits(model, packed)
+    logits, target = answer_logits(model, packed, states(model, packed)[-1])
     answers = packed.labels[:, 1:] != IGNORE
     wrong = torch.zeros_like(answers)
     wrong[answers] = logits.argmax(dim=-1) != target

@@ -1,12 +1,13 @@
 """The recipe of the tiny model, from nothing: `make tiny`, or `python -m lib.train`.
 
-Three stages, each standing on the one before. The order matters: trained end to end from the start, the model stays at
+Four stages, each standing on the one before. The order matters: trained end to end from the start, the model stays at
 chance for much longer.
 
 1. vision: vision tower, projector and word embeddings learn to name, patch by patch, what Toybox drew there.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
-3. videos: the same, on clips, with another reducer in every batch, so that one set of weights works with any of them.
+3. events: on clips, patches learn to name what happens to their thing, and questions which way it moves are answered.
+4. videos: all questions about clips, with another reducer in every batch, so that one set of weights works with any.
 
 Every batch is drawn from (seed, stage, step) alone, so a run that was interrupted goes on where its last checkpoint
 stands and ends with the same weights as one that was not.
@@ -34,8 +35,8 @@ from tqdm.auto import tqdm
 from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
 
 from lib import toybox
-from lib.data import answer_logits, pack
-from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.data import IGNORE, Packed, answer_logits, pack, states
+from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.video import sample_uniform
 from lib.vlm import PixelSettings, VideoLM, load
 
@@ -45,11 +46,13 @@ SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 CAPTION_PROMPT = "Describe the video."
 TEST_SEEDS = 10**6  # clips with seeds below this are never trained on
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
+ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
     (8, 4), (16, 8),
 )  # fmt: skip
+EVENT_VIEWS = ((16, 1), (16, 2), (16, 2), (8, 1), (8, 2), (4, 1))  # fine enough to see which way a thing moves
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ class Stage:
 
 RECIPE = (
     Stage("vision", 700, 64, 4e-3),
-    Stage("images", 600, 40, 2e-3, scaffold=1.0),
-    Stage("videos", 1300, 24, 1.5e-3, scaffold=0.3),
+    Stage("images", 400, 40, 2e-3, scaffold=1.0),
+    Stage("events", 300, 24, 2e-3),
+    Stage("videos", 1100, 24, 1.5e-3, scaffold=0.3),
 )
 
 
@@ -110,7 +114,7 @@ def corpus(clips: int) -> Iterable[str]:
         yield from (toybox.caption(clip, "en"), toybox.caption(clip, "ko"))
         for qa in toybox.questions(clip):
             yield f"USER: \n{qa.question} ASSISTANT: {qa.answer}"
-            yield "USER: \n{} ASSISTANT: {}".format(*thing_first(qa.question, qa.answer))
+            yield "USER: \n{} ASSISTANT: {}".format(*thing_first(clip, qa.question, qa.answer))
             yield f"USER: \n{qa.question_ko} ASSISTANT: {qa.answer_ko}"
 
 
@@ -172,20 +176,24 @@ FACTS = {  # what a patch is named by; each can also be "none"
     "column": ("left", "middle", "right"),
     "digit": tuple("0123456789"),
 }
+EVENT_KINDS = ("motion", "order")  # the hardest questions: only several frames answer them
+IMAGE_KINDS = ("colour", "shape", "size", "code", "flash")  # the questions that one frame answers
+EVENTS = ("nowhere", "left", "right", "up", "down", "first", "last")  # which way a thing moves; which flash a flash is
 
 
 class Naming(nn.Module):
     """Stage 1: a projected patch should point at the words for what it shows, among the words of each fact.
 
-    The words are the language model's own embeddings, so vision tower, projector and words grow together. `offset`, a
-    read-out of how far the patch is from the middle of its thing, is thrown away after the stage; it makes the features
-    say where things are to the unit, which motion needs.
+    The words are the language model's own embeddings, so vision tower, projector and words grow together. `centre`, a
+    read-out of where the middle of the patch's thing is, is thrown away after the stage; it makes projected patches say
+    where things are to the unit, which motion needs.
     """
 
     def __init__(self, tokenizer, width: int):
         super().__init__()
-        self.offset = nn.Linear(width, 2)
+        self.centre = nn.Linear(width, 2)
         self.words = {fact: word_ids(tokenizer, ("none", *names)) for fact, names in FACTS.items()}
+        self.events = word_ids(tokenizer, EVENTS)
 
     def loss(self, vlm: VideoLM, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
         projected, embeddings = vlm.project(features).float(), vlm.model.get_input_embeddings().weight
@@ -196,7 +204,44 @@ class Naming(nn.Module):
             loss = loss + F.cross_entropy(named.flatten(0, -2), labels[fact].flatten())
             loss = loss + F.cross_entropy(named[there], labels[fact][there])
         seen = labels["shape"] > 0
-        return loss + F.smooth_l1_loss(self.offset(features)[seen].float(), labels["offset"][seen])
+        return loss + F.smooth_l1_loss(self.centre(projected)[seen].float(), labels["centre"][seen])
+
+    def loss_over_time(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
+        """Stages 3 and 4: halfway through the language model, a visual token should point at what happens there.
+
+        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8) what happens, as `events_of` tells it.
+        """
+        fine = is_fine(tokens)
+        row, column = (tokens.box[fine, 0::2] + tokens.box[fine, 1::2]).T // 2  # the patch in the middle of each token
+        label = events[:, tokens.frame[fine], row, column]
+        told = label != IGNORE
+        if not told.any():
+            return torch.zeros(())
+        read = vlm.model.model.language_model.norm(halfway[:, fine][told])  # as the output layer would read it
+        named = F.linear(read, vlm.model.get_input_embeddings().weight[self.events])
+        return F.cross_entropy(named.float(), label[told])
+
+
+def is_fine(tokens: VisualTokens) -> Tensor:
+    """(N,) bool: does the token stand for at most 2 x 2 patches? Coarser ones show no digit, and no thing's edges."""
+    rows, columns = (tokens.box[:, 1::2] - tokens.box[:, 0::2]).T
+    return (tokens.kind == Kind.PATCH) & (rows * columns <= 4)
+
+
+def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
+    """What happens in each of the 8 x 8 patches of a frame, as a number into EVENTS, or IGNORE.
+
+    Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two.
+    """
+    at = sum(start <= index for start in clip.starts) - 1
+    scene, time = clip.scenes[at], index - clip.starts[at]
+    events = np.full((GRID, GRID), IGNORE)
+    if len(clip.flashes) == 2 and index in (clip.flashes[0].frame, clip.flashes[1].frame):
+        events[:] = EVENTS.index("first" if index == clip.flashes[0].frame else "last")
+    for thing, area in zip(scene.things, toybox.coverage(toybox.still(clip, index)), strict=True):
+        way = EVENTS.index(thing.motion if thing.speed else "nowhere")
+        events[area >= toybox.PATCH] = way if 2 * time >= scene.frames else IGNORE
+    return events
 
 
 def word_ids(tokenizer, words: Iterable[str]) -> list[int]:
@@ -211,7 +256,7 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
     """What Toybox drew in each of the 8 x 8 patches of an image, as numbers into ("none", *FACTS[...])."""
     scene = image.scenes[0]
     labels = {fact: np.zeros((GRID, GRID), dtype=np.int64) for fact in FACTS}
-    labels["offset"] = np.zeros((GRID, GRID, 2), dtype=np.float32)
+    labels["centre"] = np.zeros((GRID, GRID, 2), dtype=np.float32)
     if image.flashes:
         labels["colour"][:] = 1 + FACTS["colour"].index(image.flashes[0].colour)
     for thing, area in zip(scene.things, toybox.coverage(image), strict=True):
@@ -220,29 +265,38 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
         for fact in ("shape", "colour", "size"):
             labels[fact][here] = 1 + FACTS[fact].index(getattr(thing, fact))
         labels["row"][here], labels["column"][here] = 1 + 3 * y // toybox.CANVAS, 1 + 3 * x // toybox.CANVAS
-        labels["offset"][here] = (np.array(thing.start) - patch_centres()[here]) / toybox.PATCH
+        labels["centre"][here] = (np.array(thing.start) - toybox.CANVAS / 2) / toybox.PATCH
     for i, digit in enumerate(scene.code):
         labels["digit"][scene.code_at[1] // toybox.PATCH, scene.code_at[0] // toybox.PATCH + i] = 1 + int(digit)
     return labels
 
 
-def patch_centres() -> np.ndarray:
-    """(8, 8, 2): the centre (x, y) of each patch in units."""
-    along = np.arange(GRID) * toybox.PATCH + toybox.PATCH // 2
-    return np.stack(np.meshgrid(along, along), axis=-1)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Stages 2 and 3: questions
+# Stages 2 to 4: questions
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def draw_turns(rng: random.Random, clip: toybox.Clip) -> list[tuple[str, str]]:
-    """One question of each kind that the clip answers."""
-    kinds = defaultdict(list)
+def draw_turns(rng: random.Random, clip: toybox.Clip, legible: bool = True) -> list[tuple[str, str]]:
+    """One question of each kind that the clip answers; none on a code that is not legible.
+
+    On videos all questions about events are asked, and what images taught already only half of the time.
+    """
+    kinds, turns = defaultdict(list), []
     for qa in toybox.questions(clip):
-        kinds[qa.kind].append((qa.question, qa.answer))
-    return [rng.choice(of_kind) for of_kind in kinds.values()]
+        if legible or qa.kind != "code":
+            kinds[qa.kind].append((qa.question, qa.answer))
+    for kind, of_kind in kinds.items():
+        if kind in EVENT_KINDS:
+            turns += of_kind
+        elif clip.frames == 1 or kind not in IMAGE_KINDS or rng.random() < 0.5:
+            turns.append(rng.choice(of_kind))
+    return turns
+
+
+def event_turns(rng: random.Random, clip: toybox.Clip) -> list[tuple[str, str]]:
+    """Which way each thing moves, and the order of flashes; half of the answers name their thing first."""
+    turns = [(qa.question, qa.answer) for qa in toybox.questions(clip) if qa.kind in EVENT_KINDS]
+    return [thing_first(clip, *turn) if rng.random() < 0.5 else turn for turn in turns]
 
 
 def with_scaffold(rng: random.Random, clip: toybox.Clip, turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -251,20 +305,28 @@ def with_scaffold(rng: random.Random, clip: toybox.Clip, turns: list[tuple[str, 
     In a caption "red" is followed by what is red, so the model learns to look for the patches that a word names; an
     answer that repeats the thing of the question teaches it to look back at the question. Short answers need both.
     """
-    turns = [thing_first(*turn) if rng.random() < 0.5 else turn for turn in turns]
+    turns = [thing_first(clip, *turn) if rng.random() < 0.5 else turn for turn in turns]
     return turns + [(CAPTION_PROMPT, toybox.caption(clip))]
 
 
-def thing_first(question: str, answer: str) -> tuple[str, str]:
+def thing_first(clip: toybox.Clip, question: str, answer: str) -> tuple[str, str]:
     """The question and its answer with the thing named first, where the question names one.
 
-    >>> thing_first("Where does the red circle start?", "top left")
-    ('Where does the red circle start? Name the thing first.', 'red circle: top left')
-    >>> thing_first("What is the code?", "472")
+    Asked whether there is a thing, it is the one of that colour which is there: what the answer is found by.
+
+    >>> clip = toybox.sample(12)
+    >>> thing_first(clip, "Where does the red cross start?", "top left")
+    ('Where does the red cross start? Name the thing first.', 'red cross: top left')
+    >>> thing_first(clip, "Is there a white square?", "no")
+    ('Is there a white square? Name the thing first.', 'white triangle: no')
+    >>> thing_first(clip, "What is the code?", "472")
     ('What is the code?', '472')
     """
-    thing = THING.search(question)
-    return (f"{question} Name the thing first.", f"{thing[1]}: {answer}") if thing else (question, answer)
+    thing, asked_for = THING.search(question), ASKED_FOR.search(question)
+    if not (thing or asked_for):
+        return question, answer
+    name = thing[1] if thing else next(thing.name for thing in clip.things if thing.colour == asked_for[1])
+    return f"{question} Name the thing first.", f"{name}: {answer}"
 
 
 def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
@@ -310,39 +372,83 @@ def vision_loss(vlm: VideoLM, naming: Naming, size: int, rng: random.Random, noi
 
 def image_loss(vlm: VideoLM, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
     images = [new_image(rng) for _ in range(stage.batch)]
-    reducer = SpatialPool(1 if rng.random() < 0.8 else 2)
-    return answer_loss(vlm, images, [0], reducer, stage.scaffold, rng, noise)
+    tokens = see(vlm, images, [0], SpatialPool(1 if rng.random() < 0.8 else 2), noise)
+    packed = pack_turns(vlm, tokens, ask(rng, images, stage.scaffold))
+    return answer_loss(vlm, packed, states(vlm.model, packed))
 
 
-def video_loss(vlm: VideoLM, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
-    """Long sequences come in smaller batches, so that every step costs about the same."""
+def event_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
+    """Naming events, and the questions about them alone: short sequences, and nothing else pulls at the weights."""
+    frames, stride = rng.choice(EVENT_VIEWS)
+    indices, reducer = sample_uniform(FRAMES, frames), SpatialPool(stride)
+    clips = [new_clip(rng) for _ in range(batch_size(stage, reducer.count(frames, GRID, GRID) + 80))]
+    tokens = see(vlm, clips, indices, reducer, noise)
+    packed = pack_turns(vlm, tokens, [event_turns(rng, clip) for clip in clips])
+    after = states(vlm.model, packed)
+    return answer_loss(vlm, packed, after) + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
+
+
+def video_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
     frames, reducer = draw_view(rng, vlm.model.model.image_newline)
-    length = reducer.count(frames, GRID, GRID) + 150  # visual tokens, and about as many as a clip's questions have
-    size = min(stage.batch, max(8, stage.batch * 400 // length))
-    clips = [new_clip(rng) for _ in range(size)]
-    return answer_loss(vlm, clips, sample_uniform(FRAMES, frames), reducer, stage.scaffold, rng, noise)
+    indices = sample_uniform(FRAMES, frames)
+    clips = [new_clip(rng) for _ in range(batch_size(stage, reducer.count(frames, GRID, GRID) + 150))]
+    tokens = see(vlm, clips, indices, reducer, noise)
+    packed = pack_turns(vlm, tokens, ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any())))
+    after = states(vlm.model, packed)
+    loss = answer_loss(vlm, packed, after)
+    if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
+        return loss
+    return loss + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
 
 
-def answer_loss(
-    vlm: VideoLM,
-    clips: list[toybox.Clip],
-    indices: list[int],
-    reducer: Reducer,
-    scaffold: float,
-    rng: random.Random,
-    noise: np.random.Generator,
-) -> Tensor:
-    """The mean loss over the tokens of the answers to questions about the frames `indices` of the clips."""
+def batch_size(stage: Stage, length: int) -> int:
+    """Long sequences come in smaller batches, so that every step costs about the same."""
+    return min(stage.batch, max(8, stage.batch * 400 // length))
+
+
+def see(
+    vlm: VideoLM, clips: list[toybox.Clip], indices: list[int], reducer: Reducer, noise: np.random.Generator
+) -> list[VisualTokens]:
+    """The visual tokens of each clip, from its frames `indices`."""
     frames = np.concatenate([toybox.render(clip, indices=indices) for clip in clips])
     with torch.no_grad():
         features = vlm.features_of(vlm.preprocess(with_noise(frames, noise)))
-    features = features.unflatten(0, (len(clips), len(indices)))
-    turns = [draw_turns(rng, clip) for clip in clips]
+    return [reducer(of_clip, vlm.project) for of_clip in features.unflatten(0, (len(clips), len(indices)))]
+
+
+def ask(
+    rng: random.Random, clips: list[toybox.Clip], scaffold: float, legible: bool = True
+) -> list[list[tuple[str, str]]]:
+    """Questions about each clip; in a share `scaffold` of the batches with what `with_scaffold` adds."""
+    turns = [draw_turns(rng, clip, legible) for clip in clips]
     if rng.random() < scaffold:  # the whole batch: captions are long, and all clips are padded to the longest
         turns = [with_scaffold(rng, clip, of_clip) for clip, of_clip in zip(clips, turns, strict=True)]
-    packed = pack(vlm.model, vlm.tokenizer, [reducer(of_clip, vlm.project).embeds for of_clip in features], turns)
-    logits, target = answer_logits(vlm.model, packed)
+    return turns
+
+
+def pack_turns(vlm: VideoLM, tokens: list[VisualTokens], turns: list[list[tuple[str, str]]]) -> Packed:
+    return pack(vlm.model, vlm.tokenizer, [of_clip.embeds for of_clip in tokens], turns)
+
+
+def answer_loss(vlm: VideoLM, packed: Packed, after: tuple[Tensor, ...]) -> Tensor:
+    """The mean loss over the tokens of the answers. `after`: the states after 0, 1, ... layers."""
+    logits, target = answer_logits(vlm.model, packed, after[-1])
     return F.cross_entropy(logits.float(), target)
+
+
+def naming_loss(
+    vlm: VideoLM,
+    naming: Naming,
+    clips: list[toybox.Clip],
+    indices: list[int],
+    tokens: list[VisualTokens],
+    packed: Packed,
+    after: tuple[Tensor, ...],
+) -> Tensor:
+    """The loss of naming events halfway through the language model."""
+    events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
+    halfway = after[len(after) // 2][:, packed.visual]
+    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -379,8 +485,10 @@ class Run:
         with torch.autocast("cpu", torch.bfloat16):
             if stage.name == "vision":
                 return vision_loss(self.vlm, self.naming, stage.batch, rng, noise)
-            batch_loss = image_loss if stage.name == "images" else video_loss
-            return batch_loss(self.vlm, stage, rng, noise)
+            if stage.name == "images":
+                return image_loss(self.vlm, stage, rng, noise)
+            batch_loss = event_loss if stage.name == "events" else video_loss
+            return batch_loss(self.vlm, self.naming, stage, rng, noise)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights by name. The output layer is left out: it is the input embedding."""
@@ -394,7 +502,7 @@ def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Ru
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     vlm = VideoLM(tiny_model(len(tokenizer)), tokenizer, PixelSettings(toybox.CANVAS, crop=True), "tiny")
-    return Run(vlm, Naming(tokenizer, vlm.model.config.vision_config.hidden_size), recipe, seed, Path(folder))
+    return Run(vlm, Naming(tokenizer, vlm.model.config.text_config.hidden_size), recipe, seed, Path(folder))
 
 
 def train(run: Run) -> VideoLM:

@@ -4,10 +4,15 @@ import pytest
 import torch
 
 from lib import toybox
-from lib.data import IGNORE, answer_logits, pack
+from lib.data import IGNORE, answer_logits, pack, states
 from lib.reducers import SpatialPool
 
 TURNS = [("What is the code?", "472"), ("무슨 색입니까? 🙂", "빨간색"), ("Which way does the red circle move?", "left")]
+
+
+def logits_of(vlm, visual, turns):
+    packed = pack(vlm.model, vlm.tokenizer, visual, turns)
+    return answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
 
 
 @pytest.fixture
@@ -19,12 +24,10 @@ def visual(random_vlm):
 def test_a_packed_question_equals_the_question_alone(random_vlm, visual):
     """Logits of every answer token, three questions packed, against the same prompt and answer by themselves."""
     with torch.no_grad():
-        packed, target = answer_logits(
-            random_vlm.model, pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS[::-1]])
-        )
+        packed, target = logits_of(random_vlm, visual, [TURNS, TURNS[::-1]])
         alone, alone_target = zip(
             *(
-                answer_logits(random_vlm.model, pack(random_vlm.model, random_vlm.tokenizer, [tokens], [[turn]]))
+                logits_of(random_vlm, [tokens], [[turn]])
                 for tokens, turns in zip(visual, (TURNS, TURNS[::-1]), strict=True)
                 for turn in turns
             ),
@@ -39,9 +42,7 @@ def test_packing_equals_the_models_own_prompt(random_vlm, visual):
     question, answer = TURNS[0]
     clip = toybox.render(toybox.sample(1))[:4]
     with torch.no_grad():
-        packed, target = answer_logits(
-            random_vlm.model, pack(random_vlm.model, random_vlm.tokenizer, visual[:1], [TURNS[:1]])
-        )
+        packed, target = logits_of(random_vlm, visual[:1], [TURNS[:1]])
     first = random_vlm.logits(clip, random_vlm.prompt(question), SpatialPool(2))[-1]
     assert (packed[0] - first).abs().max() < 1e-5
     assert target[-1] == random_vlm.tokenizer.eos_token_id
@@ -61,3 +62,10 @@ def test_clips_with_other_numbers_of_tokens_do_not_pack(random_vlm, visual):
         pack(random_vlm.model, random_vlm.tokenizer, [visual[0], visual[1][:5]], [TURNS, TURNS])
     with pytest.raises(ValueError, match="at least one question"):
         pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, []])
+
+
+def test_the_visual_tokens_stand_where_it_says(random_vlm, visual):
+    packed = pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS])
+    assert torch.equal(packed.embeds[:, packed.visual], torch.stack(visual))
+    before, *_, after = states(random_vlm.model, packed)
+    assert torch.equal(before, packed.embeds) and after.shape == before.shape

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from lib import toybox
-from lib.evaluate import difference, exact_match, score
+from lib.evaluate import difference, exact_match, middle, redrawn_shares, score
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 
-# The recipe aims at 0.95 for count and 0.90 for motion and order too. These weights are not there (0.93, 0.25 and 0.84
-# on the model card): what is listed is what they reach, and the card is compared with the weights for every kind.
-THRESHOLDS = {"colour": 0.95, "shape": 0.95, "code": 0.95, "flash": 0.95}
+# The recipe aims at 0.95 for count too. These weights are not there (0.82 on the model card): what is listed is what
+# they reach, and the card is compared with the weights for every kind.
+THRESHOLDS = {"colour": 0.95, "shape": 0.95, "code": 0.95, "flash": 0.95, "motion": 0.90, "order": 0.90}
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +76,41 @@ def test_shipped_weights_reach_their_scores(tiny):
         measured = score(answers)
         assert measured.low - 0.01 <= on_card[kind] <= measured.high + 0.01, f"{kind}: {measured}, {on_card[kind]}"
         assert min(on_card[kind], measured.high) >= THRESHOLDS.get(kind, 0), f"{kind}: {measured}, {on_card[kind]}"
+
+
+def test_redrawn_clips_bring_all_their_questions_along():
+    """By hand, in a loop: the same draws, the same shares."""
+    rng = np.random.default_rng(1)
+    asked = rng.integers(1, 4, (30, 2))
+    right = rng.integers(0, asked[:, None] + 1, (30, 3, 2))  # three ways to answer
+    shares = redrawn_shares(right, asked, redraws=5, seed=7)
+    draws, by_hand = np.random.default_rng(7), [right.sum(axis=0) / asked.sum(axis=0)]
+    for _ in range(5):
+        drawn = draws.integers(30, size=30)
+        by_hand.append(right[drawn].sum(axis=0) / asked[drawn].sum(axis=0))
+    assert shares.shape == (6, 3, 2) and np.allclose(shares, by_hand, atol=1e-12)
+
+
+def test_answers_that_stand_or_fall_together_are_worth_fewer():
+    """Five answers about a clip that are all right or all wrong say no more than one."""
+    rng = np.random.default_rng(0)
+    asked, each = np.full((400, 1), 5), rng.random((400, 1)) < 0.5
+    together, apart = 5 * each, rng.binomial(5, 0.5, (400, 1))
+    shares = redrawn_shares(np.stack([together, apart], axis=1), asked)
+    widths = [interval.high - interval.low for interval in (middle(shares[:, way, 0], 400) for way in (0, 1))]
+    assert widths[0] / widths[1] == pytest.approx(math.sqrt(5), rel=0.1)
+    assert widths[0] == pytest.approx(np.subtract(*wilson(int(each.sum()), 400)[::-1]), rel=0.1)
+
+
+def test_two_ways_to_answer_meet_the_same_draws():
+    rng = np.random.default_rng(0)
+    asked = rng.integers(1, 3, (200, 1))
+    first = rng.binomial(asked, 0.5)
+    shares = redrawn_shares(np.stack([first, np.maximum(first - (np.arange(200) < 4)[:, None], 0)], axis=1), asked)
+    gap = middle(shares[:, 0, 0] - shares[:, 1, 0], 200)
+    assert 0 <= gap.low < gap.mean < gap.high < 0.03  # one way alone is known to 0.06 only
+
+
+def test_too_few_clips_to_redraw():
+    with pytest.raises(ValueError, match="3 clips are too few"):
+        redrawn_shares(np.array([[1], [0], [0]]), np.array([[1], [0], [0]]))

@@ -1,17 +1,40 @@
 """The recipe of the tiny model: its labels, its randomness, and that an interruption changes nothing."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
 from lib import toybox, train
-from lib.train import CAPTION_PROMPT, FACTS, Stage, draw_turns, draw_view, patch_labels, with_scaffold, word_ids
+from lib.data import IGNORE
+from lib.reducers import LlavaVideo, SpatialPool
+from lib.train import (
+    CAPTION_PROMPT,
+    EVENT_KINDS,
+    EVENTS,
+    FACTS,
+    IMAGE_KINDS,
+    Stage,
+    draw_turns,
+    draw_view,
+    events_of,
+    is_fine,
+    patch_labels,
+    with_scaffold,
+    word_ids,
+)
 from lib.vlm import TINY
 
-SHORT = (Stage("vision", 3, 4, 1e-3), Stage("images", 3, 4, 1e-3, scaffold=1.0), Stage("videos", 4, 2, 1e-3))
+SHORT = (
+    Stage("vision", 3, 4, 1e-3),
+    Stage("images", 3, 4, 1e-3, scaffold=1.0),
+    Stage("events", 2, 2, 1e-3),
+    Stage("videos", 3, 2, 1e-3),
+)
 
 
 class Interrupted(Exception):
@@ -36,7 +59,7 @@ def start(monkeypatch, tokenizer):
     return train.start
 
 
-@pytest.mark.parametrize("stop_after", [2, 4, 7])  # inside vision (a checkpoint, then one lost step), images, videos
+@pytest.mark.parametrize("stop_after", [2, 4, 10])  # inside vision (at a checkpoint), images, videos (two lost steps)
 def test_an_interrupted_run_ends_with_the_same_weights(start, tmp_path, monkeypatch, stop_after):
     whole = train.train(start(tmp_path / "whole", SHORT)).model.state_dict()
 
@@ -95,14 +118,78 @@ def test_patch_labels_are_what_the_pixels_show():
         for thing in image.things:
             mine = labels["shape"] == 1 + FACTS["shape"].index(thing.shape)
             assert mine.any()
-            centres = labels["offset"][mine] * 8 + np.argwhere(mine)[:, ::-1] * 8 + 4
-            assert (centres == thing.start).all()
+            assert (labels["centre"][mine] * 8 + 32 == thing.start).all()
             named = [FACTS["row"][labels["row"][mine][0] - 1], FACTS["column"][labels["column"][mine][0] - 1]]
             assert " ".join([w for w in named if w != "middle"] or ["middle"]) == toybox.place(*thing.start)[0]
         assert "".join(str(d - 1) for d in labels["digit"].flatten() if d) == image.code
         empty = labels["colour"][labels["shape"] == 0]
         expected = 1 + FACTS["colour"].index(image.flashes[0].colour) if image.flashes else 0
         assert (empty == expected).all()
+
+
+def test_events_are_what_happens_between_the_frames():
+    """Late in a scene, a patch of a thing says which way the thing has moved since the scene began."""
+    ways = {(-1, 0): "left", (1, 0): "right", (0, -1): "up", (0, 1): "down", (0, 0): "nowhere"}
+    for seed in range(60):
+        clip = toybox.sample(seed)
+        for start, scene in zip(clip.starts, clip.scenes, strict=True):
+            index = start + scene.frames - 1
+            first, last = toybox.still(clip, start), toybox.still(clip, index)
+            events = events_of(clip, index)
+            covered = [area >= 8 for area in toybox.coverage(last)]
+            for before, after, here in zip(first.things, last.things, covered, strict=True):
+                moved = np.sign(np.subtract(after.start, before.start))
+                alone = here & (sum(covered) == 1)  # no second thing in the same patch
+                assert (events[alone] == EVENTS.index(ways[tuple(moved.tolist())])).all()
+            assert (events_of(clip, start)[sum(toybox.coverage(first)) >= 8] == IGNORE).all()
+        for flash, name in zip(clip.flashes, ("first", "last"), strict=False):
+            empty = sum(toybox.coverage(toybox.still(clip, flash.frame))) == 0
+            expected = EVENTS.index(name) if len(clip.flashes) == 2 else IGNORE
+            assert (events_of(clip, flash.frame)[empty] == expected).all()
+
+
+def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
+    """Tokens that already point at the right word cost nothing; one of them turned to a wrong word does."""
+    run, clip, frames = start(tmp_path, SHORT), toybox.sample(17), (3, 15)
+    words = run.vlm.model.get_input_embeddings().weight[run.naming.events].detach()
+    events = torch.from_numpy(np.stack([[events_of(clip, index) for index in frames]]))
+    for reducer, side in (
+        (SpatialPool(1), 8),
+        (SpatialPool(2), 4),
+        (SpatialPool(1, newline="frame", newline_embed=torch.zeros(96)), 8),
+    ):
+        tokens = reducer(torch.zeros(2, 8, 8, 96))
+        step = 8 // side
+        middle = events[0][:, step // 2 :: step, step // 2 :: step].flatten(1)
+        label = torch.cat(
+            [torch.cat([of_frame, torch.full((len(tokens) // 2 - side * side,), IGNORE)]) for of_frame in middle]
+        )
+        told = label != IGNORE
+        assert told.any()
+        halfway = torch.zeros(1, len(tokens), 128)
+        halfway[0, told] = 1000 * F.normalize(words, dim=-1)[label[told]]
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) < 1e-3
+        halfway[0, told.nonzero()[0]] = 1000 * F.normalize(words, dim=-1)[(label[told][0] + 1) % 5]
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
+        halfway[0, ~told] = 7.0  # what is not asked may be anything
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
+    coarse = SpatialPool(4)(torch.zeros(2, 8, 8, 96))
+    assert not is_fine(coarse).any()
+    assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events) == 0
+
+
+def test_event_questions_are_about_motion_and_order():
+    clip = toybox.sample(17)
+    asked = train.event_turns(random.Random(0), clip)
+    ways = [thing.motion if thing.speed else "nowhere" for thing in clip.things]
+    assert [answer.split(": ")[-1] for _, answer in asked] == ways + [flash.colour for flash in clip.flashes]
+
+
+def test_the_code_is_asked_only_where_it_is_legible():
+    asked = draw_turns(random.Random(0), toybox.sample(7), legible=False)
+    assert "What is the code?" not in dict(asked) and len(asked) > 5
+    slow_and_fast = LlavaVideo(8, 1, 4, "average")(torch.zeros(16, 8, 8, 4))
+    assert is_fine(slow_and_fast).sum() == 2 * 64
 
 
 def test_every_batch_has_a_reducer_that_fits():
@@ -114,11 +201,23 @@ def test_every_batch_has_a_reducer_that_fits():
     assert len(counts) > 20 and 16 * 64 in counts
 
 
-def test_a_clip_is_asked_one_question_of_each_kind():
-    clip = toybox.sample(7)
-    turns = draw_turns(random.Random(0), clip)
-    assert len(turns) == len({qa.kind for qa in toybox.questions(clip)})
-    assert set(turns) <= {(qa.question, qa.answer) for qa in toybox.questions(clip)}
+def test_an_image_is_asked_one_question_of_each_kind():
+    image = toybox.still(toybox.sample(7), 3)
+    turns = draw_turns(random.Random(0), image)
+    assert len(turns) == len({qa.kind for qa in toybox.questions(image)})
+    assert set(turns) <= {(qa.question, qa.answer) for qa in toybox.questions(image)}
+
+
+def test_a_clip_is_asked_all_about_events_and_half_of_what_images_taught():
+    clip, rng = toybox.sample(7), random.Random(0)
+    kind_of = {(qa.question, qa.answer): qa.kind for qa in toybox.questions(clip)}
+    asked = Counter(kind_of[turn] for _ in range(200) for turn in draw_turns(rng, clip))
+    for kind, times in asked.items():
+        if kind in EVENT_KINDS:
+            assert times == 200 * list(kind_of.values()).count(kind)
+        else:
+            assert 70 < times < 130 if kind in IMAGE_KINDS else times == 200
+    assert set(asked) == set(kind_of.values())
 
 
 def test_scaffold_answers_hold_the_short_answer():

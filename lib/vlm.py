@@ -4,7 +4,9 @@ frames (T, H, W, 3) uint8 -> preprocess -> pixels -> encode -> features (T, h, w
 (N, D) -> splice, where `<video>` stands in the prompt -> answer. "tiny" ships with the course; half a billion or
 seven billion parameters come from the Hugging Face Hub. All are the classes of transformers, with safetensors weights.
 
-What this module does not do: images, several videos in one prompt, sampling (answers are greedy).
+An image takes the same way: `image_tokens` makes its visual tokens (AnyRes), and `answer` takes them for a clip.
+
+What this module does not do: several videos in one prompt, sampling (answers are greedy).
 """
 
 import json
@@ -35,9 +37,11 @@ from transformers import (
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
+from lib import anyres
+from lib.budget import anyres_grid
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
-Clip = np.ndarray | Tensor  # frames (T, H, W, 3) uint8, or their features (T, h, w, C)
+Clip = np.ndarray | Tensor | VisualTokens  # frames (T, H, W, 3) uint8, their features (T, h, w, C), or what is spliced
 
 transformers_logging.set_verbosity_error()  # advice on settings that this module chooses itself
 transformers_logging.disable_progress_bar()
@@ -163,7 +167,7 @@ class VideoLM:
     """A video language model and its tokenizer, as `load` returns them.
 
     Where a method takes a clip, it takes its frames or the features that `encode` made of them: encode a clip once to
-    ask many questions about it, or to compare reducers.
+    ask many questions about it, or to compare reducers. Finished visual tokens, such as those of an image, do as well.
 
     >>> vlm = load("tiny")
     >>> frames = np.zeros((8, 64, 64, 3), np.uint8)
@@ -239,6 +243,34 @@ class VideoLM:
         """(..., C) -> (..., D): from the vision tower's space to that of the language model."""
         return self.model.model.multi_modal_projector(features.to(self.device, self.dtype))
 
+    def tile_grid(self, height: int, width: int) -> tuple[int, int]:
+        """(rows, columns) of AnyRes tiles for an image, as transformers chooses them from the model's pinpoints.
+
+        Raises ValueError for a model that is no LLaVA-NeXT: OneVision packs its tiles in another way.
+        """
+        if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
+            raise ValueError(f"{self.name} is no LLaVA-NeXT and packs images in another way: for images load('tiny')")
+        return anyres_grid(height, width, self.model.config.image_grid_pinpoints, self.pixels.size)
+
+    def crops(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> (1 + n, size, size, 3) uint8: the overview and the n tiles of an image."""
+        anyres.check_image(image)
+        return anyres.crops(image, self.tile_grid(*image.shape[:2]), self.pixels.size)
+
+    def image_tokens(self, image: np.ndarray) -> VisualTokens:
+        """(H, W, 3) uint8 -> the visual tokens of an image by AnyRes, as many as `lib.budget.anyres_tokens` says.
+
+        Pass them in the place of a clip. (An image's own placeholder is `<image>`, but what is spliced replaces it.)
+
+        >>> vlm = load("tiny")
+        >>> tokens = vlm.image_tokens(np.zeros((128, 96, 3), np.uint8))      # 8 x 8, then 16 rows of 12 and a newline
+        >>> len(tokens), vlm.answer(tokens, "What colour is the circle?") != ""
+        (272, True)
+        """
+        features = self.project(self.encode(self.crops(image)))
+        grid = self.tile_grid(*image.shape[:2])
+        return anyres.pack(features, image.shape[:2], grid, self.model.model.image_newline)
+
     def prompt(self, question: str) -> str:
         """The prompt that this model was trained with; `<video>` stands where the visual tokens go."""
         return self.chat.prompt(question)
@@ -269,6 +301,11 @@ class VideoLM:
         if clip is None:
             check_context(self.context, len(ids) + new_tokens)
             return self.splice(ids)
+        if isinstance(clip, VisualTokens):
+            if reducer is not None:
+                raise ValueError("visual tokens are reduced already: leave reducer=None, or pass frames or features")
+            check_context(self.context, len(ids) - 1 + new_tokens, visual=len(clip))
+            return self.splice(ids, clip)
         reducer = self.default_reducer if reducer is None else reducer
         features = clip if isinstance(clip, Tensor) else self.encode(clip)
         check_context(self.context, len(ids) - 1 + new_tokens, reducer, features.shape)
@@ -320,8 +357,12 @@ class VideoLM:
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-def check_context(context: int, text: int, reducer: Reducer | None = None, shape: Sequence[int] = (0,)) -> None:
-    """Raises ValueError where `text` tokens, and the visual tokens of features of that shape, exceed the context.
+def check_context(
+    context: int, text: int, reducer: Reducer | None = None, shape: Sequence[int] = (0,), visual: int = 0
+) -> None:
+    """Raises ValueError where `text` tokens and the visual ones exceed the context.
+
+    Those are `visual`, or with a reducer as many as it makes of features of that shape.
 
     >>> check_context(200, 40, SpatialPool(2), (10, 8, 8, 96))         # 10 frames of 16 tokens
     >>> check_context(200, 40, SpatialPool(2), (11, 8, 8, 96))
@@ -329,12 +370,12 @@ def check_context(context: int, text: int, reducer: Reducer | None = None, shape
     ValueError: 176 visual and 40 text tokens (the answer's included) exceed the context of 200: use at most 10 frames
     """
     frames, *grid = shape[:3]
-    visual = reducer.count(frames, *grid) if reducer else 0
+    visual = reducer.count(frames, *grid) if reducer else visual
     if visual + text <= context:
         return
     fitting = (n for n in range(frames - 1, 0, -1) if reducer.count(n, *grid) + text <= context)
     fit = next(fitting, 0)
-    fix = f"use at most {fit} frames" if fit else "shorten the text, or use a reducer that makes fewer tokens"
+    fix = f"use at most {fit} frames" if fit else "shorten the text, or make fewer visual tokens"
     raise ValueError(
         f"{visual} visual and {text} text tokens (the answer's included) exceed the context of {context}: {fix}"
     )

@@ -12,7 +12,8 @@ from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 
 GOLDEN = Path(__file__).parent / "golden"
 INDEX = json.loads((GOLDEN / "index.json").read_text())
-CASES = [case for case in INDEX if not case["name"].startswith("video_processor")]  # those are tests/test_vlm.py's
+ELSEWHERE = ("video_processor", "llama_vid")  # compared in tests/test_vlm.py and tests/test_llama_vid.py
+CASES = [case for case in INDEX if not case["name"].startswith(ELSEWHERE)]
 SPEC = "slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4"
 
 
@@ -247,6 +248,17 @@ def test_the_vectors_of_llava_video_are_left_out_where_there_are_none():
     assert LlavaVideo(3, 2, 4, "average").count(3, 8, 8) == 16 + 2 * 4
     assert LlavaVideo(3, 2, 4, "average", learned(2)).count(3, 8, 8) == 20 + 2 * 6
     assert LlavaVideo(3, 2, 4, "average", frame_token=learned(2)).count(3, 8, 8) == 17 + 2 * 5
+
+
+def test_where_tokens_come_from_is_computed_once_and_can_be_trained_with():
+    for reducer in (SpatialPool(2), SlowFastLlava.from_spec(SPEC), LlavaVideo(3, 2, 4, "average", learned(2))):
+        with torch.inference_mode():
+            first = reducer(torch.randn(3, 10, 14, 2))  # of a size that no other test has
+        again = reducer(torch.randn(3, 10, 14, 2))
+        assert again.frame is first.frame and again.kind is first.kind and again.box is first.box
+        weights = torch.ones(3, requires_grad=True)
+        weights[again.frame].sum().backward()
+        assert weights.grad.sum() == len(again)
 
 
 class Asking(Reducer):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 Project = Callable[[Tensor], Tensor]  # (..., C) -> (..., D), the projector of a model
 Span = tuple[int, int]  # first and last + 1 of the patch rows (or columns) that a token summarises
+Origin = tuple[Tensor, Tensor, Tensor]  # where tokens come from: frame, kind and box of VisualTokens
 
 
 class Kind(IntEnum):
@@ -25,10 +26,10 @@ class Kind(IntEnum):
 class VisualTokens:
     """The visual tokens of one clip, in the order in which the language model reads them.
 
-    While a reducer builds them they may still stand in a grid, (T, h, w); what a reducer returns is flat, (N,).
+    Clips of one size may share `frame`, `kind` and `box`: do not write into them.
 
-    >>> grid = torch.arange(8.0).reshape(2, 2, 1, 2)              # 2 frames, 2 rows, 1 column, D = 2
-    >>> tokens = grid_tokens(grid, [0, 5], rows=[(0, 2), (2, 4)], cols=[(0, 4)]).flatten()
+    >>> layout = patch_layout(rows=[(0, 2), (2, 4)], cols=[(0, 4)]).flatten(0, 1)      # two tokens in a frame
+    >>> tokens = VisualTokens(torch.randn(4, 3), *origin([0, 5], [layout, layout], torch.device("cpu")))
     >>> len(tokens), tokens.frame.tolist()
     (4, [0, 0, 5, 5])
     >>> tokens.box[1].tolist()                                    # rows 2 and 3, columns 0 to 3
@@ -44,18 +45,14 @@ class VisualTokens:
         return self.embeds.shape[0]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "VisualTokens":
-        """The same change of the leading dimensions (an index, a flattening) applied to all four tensors."""
+        """The same change of the first dimension (an index, for instance) applied to all four tensors."""
         return VisualTokens(change(self.embeds), change(self.frame), change(self.kind), change(self.box))
 
-    def flatten(self) -> "VisualTokens":
-        """(T, h, w) or (T, n) -> (N,): frame by frame, row by row."""
-        return self.map(lambda tensor: tensor.flatten(0, self.frame.dim() - 1))
-
     @staticmethod
-    def cat(parts: Sequence["VisualTokens"], dim: int = 0) -> "VisualTokens":
+    def cat(parts: Sequence["VisualTokens"]) -> "VisualTokens":
         """The parts one after the other."""
         fields = zip(*((part.embeds, part.frame, part.kind, part.box) for part in parts), strict=True)
-        return VisualTokens(*(torch.cat(tensors, dim) for tensors in fields))
+        return VisualTokens(*(torch.cat(tensors) for tensors in fields))
 
 
 def identity(features: Tensor) -> Tensor:
@@ -106,38 +103,37 @@ def check_sizes(frames: int, height: int, width: int) -> None:
         )
 
 
-def check_learned(name: str, embed: Tensor, width: int) -> None:
-    """Raises ValueError unless a learned vector is as wide as the tokens it stands among."""
-    if embed.shape != (width,):
+def check_learned(name: str, embed: Tensor | None, width: int) -> None:
+    """Raises ValueError unless a learned vector, where there is one, is as wide as the tokens it stands among."""
+    if embed is not None and embed.shape != (width,):
         raise ValueError(
             f"{name} has shape {tuple(embed.shape)} but the tokens are {width} wide: pass one of shape ({width},); "
             "one as wide as the language model needs project=... too"
         )
 
 
-def grid_tokens(embeds: Tensor, frames: Sequence[int], rows: Sequence[Span], cols: Sequence[Span]) -> VisualTokens:
-    """Pooled features (T, h, w, D) with their origin: `frames` are T frame indices, `rows` h and `cols` w spans."""
-    shape, device = embeds.shape[:3], embeds.device
-    frame = torch.tensor(frames, device=device)[:, None, None].expand(shape)
-    row_spans = torch.tensor(rows, device=device)[:, None].expand(-1, len(cols), -1)
-    col_spans = torch.tensor(cols, device=device)[None].expand(len(rows), -1, -1)
-    box = torch.cat([row_spans, col_spans], dim=-1).expand(*shape, 4)
-    return VisualTokens(embeds, frame, torch.full(shape, int(Kind.PATCH), device=device), box)
+# A *layout* says what the tokens of a frame are, whichever frame it is: a row of five numbers each, Kind and box.
+NEWLINE = torch.tensor([Kind.NEWLINE, 0, 0, 0, 0])
+SEPARATOR = torch.tensor([Kind.SEPARATOR, 0, 0, 0, 0])
 
 
-def append_learned(tokens: VisualTokens, name: str, embed: Tensor, kind: Kind, dim: int) -> VisualTokens:
-    """A learned vector (D,) at the end of every row (dim 2 of (T, h, w)), frame (dim 1) or clip (dim 0: no frame).
+def patch_layout(rows: Sequence[Span], cols: Sequence[Span]) -> Tensor:
+    """(h, w, 5): the grid of tokens that summarise these rows and columns of patches.
 
-    >>> row = grid_tokens(torch.zeros(1, 1, 2, 3), [0], rows=[(0, 1)], cols=[(0, 1), (1, 2)])
-    >>> append_learned(row, "newline_embed", torch.ones(3), Kind.NEWLINE, dim=2).embeds[0, 0, :, 0].tolist()
-    [0.0, 0.0, 1.0]
+    >>> patch_layout(rows=[(0, 2)], cols=[(0, 2), (2, 4)]).tolist()
+    [[[0, 0, 2, 0, 2], [0, 0, 2, 2, 4]]]
     """
-    check_learned(name, embed, tokens.embeds.shape[-1])
-    last = tokens.map(lambda tensor: tensor.narrow(dim, tensor.shape[dim] - 1, 1))
-    learned = VisualTokens(
-        embeds=embed.to(last.embeds).expand_as(last.embeds),
-        frame=last.frame if dim > 0 else torch.full_like(last.frame, -1),
-        kind=torch.full_like(last.kind, int(kind)),
-        box=torch.zeros_like(last.box),
-    )
-    return VisualTokens.cat([tokens, learned], dim)
+    return torch.tensor([[(Kind.PATCH, *row, *col) for col in cols] for row in rows])
+
+
+def origin(frames: Sequence[int], layouts: Sequence[Tensor], device: torch.device) -> Origin:
+    """Of a clip that consists of frame frames[0] laid out as layouts[0], then frames[1] as layouts[1], and so on.
+
+    >>> frame, kind, box = origin([3, -1], [patch_layout([(0, 2)], [(0, 2), (2, 4)])[0], NEWLINE[None]], "cpu")
+    >>> frame.tolist(), kind.tolist(), box[1].tolist()
+    ([3, 3, -1], [0, 0, 1], [0, 2, 2, 4])
+    """
+    with torch.inference_mode(False):  # reducers keep the result, and what inference mode makes cannot be trained with
+        frame = torch.tensor(frames).repeat_interleave(torch.tensor([len(layout) for layout in layouts]))
+        tokens = torch.cat(list(layouts))
+        return frame.to(device), tokens[:, 0].to(device), tokens[:, 1:].to(device)

@@ -6,17 +6,23 @@ t % slow_every == 0, each row ends in the newline, and each frame, slow or fast,
 copied; here every video has the strides it is configured with.
 """
 
+from functools import lru_cache
+
+import torch
 from torch import Tensor
 
 from lib.reducers.base import (
-    Kind,
+    NEWLINE,
+    SEPARATOR,
+    Origin,
     Project,
     Reducer,
     VisualTokens,
-    append_learned,
+    check_learned,
     check_sizes,
-    grid_tokens,
     identity,
+    origin,
+    patch_layout,
 )
 from lib.reducers.spatial_pool import Mode, check_choice, check_pool, pool_2d, spans
 
@@ -31,13 +37,12 @@ class LlavaVideo(Reducer):
     Of T frames ceil(T / slow_every) are slow: the first one always is. (The paper's formula has the floor.)
     Raises ValueError for a setting out of range, a vector of the wrong width, no frame, or too small a grid.
 
-    >>> import torch
     >>> reducer = LlavaVideo(slow_every=3, newline_embed=torch.zeros(8), frame_token=torch.ones(8))
     >>> reducer.count(1, 27, 27), reducer.count(7, 27, 27)              # 14 x 15 + 1, and 3 x 211 + 4 x 57
     (211, 861)
     >>> tokens = reducer(torch.randn(7, 27, 27, 8))
-    >>> len(tokens), tokens.kind[-2:].tolist() == [Kind.NEWLINE, Kind.SEPARATOR]
-    (861, True)
+    >>> len(tokens), tokens.kind[-3:].tolist()                          # a patch, the newline, the frame token
+    (861, [0, 1, 2])
     """
 
     def __init__(
@@ -60,24 +65,25 @@ class LlavaVideo(Reducer):
 
     def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
         self.check(features, question)
-        frames = range(len(features))
+        newline, end, strides = self.newline_embed, self.frame_token, self.strides(len(features))
+        settings = self.mode, newline is not None, end is not None
+        where = interleaved_origin(strides, *features.shape[1:3], *settings, features.device)
         projected = project(features)
-        slow = iter(self.pathway(projected, [t for t in frames if t % self.slow_every == 0], self.slow_stride))
-        fast = iter(self.pathway(projected, [t for t in frames if t % self.slow_every != 0], self.fast_stride))
-        return VisualTokens.cat([next(slow if t % self.slow_every == 0 else fast) for t in frames])
+        check_learned("newline_embed", newline, projected.shape[-1])
+        check_learned("frame_token", end, projected.shape[-1])
+        tokens = []
+        for t, stride in enumerate(strides):
+            pooled = pool_2d(projected[t : t + 1], stride, self.mode)  # of a view: picking the slow frames would copy
+            tokens += pieces(pooled[0], newline, end)
+        return VisualTokens(torch.cat(tokens), *where)
 
-    def pathway(self, projected: Tensor, frames: list[int], stride: int) -> list[VisualTokens]:
-        """The tokens of the given frames of (T, H, W, D), one VisualTokens per frame."""
-        if not frames:
-            return []
-        rows, cols = (spans(side, stride, self.mode) for side in projected.shape[1:3])
-        tokens = grid_tokens(pool_2d(projected[frames], stride, self.mode), frames, rows, cols)
-        if self.newline_embed is not None:
-            tokens = append_learned(tokens, "newline_embed", self.newline_embed, Kind.NEWLINE, dim=2)
-        tokens = tokens.map(lambda tensor: tensor.flatten(1, 2))
-        if self.frame_token is not None:
-            tokens = append_learned(tokens, "frame_token", self.frame_token, Kind.SEPARATOR, dim=1)
-        return [tokens.map(lambda tensor, row=row: tensor[row]) for row in range(len(frames))]
+    def strides(self, frames: int) -> tuple[int, ...]:
+        """The pooling stride of each frame.
+
+        >>> LlavaVideo(slow_every=3).strides(5)
+        (2, 4, 4, 2, 4)
+        """
+        return tuple(self.fast_stride if t % self.slow_every else self.slow_stride for t in range(frames))
 
     def count(self, frames: int, height: int, width: int) -> int:
         check_sizes(frames, height, width)
@@ -89,3 +95,29 @@ class LlavaVideo(Reducer):
         """Tokens of one frame of height x width patches, its newlines and frame token among them."""
         rows, cols = len(spans(height, stride, self.mode)), len(spans(width, stride, self.mode))
         return rows * (cols + (self.newline_embed is not None)) + (self.frame_token is not None)
+
+
+def pieces(grid: Tensor, newline: Tensor | None, end: Tensor | None) -> list[Tensor]:
+    """(h, w, D) -> a frame's tokens as they are read: rows (w, D), `newline` (1, D) after each, `end` after the last.
+
+    In pieces, because one torch.cat of the pieces of all frames copies each token only once. For embeddings and for
+    layouts: so both come in the same order.
+
+    >>> torch.cat(pieces(torch.zeros(2, 1, 1), newline=torch.ones(1), end=torch.full((1,), 2.0))).flatten().tolist()
+    [0.0, 1.0, 0.0, 1.0, 2.0]
+    """
+    between = [] if newline is None else [newline[None].to(grid)]
+    after = [] if end is None else [end[None].to(grid)]
+    return [piece for row in grid for piece in (row, *between)] + after
+
+
+@lru_cache(maxsize=16)
+def interleaved_origin(
+    strides: tuple[int, ...], height: int, width: int, mode: Mode, newline: bool, end: bool, device: torch.device
+) -> Origin:
+    """Computed once for clips of one size."""
+    layouts = {}
+    for stride in set(strides):
+        grid = patch_layout(spans(height, stride, mode), spans(width, stride, mode))
+        layouts[stride] = torch.cat(pieces(grid, NEWLINE if newline else None, SEPARATOR if end else None))
+    return origin(range(len(strides)), [layouts[stride] for stride in strides], device)

@@ -6,12 +6,24 @@ features are projected first; the slow frames come first, the fast ones after, a
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.reducers.base import Project, Reducer, Span, VisualTokens, check_sizes, grid_tokens, identity
+from lib.reducers.base import (
+    Origin,
+    Project,
+    Reducer,
+    Span,
+    VisualTokens,
+    check_sizes,
+    identity,
+    origin,
+    patch_layout,
+)
+from lib.reducers.spatial_pool import max_pool
 
 SPEC = re.compile(r"slowfast-slow_(\d+)frms_(concat|spatial_[12]d_(?:max|avg)_pool)-fast_(\d+)x(\d+)")
 SLOW_WINDOW = {"concat": (1, 1), "spatial_1d": (1, 2), "spatial_2d": (2, 2)}  # rows, columns
@@ -52,6 +64,20 @@ class SlowFastSpec:
         """Rows and columns of patches in one slow token. The paper writes 1 x 2 (spatial_1d): 24 rows of 12 tokens."""
         return SLOW_WINDOW[self.slow_pool[:10]]
 
+    def slow_spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """The patch rows and columns of the slow tokens. Raises ValueError for a grid smaller than one window."""
+        rows, cols = self.slow_window
+        if height < rows or width < cols:
+            raise ValueError(
+                f"{height} x {width} patches hold no {rows} x {cols} window of {self.slow_pool}: "
+                "use concat as the slow pooling, or frames of more patches"
+            )
+        return windows(height, rows), windows(width, cols)
+
+    def fast_spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """The patch rows and columns of the fast tokens."""
+        return adaptive_spans(height, self.fast_height), adaptive_spans(width, self.fast_width)
+
 
 class SlowFastLlava(Reducer):
     """The two pathways of SlowFast-LLaVA.
@@ -91,46 +117,41 @@ class SlowFastLlava(Reducer):
 
     def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
         self.check(features, question)
-        frames, height, width, _ = features.shape
-        rows, cols = self.slow_spans(height, width)
+        slow_indices = self.slow_indices(len(features))
+        where = slowfast_origin(self.spec, tuple(slow_indices), *features.shape[:3], features.device)
         projected = project(features)
-
-        slow_indices = self.slow_indices(frames)
-        slow = pool_slow(projected[slow_indices], self.spec.slow_pool, self.spec.slow_window)
-        slow_tokens = grid_tokens(slow, slow_indices, rows, cols)
-
+        # One slow frame at a time: a slice is a view, but all of them picked at once would be a copy.
+        slow = [pool_slow(projected[t : t + 1], self.spec) for t in slow_indices]
         fast_size = self.spec.fast_height, self.spec.fast_width
         fast = F.adaptive_avg_pool2d(projected.permute(0, 3, 1, 2), fast_size).permute(0, 2, 3, 1)
-        rows, cols = adaptive_spans(height, self.spec.fast_height), adaptive_spans(width, self.spec.fast_width)
-        fast_tokens = grid_tokens(fast, range(frames), rows, cols)
-        return VisualTokens.cat([slow_tokens.flatten(), fast_tokens.flatten()])
+        return VisualTokens(torch.cat([grid.flatten(0, 2) for grid in (*slow, fast)]), *where)
 
     def count(self, frames: int, height: int, width: int) -> int:
         check_sizes(frames, height, width)
-        rows, cols = self.slow_spans(height, width)
+        rows, cols = self.spec.slow_spans(height, width)
         return self.spec.slow_frames * len(rows) * len(cols) + frames * self.spec.fast_height * self.spec.fast_width
 
-    def slow_spans(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
-        """The patch rows and columns of the slow tokens. Raises ValueError for a grid smaller than one window."""
-        rows, cols = self.spec.slow_window
-        if height < rows or width < cols:
-            raise ValueError(
-                f"{height} x {width} patches hold no {rows} x {cols} window of {self.spec.slow_pool}: "
-                "use concat as the slow pooling, or frames of more patches"
-            )
-        return windows(height, rows), windows(width, cols)
+
+@lru_cache(maxsize=16)
+def slowfast_origin(
+    spec: SlowFastSpec, slow_indices: tuple[int, ...], frames: int, height: int, width: int, device: torch.device
+) -> Origin:
+    """Computed once for clips of one size."""
+    slow = patch_layout(*spec.slow_spans(height, width)).flatten(0, 1)
+    fast = patch_layout(*spec.fast_spans(height, width)).flatten(0, 1)
+    return origin([*slow_indices, *range(frames)], [slow] * len(slow_indices) + [fast] * frames, device)
 
 
-def pool_slow(projected: Tensor, pool: str, window: tuple[int, int]) -> Tensor:
+def pool_slow(projected: Tensor, spec: SlowFastSpec) -> Tensor:
     """(n, H, W, D) -> (n, h, w, D): the slow pathway.
 
-    >>> pool_slow(torch.arange(4.0).reshape(1, 2, 2, 1), "spatial_1d_max_pool", (1, 2)).flatten().tolist()
+    >>> spec = SlowFastSpec.parse("slowfast-slow_1frms_spatial_1d_max_pool-fast_1x1")
+    >>> pool_slow(torch.arange(4.0).reshape(1, 2, 2, 1), spec).flatten().tolist()
     [1.0, 3.0]
     """
-    if pool == "concat":
-        return projected
-    pool_2d = F.max_pool2d if "max" in pool else F.avg_pool2d
-    return pool_2d(projected.permute(0, 3, 1, 2), window).permute(0, 2, 3, 1)
+    if "avg" in spec.slow_pool:
+        return F.avg_pool2d(projected.permute(0, 3, 1, 2), spec.slow_window).permute(0, 2, 3, 1)
+    return max_pool(projected, *spec.slow_window)  # "concat" is a window of one patch
 
 
 def windows(size: int, window: int) -> list[Span]:

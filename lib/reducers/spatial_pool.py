@@ -6,21 +6,25 @@ Official code: LLaVA-VL/LLaVA-NeXT. Branch `video_inference` (the April 2024 rel
 `project="before"`; so does transformers' `llava_onevision`, which adds one newline per video.
 """
 
+from functools import lru_cache, reduce
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.reducers.base import (
-    Kind,
+    NEWLINE,
+    Origin,
     Project,
     Reducer,
     Span,
     VisualTokens,
-    append_learned,
+    check_learned,
     check_sizes,
-    grid_tokens,
     identity,
+    origin,
+    patch_layout,
 )
 
 Mode = Literal["average", "max", "bilinear", "conv"]
@@ -40,7 +44,6 @@ class SpatialPool(Reducer):
 
     Raises ValueError for an unknown setting, a missing vector, no frame, or a grid smaller than the stride.
 
-    >>> import torch
     >>> pool = SpatialPool(stride=2)
     >>> tokens = pool(torch.randn(8, 24, 24, 16))
     >>> len(tokens), pool.count(8, 24, 24)
@@ -75,13 +78,13 @@ class SpatialPool(Reducer):
 
     def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
         self.check(features, question)
-        frames, height, width, _ = features.shape
-        rows, cols = spans(height, self.stride, self.mode), spans(width, self.stride, self.mode)
+        where = pooled_origin(*features.shape[:3], self.stride, self.mode, self.newline, features.device)
         if self.project == "before":
             pooled = pool_2d(project(features), self.stride, self.mode, self.conv)
         else:
             pooled = project(pool_2d(features, self.stride, self.mode, self.conv))
-        return add_newlines(grid_tokens(pooled, range(frames), rows, cols), self.newline, self.newline_embed)
+        check_learned("newline_embed", self.newline_embed, pooled.shape[-1])
+        return VisualTokens(with_newlines(pooled, self.newline, self.newline_embed), *where)
 
     def count(self, frames: int, height: int, width: int) -> int:
         check_sizes(frames, height, width)
@@ -90,24 +93,62 @@ class SpatialPool(Reducer):
         return frames * rows * cols + newlines
 
 
+@lru_cache(maxsize=16)
+def pooled_origin(
+    frames: int, height: int, width: int, stride: int, mode: Mode, newline: Newline, device: torch.device
+) -> Origin:
+    """Computed once for clips of one size."""
+    grid = patch_layout(spans(height, stride, mode), spans(width, stride, mode))[None]
+    if newline == "one":
+        return origin([*range(frames), -1], [grid.flatten(0, 2)] * frames + [NEWLINE[None]], device)
+    return origin(range(frames), [with_newlines(grid, newline, NEWLINE)] * frames, device)
+
+
+def with_newlines(grid: Tensor, newline: Newline, embed: Tensor | None) -> Tensor:
+    """(T, h, w, D) -> (N, D): embeddings or layouts of all frames as they are read, the newline (D,) put in.
+
+    >>> with_newlines(torch.zeros(1, 2, 2, 1), "grid", torch.ones(1)).flatten().tolist()
+    [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+    """
+    if newline == "none":
+        return grid.flatten(0, 2)
+    if newline != "grid":
+        grid = grid.flatten(1 if newline == "frame" else 0, 2)
+    ends = embed.to(grid).expand(*grid.shape[:-2], 1, -1)
+    return torch.cat([grid, ends], dim=-2).flatten(0, -2)
+
+
 def pool_2d(features: Tensor, stride: int, mode: Mode, conv: nn.Conv2d | None = None) -> Tensor:
     """(T, H, W, C) -> (T, h, w, C): `get_2dPool` of the official code, on a grid of any shape.
 
-    >>> import torch
     >>> pool_2d(torch.arange(16.0).reshape(1, 4, 4, 1), 2, "max").flatten().tolist()
     [5.0, 7.0, 13.0, 15.0]
     """
+    if mode == "max":
+        return max_pool(features, stride, stride)
     grid = features.permute(0, 3, 1, 2)  # a view: torch pools channels-last tensors without copying them
     if mode == "average":
         pooled = F.avg_pool2d(grid, stride)
-    elif mode == "max":
-        pooled = F.max_pool2d(grid, stride)
     elif mode == "conv":
         pooled = conv(grid)
     else:
         size = [-(-side // stride) for side in grid.shape[2:]]
         pooled = F.interpolate(grid, size=size, mode="bilinear")
     return pooled.permute(0, 2, 3, 1)
+
+
+def max_pool(features: Tensor, rows: int, cols: int) -> Tensor:
+    """(T, H, W, C) -> (T, H // rows, W // cols, C): the maxima of neighbouring windows of rows x cols patches.
+
+    F.max_pool2d finds the same, but also writes down where each maximum stood, in 8 bytes: that takes longer for many
+    frames and in bfloat16 (`make bench`).
+
+    >>> max_pool(torch.arange(10.0).reshape(1, 2, 5, 1), 2, 2).flatten().tolist()      # the last column is left out
+    [6.0, 8.0]
+    """
+    height, width = features.shape[1] // rows * rows, features.shape[2] // cols * cols
+    of_rows = reduce(torch.maximum, (features[:, row:height:rows, :width] for row in range(rows)))
+    return reduce(torch.maximum, (of_rows[:, :, col::cols] for col in range(cols)))
 
 
 def spans(size: int, stride: int, mode: Mode) -> list[Span]:
@@ -136,24 +177,6 @@ def bilinear_span(index: int, size: int, pooled: int) -> Span:
     """
     first, rest = divmod((2 * index + 1) * size - pooled, 2 * pooled)
     return first, first + (2 if rest else 1)
-
-
-def add_newlines(tokens: VisualTokens, newline: Newline, embed: Tensor | None) -> VisualTokens:
-    """Tokens (T, h, w) with the newline vector put in, flattened to (N,).
-
-    >>> import torch
-    >>> tokens = grid_tokens(torch.zeros(1, 2, 2, 3), [0], rows=spans(2, 1, "max"), cols=spans(2, 1, "max"))
-    >>> add_newlines(tokens, "grid", torch.ones(3)).embeds[:, 0].tolist()
-    [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
-    """
-    if newline == "grid":
-        tokens = append_learned(tokens, "newline_embed", embed, Kind.NEWLINE, dim=2)
-    elif newline == "frame":
-        by_frame = tokens.map(lambda tensor: tensor.flatten(1, 2))
-        tokens = append_learned(by_frame, "newline_embed", embed, Kind.NEWLINE, dim=1)
-    elif newline == "one":
-        tokens = append_learned(tokens.flatten(), "newline_embed", embed, Kind.NEWLINE, dim=0)
-    return tokens.flatten()
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ Figures are made by `canvas`, not by pyplot: pyplot keeps its figures open, and 
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 FONT = Path(__file__).parent.parent / "data" / "fonts" / "NanumSquareR.ttf"
 
@@ -181,7 +184,7 @@ def packet_order(sizes: Sequence[int], shown_as: Sequence[int], keys: Sequence[b
     axes[0, 1].set(xlabel="place in the file", ylabel="shown as frame")
     for name, colour in (("key frame", "fast"), ("needs other frames", "patch")):
         axes[0, 1].plot([], [], "o", color=COLORS[colour], label=name)
-    axes[0, 1].legend(fontsize=10)
+    axes[0, 1].legend(loc="upper left", fontsize=10)
     return figure
 
 
@@ -216,7 +219,7 @@ def clock(timestamps: Sequence[float], fps: float) -> Figure:
     axes[0, 0].plot(numbers, timestamps, ".", color=COLORS["measured"], label="timestamp")
     axes[0, 0].plot(numbers, numbers / fps, color=COLORS["predicted"], label="number / average rate")
     axes[0, 0].set(xlabel="frame", ylabel="seconds")
-    axes[0, 0].legend(fontsize=10)
+    axes[0, 0].legend(loc="upper left", fontsize=10)
     axes[0, 1].bar(numbers, numbers / fps - timestamps, color=COLORS["wrong"], width=0.8)
     axes[0, 1].axhline(0, color=COLORS["line"], linewidth=1)
     axes[0, 1].set(xlabel="frame", ylabel="error in seconds")
@@ -312,7 +315,7 @@ def scores_by_budget(points: Sequence[tuple[int, int, float]], score: str) -> Fi
     cell.set_xticks(list(best), [f"{tokens:,}" for tokens in best])
     cell.set(xlabel="visual tokens = frames x tokens per frame", ylabel=score)
     cell.margins(x=0.1, y=0.16)
-    cell.legend(fontsize=10)
+    cell.legend(loc="lower right", fontsize=10)
     return figure
 
 
@@ -337,6 +340,94 @@ def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], cont
     cell.set_xlabel("frames at 144 tokens each")
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside lower center", ncols=2, fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 03: AnyRes
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def anyres_maps(edges: np.ndarray, grids: np.ndarray, tokens: np.ndarray, extra: np.ndarray) -> Figure:
+    """Over image sizes, `edges` pixels wide (right) and high (up), n x n each: the grid by name, tokens, tokens more.
+
+    >>> names = np.array([["1 x 2", "2 x 1"], ["2 x 1", "2 x 2"]])
+    >>> figure = anyres_maps(np.array([100, 200]), names, np.ones((2, 2)), np.eye(2))
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['1 x 2', '2 x 1', '2 x 2']
+    """
+    figure, axes = canvas(12.5, 4.1, columns=3, sharey=True)
+    half = (edges[1] - edges[0]) / 2
+    place = {"origin": "lower", "extent": (edges[0] - half, edges[-1] + half) * 2}
+    colours = dict(zip(np.unique(grids), ("patch", "fast", "context", "newline", "content", "light"), strict=False))
+    axes[0, 0].imshow([[to_rgb(COLORS[colours[name]]) for name in row] for row in grids], **place)
+    handles = [Patch(color=COLORS[colour], label=name) for name, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(colours), fontsize=10)
+    figure.colorbar(axes[0, 1].imshow(tokens, cmap="viridis", **place), shrink=0.85)
+    most = np.abs(extra).max()
+    figure.colorbar(axes[0, 2].imshow(extra, cmap="RdBu", vmin=-most, vmax=most, **place), shrink=0.85)
+    titles = "grid, rows x columns (transformers)", "tokens (transformers)", "original rule: tokens more"
+    for cell, title in zip(axes.flat, titles, strict=True):
+        cell.set(title=title, xlabel="width in pixels")
+    axes[0, 0].set_ylabel("height in pixels")
+    return figure
+
+
+def anyres_crops(image: np.ndarray, on_canvas: np.ndarray, crops: np.ndarray, grid: tuple[int, int]) -> Figure:
+    """An image (H, W, 3), the same on its canvas with the cuts of its grid, and the crops: overview, then tiles.
+
+    >>> picture, squares = np.zeros((6, 8, 3), np.uint8), np.zeros((3, 8, 8, 3), np.uint8)
+    >>> figure = anyres_crops(picture, np.zeros((8, 16, 3), np.uint8), squares, (1, 2))
+    >>> [axes.get_title() for axes in figure.axes]
+    ['image, 6 x 8', 'canvas, 8 x 16', 'overview', 'tile 1', 'tile 2']
+    """
+    titles = [f"{name}, {some.shape[0]} x {some.shape[1]}" for name, some in (("image", image), ("canvas", on_canvas))]
+    titles += ["overview", *(f"tile {number}" for number in range(1, len(crops)))]
+    figure, axes = canvas(1.75 * len(titles), 2.2, columns=len(titles))
+    for cell, pixels, title in zip(axes.flat, [image, on_canvas, *crops], titles, strict=True):
+        show_pixels(cell, pixels, title)
+    draw_cuts(axes[0, 1], on_canvas, grid)
+    return figure
+
+
+def draw_cuts(axes: Axes, on_canvas: np.ndarray, grid: tuple[int, int]) -> None:
+    """The borders between the tiles of a canvas that the axes show."""
+    height, width = on_canvas.shape[:2]
+    look = {"color": COLORS["newline"], "linewidth": 2}
+    axes.hlines(np.arange(1, grid[0]) * height / grid[0] - 0.5, -0.5, width - 0.5, **look)
+    axes.vlines(np.arange(1, grid[1]) * width / grid[1] - 0.5, -0.5, height - 0.5, **look)
+
+
+def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tuple[int, int, int, int]) -> Figure:
+    """A canvas of tiles, side x side patches each, as the page that is read: the patches in `box`, then newlines.
+
+    Each kept row is labelled with the place of its first token in the sequence; the overview takes the places before.
+
+    >>> figure = anyres_page(np.zeros((16, 16, 3), np.uint8), (2, 2), 2, (1, 3, 0, 4))
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]       # 4 of the overview; rows of 4 + newline
+    ['4', '9']
+    """
+    top, bottom, left, right = box
+    patch = on_canvas.shape[0] // (grid[0] * side)
+    pixels = on_canvas.astype(float)
+    kept = np.zeros(pixels.shape[:2], bool)
+    kept[top * patch : bottom * patch, left * patch : right * patch] = True
+    pixels[~kept] = 0.25 * pixels[~kept] + 0.75 * 255  # what is cut off fades
+    figure, axes = canvas(7, 4.6)
+    cell = axes[0, 0]
+    cell.imshow(pixels.astype(np.uint8))
+    edges_x, edges_y = np.arange(left, right + 1) * patch - 0.5, np.arange(top, bottom + 1) * patch - 0.5
+    cell.hlines(edges_y, edges_x[0], edges_x[-1], color=COLORS["light"], linewidth=0.7)
+    cell.vlines(edges_x, edges_y[0], edges_y[-1], color=COLORS["light"], linewidth=0.7)
+    draw_cuts(cell, on_canvas, grid)
+    rows = (np.arange(top, bottom) + 0.5) * patch - 0.5
+    cell.barh(rows, 0.8 * patch, 0.8 * patch, edges_x[-1] + 0.1 * patch, color=COLORS["newline"], clip_on=False)
+    first = side**2 + np.arange(bottom - top) * (right - left + 1)
+    every = max(1, len(rows) // 12)
+    cell.set(xticks=[], ylabel="place of the row's first token", xlim=(-0.5, on_canvas.shape[1] + patch - 0.5))
+    cell.set_yticks(rows[::every], first[::every])
+    cell.set_title("patches (blue grid) and newlines (orange squares); faded: cut off; orange lines: cuts", fontsize=10)
+    cell.spines[:].set_visible(False)
     return figure
 
 
@@ -439,3 +530,223 @@ def token_strips(strips: dict[str, Sequence[str]], names: dict[str, str]) -> Fig
     handles = [Patch(color=COLORS[kind], label=name) for kind, name in names.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=10)
     return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 05: SlowFast
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def token_timelines(sequences: dict[str, tuple[Sequence[int], Sequence[str]]], names: dict[str, str]) -> Figure:
+    """Per sequence of tokens, each with its frame and its colour: how many a frame has, and in which order they stand.
+
+    Left, the tokens of every frame; right, the place of each token in the sequence against its frame. `names` holds the
+    colours, in the order in which they are stacked, and says in the legend what they mean.
+
+    >>> sequences = {"two frames": ([0, 0, 1], ["slow", "slow", "fast"])}
+    >>> [axes.get_title("left") for axes in token_timelines(sequences, {"slow": "detail", "fast": "outline"}).axes]
+    ['two frames', '3 tokens in their order']
+    """
+    figure, axes = canvas(10, 0.6 + 2.2 * len(sequences), len(sequences), 2, width_ratios=(2, 3))
+    for (bars, order), (title, (frame, kinds)) in zip(axes, sequences.items(), strict=True):
+        frame, kinds = np.asarray(frame), np.asarray(kinds)
+        bottom = np.zeros(frame.max() + 1)
+        for kind in names:
+            place = np.flatnonzero(kinds == kind)
+            height = np.bincount(frame[place], minlength=len(bottom))
+            bars.bar(range(len(bottom)), height, 0.8, bottom, color=COLORS[kind])
+            bottom += height
+            order.plot(place, frame[place], "s", color=COLORS[kind], markersize=3)
+        bars.set_title(title, loc="left")
+        bars.set(xlabel="frame", ylabel="tokens")
+        bars.xaxis.set_major_locator(MaxNLocator(integer=True))
+        order.set_title(f"{len(frame)} tokens in their order", loc="left")
+        order.set(xlabel="place in the sequence", ylabel="frame")
+    handles = [Patch(color=COLORS[kind], label=name) for kind, name in names.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=10)
+    return figure
+
+
+def token_numbers(maps: dict[str, np.ndarray]) -> Figure:
+    """Maps (h, w) of the number of the token that reads each patch, -1 for none; tokens without a rectangle stand out.
+
+    >>> figure = token_numbers({"pairs of a row of three": np.array([[0, 0, 1], [1, 2, 2]])})
+    >>> figure.axes[0].get_title()
+    'pairs of a row of three\\n3 tokens, 1 torn; 0 patches unread'
+    """
+    figure, axes = canvas(4.2 * len(maps), 4.0, columns=len(maps))
+    for cell, (title, numbers) in zip(axes.flat, maps.items(), strict=True):
+        image, torn = np.ones((*numbers.shape, 3)), 0
+        for number in range(numbers.max() + 1):
+            rows, columns = np.nonzero(numbers == number)
+            whole = (np.ptp(rows) + 1) * (np.ptp(columns) + 1) == len(rows)
+            torn += not whole
+            colour = ("patch", "light")[number % 2] if whole else "fast"
+            image[rows, columns] = 0.5 + 0.5 * np.array(to_rgb(COLORS[colour]))
+        cell.imshow(image)
+        for (row, column), number in np.ndenumerate(numbers):
+            cell.text(column, row, "–" if number < 0 else number, ha="center", va="center")
+        cell.set(xticks=[], yticks=[])
+        count = f"{numbers.max() + 1} tokens, {torn} torn; {(numbers < 0).sum()} patches unread"
+        cell.set_title(f"{title}\n{count}", fontsize=10)
+        cell.spines[:].set_visible(True)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 06: LLaMA-VID
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def attention_maps(frame: np.ndarray, maps: dict[str, np.ndarray], columns: int = 4) -> Figure:
+    """A frame (H, H, 3), then for each question where it looks in it: a map (h, w), bright where it looks most.
+
+    >>> figure = attention_maps(np.zeros((64, 64, 3), np.uint8), {"What is the code?": np.eye(8) / 8})
+    >>> [axes.get_title() for axes in figure.axes if axes.images]
+    ['the frame', 'What is the code?']
+    """
+    rows, size = -(-(len(maps) + 1) // columns), len(frame)
+    figure, axes = canvas(2.6 * columns, 2.95 * rows, rows, columns)
+    for cell in axes.flat[len(maps) + 1 :]:
+        cell.axis("off")
+    show_pixels(axes.flat[0], frame, "the frame")
+    grey = frame.mean(axis=-1, keepdims=True).repeat(3, axis=-1).astype(np.uint8)
+    for cell, (question, weight) in zip(axes.flat[1:], maps.items(), strict=False):
+        show_pixels(cell, grey, textwrap.fill(question, 22))
+        edges = (-0.5, size - 0.5, size - 0.5, -0.5)
+        cell.imshow(weight, cmap="inferno", alpha=0.75, extent=edges, vmin=0)
+    return figure
+
+
+def score_curves(series: dict[str, dict[int, tuple[float, float, float, int]]], x: str, y: str, log=False) -> Figure:
+    """Scores (mean, low, high, asked) over a number, one line with its intervals for each series (at most four).
+
+    >>> curves = {"both": {1: (0.9, 0.8, 0.95, 50), 2: (0.8, 0.7, 0.9, 50)}, "one": {1: (0.5, 0.4, 0.6, 50)}}
+    >>> figure = score_curves(curves, "things", "share")
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['both', 'one']
+    """
+    figure, axes = canvas(8, 3.9)
+    cell = axes[0, 0]
+    for name, colour, mark in zip(series, ("context", "light", "content", "fast"), "osDv", strict=False):
+        mean, low, high, _ = np.array(list(series[name].values())).T
+        look = {"fmt": f"-{mark}", "capsize": 3, "linewidth": 1, "color": COLORS[colour], "label": name}
+        cell.errorbar(list(series[name]), mean, (mean - low, high - mean), **look)
+    if log:
+        cell.set_xscale("log", base=2)
+        cell.minorticks_off()
+    ticks = sorted({number for scores in series.values() for number in scores})
+    cell.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    cell.set(xlabel=x, ylabel=y)
+    cell.grid(axis="y", color="0.9")
+    figure.legend(loc="outside upper center", ncols=4, fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 07: same budget
+# ---------------------------------------------------------------------------------------------------------------------
+
+FAMILY_COLOURS = {  # of ways to spend tokens
+    "uniform": "patch", "SlowFast-LLaVA": "fast", "LLaVA-Video": "context", "LLaMA-VID": "content",
+}  # fmt: skip
+
+
+def spent_tokens(pixels: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarray]], patches: int) -> Figure:
+    """Which part of a clip (T, H, H, 3) becomes a token of its own: one row of frames per name.
+
+    rows: name -> frame (N,) and box (N, 4) of the tokens; boxes are in patches, of which a side has `patches`. Frames
+    without a token are faded.
+
+    >>> tokens = np.array([0, 0]), np.array([[0, 8, 0, 4], [0, 8, 4, 8]])          # the first frame, two halves
+    >>> figure = spent_tokens(np.zeros((2, 16, 16, 3), np.uint8), {"halves": tokens}, patches=8)
+    >>> figure.axes[0].get_ylabel(), len(figure.axes[0].collections)
+    ('halves', 2)
+    """
+    figure, axes = canvas(0.72 * len(pixels) + 1.6, 0.8 * len(rows), len(rows))
+    size = pixels.shape[1]
+    for cell, (name, (frame, box)) in zip(axes.flat, rows.items(), strict=True):
+        seen = np.isin(range(len(pixels)), frame)[:, None, None, None]
+        shown = np.where(seen, pixels, 255 - (255 - pixels) // 6)
+        cell.imshow(np.hstack(np.pad(shown, ((0, 0), (0, 0), (0, 6), (0, 0)), constant_values=255)))  # gaps between
+        for number in np.unique(frame):
+            mine, left = box[frame == number] * size / patches, number * (size + 6) - 0.5
+            cell.hlines(np.unique(mine[:, :2]) - 0.5, left, left + size, color="white", linewidth=0.6)
+            cell.vlines(np.unique(mine[:, 2:]) + left, -0.5, size - 0.5, color="white", linewidth=0.6)
+        cell.set_ylabel(name, rotation=0, ha="right", va="center")
+        cell.set(xticks=[], yticks=[])
+        cell.spines[:].set_visible(False)
+    return figure
+
+
+def share_table(rows: Sequence[str], groups: Sequence, columns: Sequence[str], shares: np.ndarray) -> Figure:
+    """Shares (rows, columns, 3), each a mean with the ends of its interval, as colours and percentages.
+
+    Rows that belong together have the same group; a line is drawn where it changes.
+
+    >>> figure = share_table(["a", "b"], [64, 128], ["code"], np.array([[[0.5, 0.47, 0.53]], [[1, 0.98, 1]]]))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['50 ±3', '100 ±1']
+    """
+    figure, axes = canvas(2.6 + 0.78 * len(columns), 0.5 + 0.29 * len(rows))
+    cell = axes[0, 0]
+    cell.imshow(shares[..., 0].round(1), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    for row, column in np.ndindex(shares.shape[:2]):
+        mean, low, high = 100 * shares[row, column]
+        ink = "white" if mean > 70 else "black"
+        cell.text(column, row, f"{mean:.0f} ±{(high - low) / 2:.0f}", ha="center", va="center", color=ink, fontsize=10)
+    for row in range(1, len(rows)):
+        if groups[row] != groups[row - 1]:
+            cell.axhline(row - 0.5, color=COLORS["line"], linewidth=1)
+    cell.set_yticks(range(len(rows)), rows)
+    cell.set_xticks(range(len(columns)), columns)
+    cell.xaxis.tick_top()
+    cell.tick_params(length=0)
+    cell.spines[:].set_visible(False)
+    return figure
+
+
+Point = tuple[str, str, int, tuple[float, float, float, int]]  # family, name, tokens, (mean, low, high, of how many)
+
+
+def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = ()) -> Figure:
+    """The score over the tokens, with the line that no point is above: nothing with as few tokens scores higher.
+
+    Guests, drawn hollow, were measured under other conditions: the line leaves them out.
+
+    >>> points = [("uniform", "1 x 64", 64, (0.5, 0.4, 0.6, 9)), ("uniform", "8 x 16", 128, (0.4, 0.3, 0.5, 9))]
+    >>> cell = pareto(points, "share").axes[0]
+    >>> cell.lines[-1].get_ydata().tolist(), [text.get_text() for text in cell.texts]
+    ([0.5, 0.5], ['8 x 16', '1 x 64'])
+    """
+    figure, axes = canvas(10, 5)
+    cell = axes[0, 0]
+    for group, fill, more in ((points, None, ""), (guests, "white", ", weights of its own")):
+        for family in sorted({name for name, *_ in group}, key=list(FAMILY_COLOURS).index):
+            mine = np.array([(tokens, *score) for name, _, tokens, score in group if name == family])
+            x, mean, low, high, _ = mine.T
+            look = {"fmt": "o", "capsize": 3, "color": COLORS[FAMILY_COLOURS[family]], "markerfacecolor": fill}
+            cell.errorbar(x, mean, (mean - low, high - mean), label=family + more, **look)
+    label_points(cell, [*points, *guests])
+    tokens, means = zip(*sorted((tokens, score[0]) for _, _, tokens, score in points), strict=True)
+    cell.step(tokens, np.maximum.accumulate(means), where="post", color="0.6", linewidth=1, zorder=0)
+    cell.set_xscale("log", base=2)
+    left = min(count for _, _, count, _ in [*points, *guests])
+    ticks = [tick for tick in (32, 64, 128, 256, 512, 1024) if left <= tick <= max(tokens)]
+    cell.set_xticks(ticks, ticks)
+    cell.set(xlabel="visual tokens", ylabel=score, xlim=(0.85 * left, 2.1 * max(tokens)))
+    cell.grid(axis="y", color="0.9")
+    figure.legend(loc="outside upper right", ncols=len(FAMILY_COLOURS))
+    return figure
+
+
+def label_points(axes: Axes, points: Sequence[Point]) -> None:
+    """The name of every point to the right of its neighbours; names that would cover each other move up."""
+    span = max(score[2] for *_, score in points) - min(score[1] for *_, score in points)
+    taken = []  # tokens and height of the names so far
+    for family, name, tokens, score in sorted(points, key=lambda point: point[3][0]):
+        height = max([score[0], *(y + 0.05 * span for x, y in taken if 0.6 < x / tokens < 1.7)])
+        taken.append((tokens, height))
+        left = 1.07 * max(other for _, _, other, _ in points if other < 1.2 * tokens)
+        look = {"fontsize": 9, "color": COLORS[FAMILY_COLOURS[family]]}
+        axes.text(left, height, name, va="center", bbox={"color": "white", "pad": 0.5}, **look)

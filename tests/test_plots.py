@@ -84,3 +84,75 @@ def test_each_row_of_grids_is_cut_into_its_own_tokens():
     figure = plots.rows_of_grids({"crops": (images, 4), "frames": (images[:2], 2)})
     lines = [len(collection.get_segments()) for axes in figure.axes for collection in axes.collections]
     assert lines == [3, 3] * 3 + [1, 1] * 2
+
+
+def test_token_timelines_stack_the_tokens_of_a_frame_and_keep_their_order():
+    sequences = {"some": ([0, 2, 2, 0], ["slow", "fast", "fast", "fast"])}
+    bars, order = plots.token_timelines(sequences, {"slow": "detail", "fast": "outline"}).axes
+    stacked = [(bar.get_x() + 0.4, bar.get_y(), bar.get_height()) for bar in bars.patches if bar.get_height()]
+    assert np.allclose(stacked, [(0, 0, 1), (0, 1, 1), (2, 0, 2)])
+    drawn = [list(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True)) for line in order.lines]
+    assert drawn == [[(0, 0)], [(1, 2), (2, 2), (3, 0)]]
+
+
+def test_tokens_that_read_no_rectangle_are_counted_and_stand_out():
+    numbers = np.array([[0, 0, 1], [1, 2, -1]])
+    cell = plots.token_numbers({"pairs": numbers}).axes[0]
+    assert cell.get_title() == "pairs\n3 tokens, 1 torn; 1 patches unread"
+    assert [text.get_text() for text in cell.texts] == ["0", "0", "1", "1", "2", "–"]
+    image = cell.images[0].get_array()
+    assert (image[0, 2] == image[1, 0]).all() and (image[0, 2] != image[0, 0]).any() and (image[1, 2] == 1).all()
+
+
+def test_frames_without_a_token_are_faded_and_the_others_cut_where_their_tokens_end():
+    pixels = np.full((3, 16, 16, 3), 90, np.uint8)
+    frame, box = np.array([0, 0, 2]), np.array([[0, 4, 0, 8], [4, 8, 0, 8], [0, 8, 0, 8]])
+    (cell,) = plots.spent_tokens(pixels, {"some": (frame, box)}, patches=8).axes
+    assert cell.images[0].get_array()[0, [0, 22, 44], 0].tolist() == [90, 228, 90]  # frames are 22 pixels apart
+    assert [len(lines.get_segments()) for lines in cell.collections] == [3, 2, 2, 2]
+    starts = [lines.get_segments()[0][0].tolist() for lines in cell.collections]
+    assert starts == [[-0.5, -0.5], [-0.5, -0.5], [43.5, -0.5], [43.5, -0.5]]
+
+
+def test_a_share_table_fills_every_cell_and_parts_the_groups():
+    means = np.array([[0.1, 0.9], [0.25, 0.5], [1, 0]])
+    shares = np.stack([means, means - 0.04, means + 0.02], axis=-1)
+    figure = plots.share_table(["a", "b", "c"], [64, 64, 128], ["code", "flash"], shares)
+    (cell,) = figure.axes
+    assert [text.get_text() for text in cell.texts] == ["10 ±3", "90 ±3", "25 ±3", "50 ±3", "100 ±3", "0 ±3"]
+    assert [line.get_ydata()[0] for line in cell.lines] == [1.5]
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_nothing_is_above_the_pareto_line():
+    scores = {("uniform", "a", 64): 0.5, ("SlowFast-LLaVA", "b", 128): 0.9, ("uniform", "c", 128): 0.6,
+              ("LLaVA-Video", "d", 256): 0.7}
+    points = [(*key, (mean, mean - 0.1, mean + 0.1, 9)) for key, mean in scores.items()]
+    figure = plots.pareto(points, "share", guests=[("LLaMA-VID", "e", 32, (1.0, 0.9, 1.0, 9))])
+    cell = figure.axes[0]
+    line = cell.lines[-1]
+    assert line.get_xdata().tolist() == [64, 128, 128, 256] and line.get_ydata().tolist() == [0.5, 0.6, 0.9, 0.9]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["uniform", "SlowFast-LLaVA", "LLaVA-Video", "LLaMA-VID, weights of its own"]
+    assert {text.get_text() for text in cell.texts} == set("abcde")
+
+
+def test_names_of_points_do_not_cover_each_other():
+    points = [("uniform", f"{number}", 120 + number, (0.5 + number / 1000, 0, 1, 9)) for number in range(5)]
+    heights = sorted(text.get_position()[1] for text in plots.pareto(points, "share").axes[0].texts)
+    assert np.diff(heights).min() > 0.049
+
+
+def test_a_page_of_tiles_fades_what_is_cut_off_and_ends_each_kept_row_in_a_newline():
+    white = np.full((16, 32, 3), 255, np.uint8)
+    cell = plots.anyres_page(white // 255, (1, 2), 4, (1, 3, 0, 8)).axes[0]
+    drawn = np.asarray(cell.images[0].get_array())[..., 0]
+    assert (drawn[4:12] == 1).all() and (drawn[:4] > 190).all() and (drawn[12:] > 190).all()
+    assert [label.get_text() for label in cell.get_yticklabels()] == ["16", "25"]
+    assert len(cell.patches) == 2 and min(square.get_x() for square in cell.patches) > 31
+
+
+def test_cuts_lie_between_the_tiles():
+    figure = plots.anyres_crops(*[np.zeros((64, 96, 3), np.uint8)] * 2, np.zeros((7, 32, 32, 3), np.uint8), (2, 3))
+    across, down = (lines.get_segments() for lines in figure.axes[1].collections)
+    assert [line[0][1] for line in across] == [31.5] and [line[0][0] for line in down] == [31.5, 63.5]

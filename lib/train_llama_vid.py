@@ -1,0 +1,409 @@
+"""LLaMA-VID in small, on top of the tiny model: `make llama-vid`, or `python -m lib.train_llama_vid`.
+
+The paper's three stages, and before them one for what the paper takes ready-made:
+
+0. reading: the Q-Former learns to look at the patches that a question is about; Toybox knows which. (The paper's comes
+   from InstructBLIP, trained on millions of pictures. Ours starts with likeness: it looks at what the question names.)
+1. alignment: the projections of the context attention and the content projector, the rest frozen. (The paper spends 790
+   thousand pictures and videos on this. Ours starts with a value projection fitted to the content projector.)
+2. instruction: everything but the vision tower.
+3. long: language model and content projector, on many clips in a row with a needle to find.
+
+In stages 1 and 2 every batch leaves out other tokens (WAYS), so that one set of weights can be asked with any of them:
+an ablation in which each way had its share of the training. All randomness of a batch comes from (seed, stage, step).
+"""
+
+import argparse
+import os
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lib import toybox
+from lib.compare import digest
+from lib.data import answer_logits, pack, states
+from lib.reducers import LlamaVid
+from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, new_clip, with_noise, word_ids
+from lib.vlm import VideoLM, load
+
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "llama-vid"
+Turn = tuple[int, str, str]  # which video, question, answer
+
+WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
+    "context + content": ("mean", "both"),
+    "context only": ("mean", "context"),
+    "content only": ("mean", "content"),
+    "two content tokens": ("grid:1x2", "content"),  # the left and the right half: as many tokens, no question
+}
+RECIPE = (  # steps, clips in a batch, learning rate
+    Stage("reading", 150, 16, 2e-3),
+    Stage("alignment", 60, 8, 2e-3),
+    Stage("instruction", 500, 8, 8e-4),
+    Stage("long", 30, 16, 4e-4),
+)
+READER = ("reducer.vision_norm", "reducer.queries", "reducer.qformer")
+ATTENTION = ("reducer.query_proj", "reducer.key_proj")
+VALUE = ("reducer.value_proj",)  # before stage 1 it is only fitted
+PROJECTIONS = (*ATTENTION, *VALUE, "model.multi_modal_projector")
+LANGUAGE = ("model.language_model",)
+TRAINED = {  # what each stage trains; the paper's stage 3 reads features from disk, so what makes tokens is frozen
+    "reading": READER + ATTENTION + VALUE,
+    "alignment": PROJECTIONS,
+    "instruction": READER + PROJECTIONS + LANGUAGE,
+    "long": ("model.multi_modal_projector", *LANGUAGE),
+}
+QUESTIONS = 4  # asked of each clip in a batch; each makes tokens of its own
+LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames, 1,024 tokens
+NEEDLES = ("colour", "shape", "size", "motion", "where", "code", "flash")  # kinds of question that one clip answers
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a question is about, and long videos that answer it once
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def about(question: str, thing: toybox.Thing) -> bool:
+    """Whether the thing is all that the question names: "the circle", "the red thing" or "the red circle".
+
+    >>> red_circle = toybox.Thing("circle", "red", "big", "still", "", (0, 0))
+    >>> about("What colour is the circle?", red_circle), about("How big is the blue circle?", red_circle)
+    (True, False)
+    """
+    named = set(re.findall(r"\w+", question)) & {*toybox.COLOURS, *toybox.SHAPES}
+    return bool(named) and named <= {thing.colour, thing.shape}
+
+
+def asked_patches(image: toybox.Clip, question: str) -> np.ndarray:
+    """(8, 8), sums to 1: where a question looks in a clip of one frame; everywhere, where it is about nothing there.
+
+    >>> image = toybox.still(toybox.sample(12), 0)
+    >>> [float(asked_patches(image, f"{ask}?").max().round(3)) for ask in ("What is the code", "Which colour flashes")]
+    [0.333, 0.016]
+    """
+    scene, area = image.scenes[0], np.zeros((GRID, GRID))
+    if "code" in question and scene.code:
+        x, y = (edge // toybox.PATCH for edge in scene.code_at)
+        area[y, x : x + len(scene.code)] = 1
+    for thing, covered in zip(scene.things, toybox.coverage(image), strict=True):
+        if about(question, thing) or "things" in question:
+            area += covered
+    return area / area.sum() if area.any() else np.full_like(area, 1 / area.size)
+
+
+def cleared(clip: toybox.Clip, question: str) -> toybox.Clip:
+    """The clip without what would answer the question too. If no thing is left, it is left empty altogether.
+
+    >>> clip = toybox.sample(7)
+    >>> clip.code, cleared(clip, "What is the code?").code
+    ('457', '')
+    """
+    left = [[thing for thing in scene.things if not about(question, thing)] for scene in clip.scenes]
+    bare, flashes = not any(left) or "code" in question, () if "flashes" in question else clip.flashes
+    scenes = (
+        replace(scene, things=tuple(things), code="" if bare else scene.code)
+        for scene, things in zip(clip.scenes, left, strict=True)
+    )
+    return toybox.Clip(tuple(scenes), flashes if any(left) else ())
+
+
+def told(clip: toybox.Clip) -> list[toybox.QA]:
+    """The questions that a clip answers and many clips in a row may answer once. An empty clip answers none."""
+    asked = toybox.questions(clip) if clip.things else []
+    return [qa for qa in asked if qa.kind in NEEDLES and qa.answer != "none"]
+
+
+def needles(rng: random.Random, length: int, questions: int) -> tuple[list[toybox.Clip], list[toybox.QA]]:
+    """`length` clips to be shown in a row, and up to `questions` questions that exactly one of them answers."""
+    clips = [new_clip(rng) for _ in range(length)]
+    for at in rng.choices(range(length), k=questions):
+        if told(clips[at]):  # or it was emptied for another question
+            question = rng.choice(told(clips[at])).question
+            clips = [clip if number == at else cleared(clip, question) for number, clip in enumerate(clips)]
+    asked = [qa for clip in clips for qa in told(clip)]
+    times = Counter(qa.question for qa in asked)
+    unique = [qa for qa in asked if times[qa.question] == 1]
+    return clips, rng.sample(unique, min(questions, len(unique)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Batches
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def visual_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
+    """B videos (B, T, H, W, C), a question about each -> (B, N, D): what the reducer makes of each alone, at once."""
+    frames, query = videos.flatten(0, 1), None
+    if reducer.takes_question:
+        ids, mask = (tensor.repeat_interleave(videos.shape[1], dim=0) for tensor in reducer.read(questions))
+        query = reducer.text_query(ids, mask, frames.flatten(1, 2))
+    return reducer.generate_tokens(query, frames, vlm.project).unflatten(0, videos.shape[:2]).flatten(1, 2)
+
+
+def see(vlm: VideoLM, clips: Sequence[toybox.Clip], noise: np.random.Generator) -> Tensor:
+    """Clips of the same number of frames -> features (B, T, H, W, C), of frames with a little noise."""
+    frames = with_noise(np.concatenate([toybox.render(clip) for clip in clips]), noise)
+    with torch.no_grad():
+        return vlm.features_of(vlm.preprocess(frames)).unflatten(0, (len(clips), -1))
+
+
+def reading_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
+    """How far the context attention is from the patches that each question is about, on one frame of each clip."""
+    clips = [new_clip(rng) for _ in range(stage.batch)]
+    images = [toybox.still(clip, rng.randrange(FRAMES)) for clip in clips]
+    asked = [(row, question) for row, clip in enumerate(clips) for question, _ in draw_turns(rng, clip)]
+    patches = see(vlm, images, noise)[[row for row, _ in asked]].flatten(1, 3)
+    query = reducer.text_query(*reducer.read([question for _, question in asked]), patches)
+    looks = reducer.context_attention(query, patches).float()
+    wanted = torch.from_numpy(np.stack([asked_patches(images[row], question).ravel() for row, question in asked]))
+    return F.kl_div((looks + 1e-6).log(), wanted.float(), reduction="batchmean")
+
+
+def clip_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
+    """Stages 1 and 2: a few questions about each clip, through one of the WAYS."""
+    clips = [new_clip(rng) for _ in range(stage.batch)]
+    drawn = [draw_turns(rng, clip) for clip in clips]
+    turns = [(row, *turn) for row, of_clip in enumerate(drawn) for turn in rng.sample(of_clip, QUESTIONS)]
+    way = rng.choice(list(WAYS.values()))
+    return answer_loss(vlm, reducer.with_tokens(*way), see(vlm, clips, noise), turns)
+
+
+def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
+    """Stage 3: clips in a row. The longer the rows, the fewer."""
+    length = rng.choice(LENGTHS)
+    videos = [needles(rng, length, QUESTIONS) for _ in range(max(1, stage.batch // length))]
+    turns = [(row, qa.question, qa.answer) for row, (_, asked) in enumerate(videos) for qa in asked]
+    features = torch.stack([see(vlm, clips, noise).flatten(0, 1) for clips, _ in videos])
+    return answer_loss(vlm, reducer, features, turns)
+
+
+def answer_loss(vlm: VideoLM, reducer: LlamaVid, features: Tensor, turns: Sequence[Turn]) -> Tensor:
+    """The mean loss over the tokens of the answers. One question to a sequence: its visual tokens are its own."""
+    rows, questions, answers = zip(*turns, strict=True)
+    visual = visual_tokens(vlm, reducer, features[list(rows)], questions)
+    packed = pack(vlm.model, vlm.tokenizer, list(visual), [[turn] for turn in zip(questions, answers, strict=True)])
+    logits, target = answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
+    return F.cross_entropy(logits.float(), target)
+
+
+LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_loss, "long": long_loss}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Run:
+    """A training run: the tiny model, the reducer, and the folder of its log and of one file per stage."""
+
+    vlm: VideoLM
+    reducer: LlamaVid
+    recipe: tuple[Stage, ...]
+    seed: int
+    folder: Path
+
+    def weights(self, stage: str) -> dict[str, nn.Parameter]:
+        """What a stage trains, by name."""
+        return trained(self.vlm, self.reducer, stage)
+
+    def origin(self, number: int) -> dict[str, str]:
+        """What decides the weights after a stage: the recipe so far, the seed, and the tiny model below."""
+        return {"recipe": repr((self.recipe[: number + 1], self.seed)), "base": digest()}
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        rng = random.Random(f"llama-vid {self.seed} {stage.name} {step}")
+        noise = np.random.default_rng(rng.getrandbits(64))
+        with torch.autocast("cpu", torch.bfloat16):
+            return LOSSES[stage.name](self.vlm, self.reducer, stage, rng, noise)
+
+
+def new_reducer(vlm: VideoLM, seed: int = 0) -> LlamaVid:
+    """An untrained reducer for the tiny model; the same seed gives the same weights."""
+    config = vlm.model.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaVid(config.vision_config.hidden_size, config.text_config.hidden_size, tokenizer=vlm.tokenizer)
+
+
+@torch.no_grad()
+def fit_value_proj(vlm: VideoLM, reducer: LlamaVid, rng: random.Random) -> None:
+    """The linear value projection as close as it comes to the content projector, which the language model can read.
+
+    Least squares on the patches of 32 clips, with a little weight decay, because the features do not vary in all
+    directions. Rounded, because the last digits of a solver differ from run to run.
+    """
+    frames = np.concatenate([toybox.render(new_clip(rng)) for _ in range(32)])
+    patches = vlm.encode(frames).flatten(0, 2)
+    inputs = torch.cat([patches, torch.ones(len(patches), 1)], dim=1).double()
+    gram = inputs.T @ inputs
+    decay = 1e-4 * gram.diagonal().mean() * torch.eye(len(gram))
+    fitted = torch.linalg.solve(gram + decay, inputs.T @ vlm.project(patches).double()).bfloat16().float()
+    reducer.value_proj.weight.copy_(fitted[:-1].T)
+    reducer.value_proj.bias.copy_(fitted[-1])
+
+
+@torch.no_grad()
+def start_with_likeness(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
+    """Lets a question start by looking at patches that are named as it names its thing: red, circle, or both.
+
+    The first numbers of a word's vector stand for the names of shapes and colours, one number each. The self-attention
+    copies them into the queries, and the query projection turns each into the direction in which patches of that name
+    lie: what the projector turns into that word (tiny's first stage). From a random start the Q-Former soon looked at
+    all things, and after 90 steps still not at the one that is named.
+    """
+    names = word_ids(vlm.tokenizer, [*toybox.SHAPES, *toybox.COLOURS])
+    groups = vlm.model.get_input_embeddings().weight[names].split([len(toybox.SHAPES), len(toybox.COLOURS)])
+    directions = torch.cat([group - group.mean(dim=0) for group in groups]) @ reducer.value_proj.weight
+    words, first = reducer.qformer.embeddings, slice(len(names))
+    for vectors in (words.word_embeddings.weight, words.position_embeddings.weight, reducer.queries[0]):
+        vectors[:, first] = 0
+    words.word_embeddings.weight[names, range(len(names))] = 1
+    for name, weight in reducer.qformer.named_parameters():
+        if name.endswith((".attention.attention.value.weight", ".attention.output.dense.weight")):
+            nn.init.eye_(weight)
+        elif name.endswith(("output.dense.weight", "output_query.dense.weight")):
+            weight[first] = 0  # nothing else writes there at the start
+    nn.init.eye_(reducer.key_proj.weight)
+    reducer.query_proj.weight *= 0.1
+    reducer.query_proj.weight[:, first] = gain * directions.T
+
+
+def trained(vlm: VideoLM, reducer: LlamaVid, stage: str) -> dict[str, nn.Parameter]:
+    """The parameters that a stage trains, by name."""
+    named = dict(vlm.model.named_parameters())
+    named |= {f"reducer.{name}": parameter for name, parameter in reducer.named_parameters()}
+    return {name: parameter for name, parameter in named.items() if name.startswith(TRAINED[stage])}
+
+
+def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Run:
+    """A run before its first step."""
+    vlm = load("tiny", device="cpu")
+    return Run(vlm, new_reducer(vlm, seed), recipe, seed, Path(folder))
+
+
+def train(run: Run) -> None:
+    """Trains stage after stage. A stage that this very recipe finished before is read from its file instead."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for number, stage in enumerate(run.recipe):
+        path, origin = run.folder / f"{stage.name}.safetensors", run.origin(number)
+        if not (path.exists() and origin_of(path) == origin):
+            train_stage(run, stage)
+            save(run.weights(stage.name), path, origin, torch.float32)
+        restore(run.weights(stage.name), path)
+
+
+def train_stage(run: Run, stage: Stage) -> None:
+    weights = run.weights(stage.name)
+    for parameter in [*run.vlm.model.parameters(), *run.reducer.parameters()]:
+        parameter.requires_grad_(False)
+    for parameter in weights.values():
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.AdamW(weights.values(), betas=(0.9, 0.98), weight_decay=0.01)
+    if stage.name == "reading":
+        fit_value_proj(run.vlm, run.reducer, random.Random(f"llama-vid {run.seed} fit"))
+        start_with_likeness(run.vlm, run.reducer)
+    began, losses = time.monotonic(), []
+    for step in tqdm(range(stage.steps), stage.name):
+        optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
+        loss = run.loss(stage, step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights.values(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % 20 == 0 or step + 1 == stage.steps:
+            log(run, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
+            losses = []
+
+
+def log(run: Run, line: str) -> None:
+    with open(run.folder / "log.csv", "a", encoding="utf-8") as file:
+        if not file.tell():
+            file.write("stage,step,loss,seconds of the stage\n")
+        file.write(line + "\n")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files: each holds what its stage trained
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: torch.dtype) -> None:
+    """Writes beside and renames: an interrupted run leaves the old file."""
+    beside = path.with_suffix(".part")
+    save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
+    os.replace(beside, path)
+
+
+def origin_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+@torch.no_grad()
+def restore(weights: dict[str, Tensor], path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        for name, tensor in weights.items():
+            tensor.copy_(file.get_tensor(name))
+
+
+def ship(run: Run, folder: Path = SHIPPED) -> None:
+    """The files of a finished run in 16 bits: half the size, and what lessons load and measure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, stage in enumerate(run.recipe):
+        restore(run.weights(stage.name), run.folder / f"{stage.name}.safetensors")
+        save(run.weights(stage.name), folder / f"{stage.name}.safetensors", run.origin(number), torch.bfloat16)
+
+
+def load_llama_vid(stage: str = "long", folder: Path = SHIPPED) -> tuple[VideoLM, LlamaVid]:
+    """The tiny model and its LlamaVid as they were after a stage: "reading", "alignment", "instruction" or "long".
+
+    Raises FileNotFoundError where the weights are missing, and ValueError for an unknown stage and for weights that
+    stand on another tiny model than the one that is here.
+
+    >>> vlm, reducer = load_llama_vid("instruction")
+    >>> features = vlm.encode(toybox.render(toybox.sample(12)))
+    >>> len(reducer(features, vlm.project, "What colour is the circle?"))
+    32
+    """
+    if stage not in TRAINED:
+        raise ValueError(f"there is no stage {stage!r}: choose one of {', '.join(TRAINED)}")
+    vlm = load("tiny", device="cpu")
+    reducer = new_reducer(vlm).eval()
+    for name in list(TRAINED)[: list(TRAINED).index(stage) + 1]:
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")
+        if origin_of(path)["base"] != digest():
+            raise ValueError(f"{path} was trained on another tiny model than data/tiny-vlm: run `make llama-vid`")
+        restore(trained(vlm, reducer, name), path)
+    return vlm, reducer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lib.train_llama_vid", description="Train LLaMA-VID in small.")
+    parser.add_argument("--folder", type=Path, default=Path("build/llama-vid"), help="for the log and the stages")
+    parser.add_argument("--data", type=Path, default=SHIPPED, help="where the weights go in the end")
+    arguments = parser.parse_args()
+    run = start(arguments.folder)
+    began = time.monotonic()
+    train(run)
+    ship(run, arguments.data)
+    print(f"trained in {(time.monotonic() - began) / 60:.1f} minutes; log: {run.folder / 'log.csv'}")
+
+
+if __name__ == "__main__":
+    main()

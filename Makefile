@@ -9,11 +9,11 @@ RUN    := $(VENV)/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks tiny ask clean
+.PHONY: help course test lab notebooks tiny compare llama-vid ask bench clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 course: $(READY)  ## set up, run every lesson, leave the executed notebooks in course/
 	@$(RUN) notebooks/build.py course
@@ -31,9 +31,19 @@ tiny: $(READY)  ## train the shipped tiny model from scratch
 	@env -u OMP_NUM_THREADS $(RUN) -m lib.train  # only training from scratch is faster with every core
 	@$(RUN) -m lib.evaluate  # scores on unseen clips, and the model card
 
+compare: $(READY)  ## ask 1,000 clips through every reducer at the same budget (lesson 07 reads the counts)
+	@$(RUN) -m lib.compare
+
+llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (lesson 06)
+	@env -u OMP_NUM_THREADS $(RUN) -m lib.train_llama_vid
+	@$(RUN) -m lib.measure_llama_vid
+
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
 	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
 	@$(RUN) -m lib ask "$$VIDEO" "$$Q"
+
+bench: $(READY)  ## time the reducers against plain torch calls and transformers; results in data/measured/
+	@PYTHONPATH=. KINETO_LOG_LEVEL=9 $(RUN) tests/bench_reducers.py
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
 	rm -rf $(VENV) course build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache

@@ -171,9 +171,11 @@ def make(*arguments, **environment):
 
 
 def test_make_alone_lists_every_target():
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    listed = re.findall(r"^  make (\w+) ", make().stdout, re.MULTILINE)
-    assert set(listed) == set(targets) == {"help", "course", "test", "lab", "notebooks", "tiny", "ask", "clean"}
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    listed = re.findall(r"^  make ([\w-]+) ", make().stdout, re.MULTILINE)
+    assert set(listed) == set(targets)
+    steps = {"tiny", "compare", "llama-vid"}
+    assert set(targets) == steps | {"help", "course", "test", "lab", "notebooks", "ask", "bench", "clean"}
 
 
 @pytest.mark.parametrize(("version", "fit"), [
@@ -220,6 +222,9 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),
     # training from scratch is the one thing that is faster with every core
     (["tiny"], "threads=|-m|lib.train|threads=1|-m|lib.evaluate|"),
+    (["compare"], "threads=1|-m|lib.compare|"),
+    (["llama-vid"], "threads=|-m|lib.train_llama_vid|threads=1|-m|lib.measure_llama_vid|"),
+    (["bench"], "threads=1|tests/bench_reducers.py|"),
     (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
 ])
 def test_make_calls(pretended, arguments, called):

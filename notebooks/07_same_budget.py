@@ -477,10 +477,16 @@ plots.pareto([(m.family, m.name, m.tokens, result) for m, result, _ in winners(m
 # Some numbers in the study notes look like measurements and are none. They stand in `data/papers.csv` too, marked, so that no lesson quotes them as published:
 
 # %%
+unsupported = {}
 for row in papers:
     if row["status"].startswith("study-notes"):
         mark = "contradicted" if row["status"].endswith("wrong") else "no source"
-        print(f"{row['value']:>5}  {row['metric']:<33}{row['model'].removeprefix('LLaVA-NeXT-Video-'):<8}{row['setting']:<18}{mark:<13}{row['note'][:58]}")
+        model = row["model"].removeprefix("LLaVA-NeXT-Video-")
+        unsupported.setdefault(f"{mark}: {row['note']}", []).append(f"{row['value']} {row['metric']} ({model}, {row['setting']})")
+for why, numbers in unsupported.items():
+    print(why)
+    for number in numbers:
+        print("   ", number)
 
 # %% [markdown]
 # ## What to remember

@@ -220,3 +220,12 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError):
         toybox.write_mp4(path, np.zeros((3, 64, 64), dtype=np.uint8))
     assert path.read_bytes() == before
+
+
+def test_places_are_the_thirds_of_the_canvas():
+    rows, columns = ("top", "", "bottom"), ("left", "", "right")
+    for x in range(toybox.CANVAS):
+        for y in range(toybox.CANVAS):
+            row, column = (int(at > 21) + int(at > 42) for at in (y, x))  # 64 / 3 is 21.3
+            named = f"{rows[row]} {columns[column]}".strip() or "middle"
+            assert toybox.place(x, y)[0] == named

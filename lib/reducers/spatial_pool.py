@@ -147,8 +147,8 @@ def max_pool(features: Tensor, rows: int, cols: int) -> Tensor:
     [6.0, 8.0]
     """
     height, width = features.shape[1] // rows * rows, features.shape[2] // cols * cols
-    of_rows = reduce(torch.maximum, (features[:, row:height:rows, :width] for row in range(rows)))
-    return reduce(torch.maximum, (of_rows[:, :, col::cols] for col in range(cols)))
+    corners = [(row, col) for row in range(rows) for col in range(cols)]
+    return reduce(torch.maximum, (features[:, row:height:rows, col:width:cols] for row, col in corners))
 
 
 def spans(size: int, stride: int, mode: Mode) -> list[Span]:

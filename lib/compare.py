@@ -5,10 +5,8 @@ every method, every kind of question and every clip, how many answers were exact
 intervals from these counts.
 """
 
-import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +19,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import mark
+from lib.evaluate import digest, mark, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import sample_uniform
-from lib.vlm import TINY, VideoLM, load
+from lib.vlm import VideoLM, load
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "measured" / "same_budget.json"
 GRID = toybox.CANVAS // toybox.PATCH  # patches on a side of tiny's frames
@@ -142,11 +140,6 @@ def by_kind(asked: Sequence[toybox.QA], hits: Sequence[bool]) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def digest() -> str:
-    """The sha256 of the tiny model's weights."""
-    return hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
-
-
 def write(counts: Counts, path: Path = FILE) -> None:
     """One digit per clip, in the order of the seeds, for every kind of question and every method."""
     lines = {kind: "".join(map(str, column)) for kind, column in zip(KINDS, counts.asked.T, strict=True)}
@@ -155,10 +148,7 @@ def write(counts: Counts, path: Path = FILE) -> None:
         for method, columns in zip(METHODS, counts.right.swapaxes(0, 1), strict=True)
     }
     table = {"command": "make compare", "weights": digest(), "first_seed": 0, "asked": lines, "right": right}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_text(path, json.dumps(table, indent=1) + "\n")
 
 
 def read(path: Path = FILE) -> Counts:

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -184,12 +185,23 @@ def card(vlm, clips: int) -> str:
         frames=frames,
         grid=grid,
         table="\n".join(rows),
-        digest=hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest(),
+        digest=digest(),
     )
 
 
+def digest() -> str:
+    """The sha256 of the tiny model's weights."""
+    return hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes beside the old file, in a folder made if need be, and then renames: an interruption leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
 if __name__ == "__main__":
-    beside = TINY / ".README.part"
-    beside.write_text(card(load("tiny"), clips=1000), encoding="utf-8")
-    os.replace(beside, TINY / "README.md")
+    write_text(TINY / "README.md", card(load("tiny"), clips=1000))
     print((TINY / "README.md").read_text(encoding="utf-8"))

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import os
 import random
 import re
 import resource
@@ -27,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import mark
+from lib.evaluate import mark, write_text
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, new_clip
 from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, cleared, load_llama_vid, needles, visual_tokens
@@ -270,10 +269,7 @@ def main() -> None:
     if frames:
         print(stream(frames))
         return
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    beside = FILE.with_name(f".{FILE.name}.part")
-    beside.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, FILE)
+    write_text(FILE, json.dumps(measure(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

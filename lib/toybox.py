@@ -130,6 +130,11 @@ class Clip:
     def cuts(self) -> tuple[int, ...]:
         return self.starts[1:]
 
+    def scene_at(self, frame: int) -> tuple[Scene, int]:
+        """The scene that a frame belongs to, and which of its frames it is."""
+        at = sum(start <= frame for start in self.starts) - 1
+        return self.scenes[at], frame - self.starts[at]
+
     @property
     def code(self) -> str:
         return next((scene.code for scene in self.scenes if scene.code), "")
@@ -304,10 +309,9 @@ def _paint(clip: Clip, size: int, indices: Sequence[int] | None, ink: dict[str, 
     flashes = {flash.frame: _COLOUR_INDEX[flash.colour] for flash in clip.flashes}
     canvas = np.empty((len(indices), size, size), dtype=np.uint8)
     for frame, index in zip(canvas, indices, strict=True):
-        at = sum(start <= index for start in clip.starts) - 1
-        scene = clip.scenes[at]
+        scene, time = clip.scene_at(index)
         frame[:] = flashes.get(index, scene.background)
-        _paint_scene(frame, scene, index - clip.starts[at], size // CANVAS, ink, digit_ink)
+        _paint_scene(frame, scene, time, size // CANVAS, ink, digit_ink)
     return canvas
 
 
@@ -578,8 +582,7 @@ def still(clip: Clip, frame: int) -> Clip:
     >>> image.frames, bool((render(image)[0] == render(sample(7))[5]).all())
     (1, True)
     """
-    at = sum(start <= frame for start in clip.starts) - 1
-    scene, time = clip.scenes[at], frame - clip.starts[at]
+    scene, time = clip.scene_at(frame)
     things = tuple(
         replace(thing, motion="still", speed="", start=thing.centre(time, scene.frames)) for thing in scene.things
     )

@@ -20,7 +20,7 @@ import random
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -233,8 +233,7 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
 
     Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two.
     """
-    at = sum(start <= index for start in clip.starts) - 1
-    scene, time = clip.scenes[at], index - clip.starts[at]
+    scene, time = clip.scene_at(index)
     events = np.full((GRID, GRID), IGNORE)
     if len(clip.flashes) == 2 and index in (clip.flashes[0].frame, clip.flashes[1].frame):
         events[:] = EVENTS.index("first" if index == clip.flashes[0].frame else "last")
@@ -410,10 +409,16 @@ def see(
     vlm: VideoLM, clips: list[toybox.Clip], indices: list[int], reducer: Reducer, noise: np.random.Generator
 ) -> list[VisualTokens]:
     """The visual tokens of each clip, from its frames `indices`."""
+    return [reducer(of_clip, vlm.project) for of_clip in noisy_features(vlm, clips, indices, noise)]
+
+
+def noisy_features(
+    vlm: VideoLM, clips: Sequence[toybox.Clip], indices: Sequence[int] | None, noise: np.random.Generator
+) -> Tensor:
+    """(B, T, h, w, C): features of the frames `indices` of B clips, or of all frames, with a little noise on them."""
     frames = np.concatenate([toybox.render(clip, indices=indices) for clip in clips])
     with torch.no_grad():
-        features = vlm.features_of(vlm.preprocess(with_noise(frames, noise)))
-    return [reducer(of_clip, vlm.project) for of_clip in features.unflatten(0, (len(clips), len(indices)))]
+        return vlm.features_of(vlm.preprocess(with_noise(frames, noise))).unflatten(0, (len(clips), -1))
 
 
 def ask(
@@ -538,7 +543,7 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
         losses.append(loss.item())
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
             save_checkpoint(run, number, step + 1, optimizer)
-            log(run, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
+            log(run.folder, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
             began, losses = time.monotonic(), []
 
 
@@ -553,10 +558,10 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.learning_rate * min(1, (step + 1) / 50) * (0.02 + 0.98 * cosine)
 
 
-def log(run: Run, line: str) -> None:
-    with open(run.folder / "log.csv", "a", encoding="utf-8") as file:
+def log(folder: Path, line: str, header: str = "stage,step,loss,seconds") -> None:
+    with open(folder / "log.csv", "a", encoding="utf-8") as file:
         if not file.tell():
-            file.write("stage,step,loss,seconds\n")
+            file.write(header + "\n")
         file.write(line + "\n")
 
 

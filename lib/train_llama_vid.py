@@ -32,10 +32,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.compare import digest
 from lib.data import answer_logits, pack, states
+from lib.evaluate import digest
 from lib.reducers import LlamaVid
-from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, new_clip, with_noise, word_ids
+from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
 from lib.vlm import VideoLM, load
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "llama-vid"
@@ -151,19 +151,12 @@ def visual_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Se
     return reducer.generate_tokens(query, frames, vlm.project).unflatten(0, videos.shape[:2]).flatten(1, 2)
 
 
-def see(vlm: VideoLM, clips: Sequence[toybox.Clip], noise: np.random.Generator) -> Tensor:
-    """Clips of the same number of frames -> features (B, T, H, W, C), of frames with a little noise."""
-    frames = with_noise(np.concatenate([toybox.render(clip) for clip in clips]), noise)
-    with torch.no_grad():
-        return vlm.features_of(vlm.preprocess(frames)).unflatten(0, (len(clips), -1))
-
-
 def reading_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
     """How far the context attention is from the patches that each question is about, on one frame of each clip."""
     clips = [new_clip(rng) for _ in range(stage.batch)]
     images = [toybox.still(clip, rng.randrange(FRAMES)) for clip in clips]
     asked = [(row, question) for row, clip in enumerate(clips) for question, _ in draw_turns(rng, clip)]
-    patches = see(vlm, images, noise)[[row for row, _ in asked]].flatten(1, 3)
+    patches = noisy_features(vlm, images, None, noise)[[row for row, _ in asked]].flatten(1, 3)
     query = reducer.text_query(*reducer.read([question for _, question in asked]), patches)
     looks = reducer.context_attention(query, patches).float()
     wanted = torch.from_numpy(np.stack([asked_patches(images[row], question).ravel() for row, question in asked]))
@@ -176,7 +169,7 @@ def clip_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random,
     drawn = [draw_turns(rng, clip) for clip in clips]
     turns = [(row, *turn) for row, of_clip in enumerate(drawn) for turn in rng.sample(of_clip, QUESTIONS)]
     way = rng.choice(list(WAYS.values()))
-    return answer_loss(vlm, reducer.with_tokens(*way), see(vlm, clips, noise), turns)
+    return answer_loss(vlm, reducer.with_tokens(*way), noisy_features(vlm, clips, None, noise), turns)
 
 
 def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
@@ -184,7 +177,7 @@ def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random,
     length = rng.choice(LENGTHS)
     videos = [needles(rng, length, QUESTIONS) for _ in range(max(1, stage.batch // length))]
     turns = [(row, qa.question, qa.answer) for row, (_, asked) in enumerate(videos) for qa in asked]
-    features = torch.stack([see(vlm, clips, noise).flatten(0, 1) for clips, _ in videos])
+    features = torch.stack([noisy_features(vlm, clips, None, noise).flatten(0, 1) for clips, _ in videos])
     return answer_loss(vlm, reducer, features, turns)
 
 
@@ -325,15 +318,9 @@ def train_stage(run: Run, stage: Stage) -> None:
         optimizer.step()
         losses.append(loss.item())
         if (step + 1) % 20 == 0 or step + 1 == stage.steps:
-            log(run, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
+            line = f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}"
+            log(run.folder, line, header="stage,step,loss,seconds of the stage")
             losses = []
-
-
-def log(run: Run, line: str) -> None:
-    with open(run.folder / "log.csv", "a", encoding="utf-8") as file:
-        if not file.tell():
-            file.write("stage,step,loss,seconds of the stage\n")
-        file.write(line + "\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ print("never in exactly this form:", ", ".join(key for key, part in share.items(
 #
 # Toybox was made to ask for what the methods may differ on: small detail (a three-digit **code**), a single moment (a **flash** that lasts one frame), the **order** of
 # two flashes, **motion**, **count**, **colour** and **shape**. The score is the **mean of the seven shares**, each kind counting the same. That was fixed before anything was measured. It
-# is a choice: the plain share of all answers would count colour and shape, which every clip is asked two or three times, five times as much as a flash.
+# is a choice: the plain share of all answers would count colour and shape, which every clip is asked two or three times, more than four times as much as a flash.
 # Section 8 lets you choose your own weights.
 
 # %%

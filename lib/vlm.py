@@ -13,7 +13,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
@@ -331,6 +333,27 @@ class VideoLM:
         positions = torch.arange(longest, device=embeds.device) - (longest - lengths)[:, None]
         mask = (positions >= 0).long()
         return {"inputs_embeds": embeds, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
+
+    @contextmanager
+    def looking_through(self, reducer: Reducer) -> Iterator[None]:
+        """Inside, transformers' own forward takes features (B, T, h, w, C) as `pixel_values_videos`, and `reducer`
+        makes their visual tokens. So Trainer, TRL and generate work with any reducer, and the vision tower, which is
+        frozen, looks at each clip once instead of in every step. A prompt holds one `<video>` per visual token.
+
+        Raises ValueError for OneVision, whose forward adds a newline of its own.
+        """
+        if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
+            raise ValueError(f"{self.name} is no LLaVA-NeXT-Video: train one of those, or pass pixels")
+
+        def get_video_features(features: Tensor, **_) -> BaseModelOutputWithPooling:
+            tokens = [reducer(of_clip, self.project).embeds[None] for of_clip in features]
+            return BaseModelOutputWithPooling(pooler_output=torch.stack(tokens))
+
+        self.model.model.get_video_features = get_video_features
+        try:
+            yield
+        finally:
+            del self.model.model.get_video_features
 
     @torch.no_grad()
     def logits(self, clip: Clip | None, prompt: str, reducer: Reducer | None = None) -> Tensor:

@@ -9,7 +9,7 @@ RUN    := $(VENV)/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks tiny compare llama-vid ask bench clean
+.PHONY: help course test lab notebooks tiny compare llama-vid korean dpo aihub-sample progress ask bench doctor gpu-check colab clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
@@ -38,12 +38,33 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 	@env -u OMP_NUM_THREADS $(RUN) -m lib.train_llama_vid
 	@$(RUN) -m lib.measure_llama_vid
 
+aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
+	@$(RUN) -m lib.data
+
+progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=folder of their progress files)
+	@$(RUN) -m lib.exercises $${TEAM:+"$$TEAM"}
+
+korean: $(READY)  ## teach the tiny model Korean in six ways; write data/korean-lora (lesson 08 reads what they said)
+	@$(RUN) -m lib.korean
+
+dpo: $(READY)  ## teach the tiny model not to invent things, and measure ways in which that goes wrong (lesson 09)
+	@$(RUN) -m lib.measure_dpo
+
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
 	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
 	@$(RUN) -m lib ask "$$VIDEO" "$$Q"
 
 bench: $(READY)  ## time the reducers against plain torch calls and transformers; results in data/measured/
 	@PYTHONPATH=. KINETO_LOG_LEVEL=9 $(RUN) tests/bench_reducers.py
+
+doctor: $(READY)  ## what runs on this machine, and with which settings; a block for a bug report
+	@$(RUN) -m lib.doctor
+
+gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods there; results in data/measured/
+	@PYTHONPATH=. $(RUN) tests/gpu_check.py
+
+colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1.0
+	@$(RUN) notebooks/address.py $(REPO) $(TAG)
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
 	rm -rf $(VENV) course build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache

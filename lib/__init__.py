@@ -5,7 +5,11 @@ file -> `video` -> frames (T, H, W, 3) -> `vlm.encode` -> features (T, H, W, C) 
 -> visual tokens (N, D) -> `vlm.splice` -> text -> `evaluate`.
 """
 
+import logging
 import warnings
 
 # transformers imports tqdm, which warns in a notebook without ipywidgets. The course shows no progress bars there.
 warnings.filterwarnings("ignore", message="IProgress not found")
+
+# bitsandbytes, which peft imports, advises an optional package on processors that have bfloat16.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 FONT = Path(__file__).parent.parent / "data" / "fonts" / "NanumSquareR.ttf"
@@ -136,7 +136,9 @@ def at_a_glance(pixels: np.ndarray, side: int, caption: str, answers: Sequence[t
     return figure
 
 
-def score_intervals(series: dict[str, dict[str, tuple[float, float, float, int]]]) -> Figure:
+def score_intervals(
+    series: dict[str, dict[str, tuple[float, float, float, int]]], ylabel: str = "share of right answers"
+) -> Figure:
     """Scores by kind of question, (mean, low, high, asked) each, one mark per series with its interval as a line.
 
     >>> scores = {"colour": (0.9, 0.8, 0.95, 50), "code": (0.5, 0.4, 0.6, 50)}
@@ -151,7 +153,7 @@ def score_intervals(series: dict[str, dict[str, tuple[float, float, float, int]]
         mean, low, high, _ = np.array(list(scores.values())).T
         cell.errorbar(places, mean, (mean - low, high - mean), fmt="o", capsize=3, color=COLORS[colour], label=name)
     cell.set_xticks(range(len(first)), [f"{kind}\nn={score[3]}" for kind, score in first.items()])
-    cell.set(ylim=(0, 1.05), ylabel="share of right answers")
+    cell.set(ylim=(0, 1.05), ylabel=ylabel)
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside upper right", ncols=len(series))
     return figure
@@ -750,3 +752,224 @@ def label_points(axes: Axes, points: Sequence[Point]) -> None:
         left = 1.07 * max(other for _, _, other, _ in points if other < 1.2 * tokens)
         look = {"fontsize": 9, "color": COLORS[FAMILY_COLOURS[family]]}
         axes.text(left, height, name, va="center", bbox={"color": "white", "pad": 0.5}, **look)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Exercises: what is solved
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def progress_board(rows: Sequence[tuple[str, Sequence[str]]], title: str) -> Figure:
+    """A row of squares for each lesson: "right" full with a tick, "tried" half full, "new" empty.
+
+    >>> len(progress_board([("00 Start here", ["right", "tried", "new"])], "1 of 3").axes[0].patches)
+    4
+    """
+    longest = max(len(states) for _, states in rows)
+    figure, axes = canvas(3 + 0.5 * longest, 0.6 + 0.36 * len(rows))
+    cell = axes[0, 0]
+    for row, (_, states) in enumerate(rows):
+        for column, state in enumerate(states):
+            look = {"edgecolor": COLORS["text"], "facecolor": COLORS["right"] if state == "right" else "white"}
+            cell.add_patch(Rectangle((column, row), 0.8, 0.8, **look))
+            if state == "right":
+                cell.text(column + 0.4, row + 0.4, "✓", ha="center", va="center_baseline", color="white")
+            elif state == "tried":
+                cell.add_patch(Rectangle((column, row + 0.4), 0.8, 0.4, facecolor=COLORS["predicted"]))
+    cell.set(xlim=(-0.1, longest), ylim=(len(rows), -0.2), aspect="equal", xticks=[])
+    cell.set_yticks([row + 0.4 for row in range(len(rows))], [name for name, _ in rows])
+    cell.set_title(title)
+    cell.tick_params(length=0)
+    cell.spines[:].set_visible(False)
+    return figure
+
+
+def team_board(
+    people: Sequence[str], lessons: Sequence[str], solved: Sequence[Sequence[int]], sizes: Sequence[int]
+) -> Figure:
+    """Who has solved how many of each lesson's exercises; `sizes` says how many there are.
+
+    >>> [text.get_text() for text in team_board(["Kim"], ["00", "01"], [[3, 1]], [3, 4]).axes[0].texts]
+    ['3', '1']
+    """
+    figure, axes = canvas(2.5 + 0.5 * len(lessons), 0.9 + 0.36 * len(people))
+    cell = axes[0, 0]
+    shares = np.asarray(solved) / np.asarray(sizes)
+    cell.imshow(shares, cmap="Greens", vmin=0, vmax=1.25, aspect="auto")
+    for row, column in np.ndindex(shares.shape):
+        ink = "white" if shares[row, column] > 0.7 else "black"
+        cell.text(column, row, str(solved[row][column]), ha="center", va="center", color=ink)
+    cell.set_yticks(range(len(people)), people)
+    cell.set_xticks(range(len(lessons)), [f"{name}\n/ {size}" for name, size in zip(lessons, sizes, strict=True)])
+    cell.xaxis.tick_top()
+    cell.tick_params(length=0)
+    cell.spines[:].set_visible(False)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 12: scale out
+# ---------------------------------------------------------------------------------------------------------------------
+
+SHARD_COLOURS = {  # who made a shard
+    "process 0": "patch", "process 1": "newline", "not there": "separator", "kept": "text", "made": "context",
+    "made again": "wrong",
+}  # fmt: skip
+
+
+def shard_map(rows: dict[str, Sequence[str]]) -> Figure:
+    """What happened to each shard: one row of squares per run, each of them a key of SHARD_COLOURS.
+
+    >>> figure = shard_map({"killed": ["process 0", "process 1", "not there"], "again": ["kept", "kept", "made"]})
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['process 0', 'process 1', 'not there', 'kept', 'made']
+    """
+    longest = max(map(len, rows.values()))
+    figure, axes = canvas(0.32 * longest + 2.6, 0.5 * len(rows) + 0.9)
+    cell = axes[0, 0]
+    for height, states in enumerate(rows.values()):
+        for number, state in enumerate(states):
+            cell.barh(height, 0.86, 0.7, left=number - 0.43, color=COLORS[SHARD_COLOURS[state]])
+    cell.set_yticks(range(len(rows)), rows)
+    cell.set_xticks(range(0, longest, 4 if longest > 12 else 1))
+    cell.set(xlabel="shard", xlim=(-0.6, longest - 0.4))
+    cell.invert_yaxis()
+    cell.tick_params(length=0)
+    cell.spines[:].set_visible(False)
+    met = [state for state in SHARD_COLOURS if any(state in states for states in rows.values())]
+    patches = [Patch(color=COLORS[SHARD_COLOURS[state]], label=state) for state in met]
+    figure.legend(handles=patches, loc="outside upper center", ncols=len(met), fontsize=10)
+    return figure
+
+
+def stacked_hours(hours: dict[str, dict[str, float]], y: str) -> Figure:
+    """One bar per card, made of its stages: {card: {stage: hours}}; all cards have the same stages, at most four.
+
+    >>> figure = stacked_hours({"T4": {"encode": 1.0, "answer": 3.0}, "L4": {"encode": 0.5, "answer": 2.5}}, "hours")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['4', '3']
+    """
+    figure, axes = canvas(7.5, 3.8)
+    cell, cards = axes[0, 0], list(hours)
+    stages, colours = list(next(iter(hours.values()))), ("patch", "newline", "context", "content")
+    bottom = np.zeros(len(cards))
+    for stage, colour in zip(stages, colours, strict=False):
+        heights = np.array([hours[card][stage] for card in cards])
+        cell.bar(cards, heights, 0.6, bottom=bottom, color=COLORS[colour], label=stage)
+        bottom += heights
+    for number, whole in enumerate(bottom):
+        cell.text(number, whole, f"{whole:,.0f}", ha="center", va="bottom")
+    cell.set_ylabel(y)
+    cell.margins(y=0.12)
+    cell.yaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(loc="outside upper center", ncols=len(stages), fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 08: fine-tuning
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def loss_curves(losses: dict[str, Sequence[float]], window: int = 1) -> Figure:
+    """The loss after each step, a line per run; each point the mean of the last `window` steps.
+
+    >>> figure = loss_curves({"ours": [3.0, 2.0, 1.0], "theirs": [3.0, 2.0, 1.0]}, window=2)
+    >>> figure.axes[0].lines[0].get_ydata().tolist()
+    [3.0, 2.5, 1.5]
+    """
+    figure, axes = canvas(8, 3.4)
+    cell = axes[0, 0]
+    colours = ("patch", "newline", "context", "content", "fast", "text")
+    for number, ((name, curve), colour) in enumerate(zip(losses.items(), colours, strict=False)):
+        smooth = [np.mean(curve[max(0, end - window) : end]) for end in range(1, len(curve) + 1)]
+        style = ("-", "--", ":")[number % 3]  # curves that lie on each other can still be told apart
+        cell.plot(range(1, len(curve) + 1), smooth, style, color=COLORS[colour], linewidth=2, label=name)
+    cell.set(xlabel="step", ylabel="loss")
+    cell.xaxis.set_major_locator(MaxNLocator(integer=True))
+    cell.grid(axis="y", color="0.9")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lesson 11: real weights
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def pictures(named: dict[str, np.ndarray], width: float = 9) -> Figure:
+    """Images of any shapes (H, W, 3) uint8 in one row, as wide as they are in comparison, the name above each.
+
+    >>> len(pictures({"wide": np.zeros((10, 20, 3), np.uint8), "square": np.zeros((10, 10, 3), np.uint8)}).axes)
+    2
+    """
+    shares = [pixels.shape[1] / pixels.shape[0] for pixels in named.values()]
+    figure, axes = canvas(width, 0.5 + 0.9 * width / sum(shares), columns=len(named), width_ratios=shares)
+    for cell, (name, pixels) in zip(axes[0], named.items(), strict=True):
+        show_pixels(cell, pixels, name)
+    return figure
+
+
+def rope_angles(lengths: np.ndarray, angles: dict[str, np.ndarray], trained: tuple[int, float]) -> Figure:
+    """The largest angle that a rotary embedding meets in sequences of these lengths, one line for each way to scale.
+
+    trained: the longest sequence of the training, and the largest angle in it: the box of what the model knows.
+
+    >>> lengths = np.array([1, 2])
+    >>> len(rope_angles(lengths, {"none": lengths, "linear, factor 2": lengths / 2}, (1, 1.0)).axes[0].lines)
+    2
+    """
+    figure, axes = canvas(8, 3.6)
+    cell = axes[0, 0]
+    cell.add_patch(Rectangle((0, 0), *trained, color=COLORS["light"], alpha=0.25, label="met in training"))
+    looks = zip(("text", "slow", "fast", "content", "context"), ("-", "--", "-.", ":", "-"), strict=True)
+    for (name, values), (colour, line) in zip(angles.items(), looks, strict=False):
+        cell.plot(lengths, values, line, color=COLORS[colour], linewidth=2, label=name)
+    cell.set(xlabel="tokens in the sequence", ylabel="largest angle of the slowest pair", xlim=(0, lengths[-1]), ylim=0)
+    cell.xaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(loc="outside right upper", fontsize=10)
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# DPO
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
+    """DPO's loss over the margin (how much more the chosen answer gained), and how hard it pulls, a line per beta.
+
+    >>> len(preference_losses([0.1, 1.0], np.linspace(-20, 20, 9)).axes)
+    2
+    """
+    figure, axes = canvas(8, 3, columns=2)
+    for beta, colour in zip(betas, ("measured", "predicted", "wrong"), strict=False):
+        loss = np.logaddexp(0, -beta * margins)
+        pull = beta / (1 + np.exp(beta * margins))
+        for cell, values in zip(axes[0], (loss, pull), strict=True):
+            cell.plot(margins, values, color=COLORS[colour], label=f"beta {beta:g}")
+    axes[0, 0].set(xlabel="margin: gain of chosen - gain of rejected", title="loss of a pair")
+    axes[0, 1].set(xlabel="margin", title="pull on the margin")
+    axes[0, 0].axhline(np.log(2), color=COLORS["text"], linewidth=0.8, linestyle="--")
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
+def gains_over_steps(runs: dict[str, Sequence[tuple[float, float]]], window: int = 5) -> Figure:
+    """One panel per run: by how much chosen and rejected answers became likelier, step by step, as running means.
+
+    >>> len(gains_over_steps({"a run": [(0, 0), (1, -2)]}).axes[0].lines)
+    3
+    """
+    figure, axes = canvas(max(4, 2.2 * len(runs)), 3, columns=len(runs), sharey=True)
+    for cell, (name, gains) in zip(axes[0], runs.items(), strict=True):
+        cell.axhline(0, color=COLORS["text"], linewidth=0.8, linestyle="--")
+        for column, (which, colour) in enumerate((("chosen", "right"), ("rejected", "wrong"))):
+            values = np.array([pair[column] for pair in gains], dtype=float)
+            means = [values[max(0, i + 1 - window) : i + 1].mean() for i in range(len(values))]
+            cell.plot(range(1, len(values) + 1), means, color=COLORS[colour], label=which)
+        cell.set(xlabel="step", title=name)
+        cell.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes[0, 0].set_ylabel("gain in log-probability")
+    axes[0, 0].legend(frameon=False)
+    return figure

@@ -50,6 +50,7 @@ SPEEDS = {"slow": (12, "천천히"), "fast": (32, "빠르게")}  # name: (units 
 NUMBERS = {1: ("one", "한 개"), 2: ("two", "두 개"), 3: ("three", "세 개"), 4: ("four", "네 개")}
 PLACES = {"top": "위", "middle": "가운데", "bottom": "아래", "left": "왼쪽", "right": "오른쪽"}
 BACKGROUNDS = ((8, 8, 12), (30, 30, 34), (52, 50, 48), (14, 22, 40), (16, 34, 24), (42, 20, 26))
+CAPTION_PROMPTS = {"en": "Describe the video.", "ko": "영상을 설명하십시오."}
 _PALETTE = np.array(BACKGROUNDS + tuple(rgb for rgb, _, _ in COLOURS.values()), dtype=np.uint8)
 _COLOUR_INDEX = {name: len(BACKGROUNDS) + i for i, name in enumerate(COLOURS)}
 _DIGITS = (  # 5 wide, 7 high, one string of rows per digit, one bit per unit
@@ -470,17 +471,19 @@ def _about_flashes(clip: Clip) -> list[QA]:
 def _about_existence(rng: random.Random, clip: Clip) -> list[QA]:
     """One thing that is there, and one that is not but shares its colour with something that is."""
     there, other = _pick(rng, clip.things), _pick(rng, clip.things)
-    missing = replace(other, shape=_pick(rng, [shape for shape in SHAPES if shape != other.shape]))
-    return [
-        QA(
-            "exists",
-            f"Is there a{'n' * (t.colour == 'orange')} {t.name}?",
-            en,
-            f"{_josa(_ko(t), '이', '가')} 있습니까?",
-            ko,
-        )
-        for t, en, ko in ((there, "yes", "네"), (missing, "no", "아니요"))
-    ]
+    missing = _pick(rng, [shape for shape in SHAPES if shape != other.shape])
+    return [ask_existence(there.colour, there.shape, True), ask_existence(other.colour, missing, False)]
+
+
+def ask_existence(colour: str, shape: str, there: bool) -> QA:
+    """Whether something is in a clip: "yes" if it is there, else "no".
+
+    >>> ask_existence("orange", "ring", there=False)[:3]
+    ('exists', 'Is there an orange ring?', 'no')
+    """
+    article, subject = "an" if colour == "orange" else "a", _josa(f"{COLOURS[colour][1]} {SHAPES[shape]}", "이", "가")
+    answer = ("yes", "네") if there else ("no", "아니요")
+    return QA("exists", f"Is there {article} {colour} {shape}?", answer[0], f"{subject} 있습니까?", answer[1])
 
 
 def caption(clip: Clip, language: str = "en") -> str:

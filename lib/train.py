@@ -6,8 +6,11 @@ chance for much longer.
 1. vision: vision tower, projector and word embeddings learn to name, patch by patch, what Toybox drew there.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
-3. events: on clips, patches learn to name what happens to their thing, and questions which way it moves are answered.
-4. videos: all questions about clips, with another reducer in every batch, so that one set of weights works with any.
+3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
+   language model, patches learn to name what happens to their thing: that is how motion is learned.
+4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
+
+In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
 
 Every batch is drawn from (seed, stage, step) alone, so a run that was interrupted goes on where its last checkpoint
 stands and ends with the same weights as one that was not.
@@ -35,7 +38,7 @@ from tqdm.auto import tqdm
 from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
 
 from lib import toybox
-from lib.data import IGNORE, Packed, answer_logits, pack, states
+from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.video import sample_uniform
 from lib.vlm import PixelSettings, VideoLM, load
@@ -43,16 +46,17 @@ from lib.vlm import PixelSettings, VideoLM, load
 FRAMES = 16
 GRID = toybox.CANVAS // toybox.PATCH  # patches on a side
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
-CAPTION_PROMPT = "Describe the video."
 TEST_SEEDS = 10**6  # clips with seeds below this are never trained on
+SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
+TEXT_SHARE = 0.25  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
     (8, 4), (16, 8),
 )  # fmt: skip
-EVENT_VIEWS = ((16, 1), (16, 2), (16, 2), (8, 1), (8, 2), (4, 1))  # fine enough to see which way a thing moves
+SHORT_VIEWS = ((4, 1), (6, 1), (4, 2), (6, 2), (8, 2), (8, 2))  # (frames of the clip, stride), fine and not long
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ class Stage:
 RECIPE = (
     Stage("vision", 700, 64, 4e-3),
     Stage("images", 400, 40, 2e-3, scaffold=1.0),
-    Stage("events", 300, 24, 2e-3),
-    Stage("videos", 1100, 24, 1.5e-3, scaffold=0.3),
+    Stage("clips", 700, 32, 2e-3, scaffold=1.0),
+    Stage("videos", 700, 24, 1.5e-3, scaffold=0.4),
 )
 
 
@@ -111,7 +115,10 @@ def corpus(clips: int) -> Iterable[str]:
     """The sentences that the tokenizer is learned from."""
     for seed in range(TEST_SEEDS, TEST_SEEDS + clips):
         clip = toybox.sample(seed)
-        yield from (toybox.caption(clip, "en"), toybox.caption(clip, "ko"))
+        for language, prompt in toybox.CAPTION_PROMPTS.items():
+            yield f"USER: \n{prompt} ASSISTANT: {toybox.caption(clip, language)}"
+        for asked, translation in translations(random.Random(seed), clip):
+            yield f"USER: \n{asked} ASSISTANT: {translation}"
         for qa in toybox.questions(clip):
             yield f"USER: \n{qa.question} ASSISTANT: {qa.answer}"
             yield "USER: \n{} ASSISTANT: {}".format(*thing_first(clip, qa.question, qa.answer))
@@ -175,6 +182,7 @@ FACTS = {  # what a patch is named by; each can also be "none"
     "row": ("top", "middle", "bottom"),
     "column": ("left", "middle", "right"),
     "digit": tuple("0123456789"),
+    "middle": ("things",),  # the patch in which a thing has its middle: one per thing, so things can be counted
 }
 EVENT_KINDS = ("motion", "order")  # the hardest questions: only several frames answer them
 IMAGE_KINDS = ("colour", "shape", "size", "code", "flash")  # the questions that one frame answers
@@ -263,6 +271,7 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
         x, y = thing.start
         for fact in ("shape", "colour", "size"):
             labels[fact][here] = 1 + FACTS[fact].index(getattr(thing, fact))
+        labels["middle"][y // toybox.PATCH, x // toybox.PATCH] = 1
         labels["row"][here], labels["column"][here] = 1 + 3 * y // toybox.CANVAS, 1 + 3 * x // toybox.CANVAS
         labels["centre"][here] = (np.array(thing.start) - toybox.CANVAS / 2) / toybox.PATCH
     for i, digit in enumerate(scene.code):
@@ -292,10 +301,21 @@ def draw_turns(rng: random.Random, clip: toybox.Clip, legible: bool = True) -> l
     return turns
 
 
-def event_turns(rng: random.Random, clip: toybox.Clip) -> list[tuple[str, str]]:
-    """Which way each thing moves, and the order of flashes; half of the answers name their thing first."""
-    turns = [(qa.question, qa.answer) for qa in toybox.questions(clip) if qa.kind in EVENT_KINDS]
-    return [thing_first(clip, *turn) if rng.random() < 0.5 else turn for turn in turns]
+def translations(rng: random.Random, clip: toybox.Clip, turns: int = 4) -> list[tuple[str, str]]:
+    """Text about a clip from English into Korean or back: sentences of its caption, all of it, questions with answers.
+
+    The base of a Korean captioner has met Korean as text and never described a picture in it. So here: no frame is
+    shown with Korean.
+    """
+    english, korean = toybox.caption(clip, "en"), toybox.caption(clip, "ko")
+    pairs = [*zip(SENTENCE_END.split(english), SENTENCE_END.split(korean), strict=True), (english, korean)]
+    asked = rng.choice(toybox.questions(clip))
+    pairs.append((f"{asked.question} {asked.answer}", f"{asked.question_ko} {asked.answer_ko}"))
+    drawn = [rng.choice(pairs) for _ in range(turns)]
+    return [
+        (f"Translate into Korean: {en}", ko) if rng.random() < 0.7 else (f"Translate into English: {ko}", en)
+        for en, ko in drawn
+    ]
 
 
 def with_scaffold(rng: random.Random, clip: toybox.Clip, turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -305,7 +325,7 @@ def with_scaffold(rng: random.Random, clip: toybox.Clip, turns: list[tuple[str, 
     answer that repeats the thing of the question teaches it to look back at the question. Short answers need both.
     """
     turns = [thing_first(clip, *turn) if rng.random() < 0.5 else turn for turn in turns]
-    return turns + [(CAPTION_PROMPT, toybox.caption(clip))]
+    return turns + [(toybox.CAPTION_PROMPTS["en"], toybox.caption(clip))]
 
 
 def thing_first(clip: toybox.Clip, question: str, answer: str) -> tuple[str, str]:
@@ -349,8 +369,8 @@ def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def new_clip(rng: random.Random) -> toybox.Clip:
-    return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), FRAMES)
+def new_clip(rng: random.Random, frames: int = FRAMES) -> toybox.Clip:
+    return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), frames)
 
 
 def new_image(rng: random.Random) -> toybox.Clip:
@@ -376,28 +396,45 @@ def image_loss(vlm: VideoLM, stage: Stage, rng: random.Random, noise: np.random.
     return answer_loss(vlm, packed, states(vlm.model, packed))
 
 
-def event_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
-    """Naming events, and the questions about them alone: short sequences, and nothing else pulls at the weights."""
-    frames, stride = rng.choice(EVENT_VIEWS)
-    indices, reducer = sample_uniform(FRAMES, frames), SpatialPool(stride)
-    clips = [new_clip(rng) for _ in range(batch_size(stage, reducer.count(frames, GRID, GRID) + 80))]
-    tokens = see(vlm, clips, indices, reducer, noise)
-    packed = pack_turns(vlm, tokens, [event_turns(rng, clip) for clip in clips])
-    after = states(vlm.model, packed)
-    return answer_loss(vlm, packed, after) + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
+def clip_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
+    """Clips so short that every frame is seen: no question is about what was not on view, and sequences are short."""
+    frames, stride = rng.choice(SHORT_VIEWS)
+    return look_and_ask(vlm, naming, stage, rng, noise, frames, list(range(frames)), SpatialPool(stride))
 
 
 def video_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
     frames, reducer = draw_view(rng, vlm.model.model.image_newline)
-    indices = sample_uniform(FRAMES, frames)
-    clips = [new_clip(rng) for _ in range(batch_size(stage, reducer.count(frames, GRID, GRID) + 150))]
+    return look_and_ask(vlm, naming, stage, rng, noise, FRAMES, sample_uniform(FRAMES, frames), reducer)
+
+
+def look_and_ask(
+    vlm: VideoLM,
+    naming: Naming,
+    stage: Stage,
+    rng: random.Random,
+    noise: np.random.Generator,
+    length: int,
+    indices: list[int],
+    reducer: Reducer,
+) -> Tensor:
+    """Clips of `length` frames, of which those at `indices` are seen: questions, events, and now and then text."""
+    clips = [new_clip(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
     tokens = see(vlm, clips, indices, reducer, noise)
     packed = pack_turns(vlm, tokens, ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any())))
     after = states(vlm.model, packed)
     loss = answer_loss(vlm, packed, after)
+    if rng.random() < TEXT_SHARE:
+        loss = loss + text_loss(vlm, rng, clips)
     if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
         return loss
     return loss + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
+
+
+def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Tensor:
+    """Translations between English and Korean, with nothing to see."""
+    blind = vlm.model.get_input_embeddings().weight.new_empty(0, vlm.model.config.text_config.hidden_size)
+    packed = pack(vlm.model, vlm.tokenizer, [blind] * len(clips), [translations(rng, clip) for clip in clips])
+    return answer_loss(vlm, packed, states(vlm.model, packed))
 
 
 def batch_size(stage: Stage, length: int) -> int:
@@ -492,7 +529,7 @@ class Run:
                 return vision_loss(self.vlm, self.naming, stage.batch, rng, noise)
             if stage.name == "images":
                 return image_loss(self.vlm, stage, rng, noise)
-            batch_loss = event_loss if stage.name == "events" else video_loss
+            batch_loss = clip_loss if stage.name == "clips" else video_loss
             return batch_loss(self.vlm, self.naming, stage, rng, noise)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.data import answer_logits, pack, states
 from lib.evaluate import digest
+from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
 from lib.vlm import VideoLM, load

@@ -9,10 +9,12 @@ An image takes the same way: `image_tokens` makes its visual tokens (AnyRes), an
 What this module does not do: several videos in one prompt, sampling (answers are greedy).
 """
 
+import copy
 import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +22,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
-from huggingface_hub import HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -40,7 +43,7 @@ from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from lib import anyres
-from lib.budget import anyres_grid
+from lib.budget import GIB, anyres_grid, nf4_bytes
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
 Clip = np.ndarray | Tensor | VisualTokens  # frames (T, H, W, 3) uint8, their features (T, h, w, C), or what is spliced
@@ -52,6 +55,13 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it
 TINY = Path(__file__).resolve().parent.parent / "data" / "tiny-vlm"
 REAL_MODELS = ("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf")
 OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
+REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of none that is surely published: the newest
+    # Used, with the SHA-256 of its 1,787,445,680 bytes of weights, by several public repositories (2024 to 2026).
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": "74dd0bf867a4cda7950c17663794267c60cf4b40",
+    "llava-hf/LLaVA-NeXT-Video-7B-hf": None,
+    "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": None,
+    "llava-hf/LLaVA-NeXT-Video-34B-hf": None,
+}
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: bounds the memory, changes nothing else
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -64,7 +74,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 @dataclass(frozen=True)
 class Chat:
-    """How a family of models is talked to: `opening` + question + `closing`.
+    """How a model is talked to: `opening` + question + `closing`.
 
     >>> VICUNA.prompt("What moves?")
     'USER: <video>\\nWhat moves? ASSISTANT:'
@@ -79,8 +89,8 @@ class Chat:
         return f"{self.opening}{question}{self.closing}"
 
     def question(self, prompt: str) -> str:
-        """What a prompt asks: the text between `<video>` and the closing."""
-        return prompt.partition("<video>\n")[2].removesuffix(self.closing)
+        """What a prompt asks: the text between the opening and the closing."""
+        return prompt.partition(self.opening)[2].removesuffix(self.closing)
 
     def check(self, prompt: str, has_video: bool) -> None:
         """Raises ValueError unless `<video>` stands once, where frames belong, and the prompt ends in its closing."""
@@ -98,6 +108,23 @@ class Chat:
 
 VICUNA = Chat("USER: <video>\n", " ASSISTANT:")  # model card of LLaVA-NeXT-Video-7B-hf
 QWEN = Chat("<|im_start|>user\n<video>\n", "<|im_end|>\n<|im_start|>assistant\n")  # transformers' OneVision conversion
+# Of the 34B: LLaVA-NeXT `llava/conversation.py`, chatml_direct. No line break follows <|im_end|>.
+YI = Chat(
+    "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<video>\n",
+    "<|im_end|><|im_start|>assistant\n",
+)
+
+# SlowFast-LLaVA asks in words of its own (apple/ml-slowfast-llava `prompt.py`, image_seq_v3 and image_seq_34b_v3).
+KEY_FRAMES = (
+    "The input consists of a sequence of key frames from a video. Answer concisely with overall content and context "
+    "of the video, highlighting any significant events, characters, or objects that appear throughout the video. "
+    "Question: "
+)
+SLOWFAST_VICUNA = Chat(f"USER: <video>\n{KEY_FRAMES}", " \nASSISTANT:\nAnswer: In the video,")
+SLOWFAST_YI = Chat(
+    f"<|im_start|>system\n Answer the question. <|im_end|>\n<|im_start|>user\n <video>\n{KEY_FRAMES}",
+    " <|im_end|>\n<|im_start|>assistant\nAnswer: In the video,",
+)
 
 
 @dataclass(frozen=True)
@@ -105,12 +132,12 @@ class Family:
     """What differs between the model classes."""
 
     model_class: type[PreTrainedModel]
-    chat: Chat
+    chatml: Chat  # of those models whose tokenizer knows <|im_start|>
     crop: bool  # see PixelSettings
 
 
 FAMILIES = {
-    "llava_next_video": Family(LlavaNextVideoForConditionalGeneration, VICUNA, crop=True),
+    "llava_next_video": Family(LlavaNextVideoForConditionalGeneration, YI, crop=True),
     "llava_onevision": Family(LlavaOnevisionForConditionalGeneration, QWEN, crop=False),
 }
 
@@ -186,6 +213,7 @@ class VideoLM:
     tokenizer: PreTrainedTokenizerBase
     pixels: PixelSettings
     name: str
+    chat: Chat = VICUNA
 
     @property
     def device(self) -> torch.device:
@@ -197,15 +225,16 @@ class VideoLM:
         return self.model.model.multi_modal_projector.linear_1.weight.dtype
 
     @property
-    def chat(self) -> Chat:
-        return FAMILIES[self.model.config.model_type].chat
+    def revision(self) -> str | None:
+        """The commit of the Hub that was loaded; None for a folder."""
+        return getattr(self.model.config, "_commit_hash", None)
 
     @property
     def context(self) -> int:
-        """The longest sequence it takes, in tokens: the trained positions, times the factor of linear RoPE scaling."""
+        """The longest sequence it takes, in tokens: the trained positions, times the factor of RoPE scaling."""
         text = self.model.config.text_config
         rope = text.rope_parameters or {}
-        factor = rope["factor"] if rope.get("rope_type") == "linear" else 1
+        factor = rope["factor"] if rope.get("rope_type") in ("linear", "dynamic") else 1
         return int(text.max_position_embeddings * factor)
 
     @cached_property
@@ -345,8 +374,9 @@ class VideoLM:
         if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
             raise ValueError(f"{self.name} is no LLaVA-NeXT-Video: train one of those, or pass pixels")
 
-        def get_video_features(features: Tensor, **_) -> BaseModelOutputWithPooling:
-            tokens = [reducer(of_clip, self.project).embeds[None] for of_clip in features]
+        # `generate` looks for the name pixel_values_videos, and passes features under it
+        def get_video_features(pixel_values_videos: Tensor, **_) -> BaseModelOutputWithPooling:
+            tokens = [reducer(features, self.project).embeds[None] for features in pixel_values_videos]
             return BaseModelOutputWithPooling(pooler_output=torch.stack(tokens))
 
         self.model.model.get_video_features = get_video_features
@@ -376,7 +406,9 @@ class VideoLM:
         prompts = [self.prompt(question) for question in questions]
         inputs = self.batch(clips, prompts, reducer, max_new_tokens)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        ids = self.model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad)
+        ids = self.model.generate(  # the 34B's configuration switches the cache off, as it was in training
+            **inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, use_cache=True
+        )
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
@@ -414,46 +446,98 @@ def load(
     four_bit: bool = False,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    rope: dict | None = None,
 ) -> VideoLM:
     """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
 
     four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
     device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it.
+    revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
+    rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}.
+
+    Disk and memory are looked at before weights are downloaded or read.
 
     Raises FileNotFoundError where a folder holds no model, and ValueError for a model that is unknown, cannot be
-    reached, is damaged, or is of another architecture.
+    reached, has no room here, is damaged, or is of another architecture.
 
     >>> vlm = load("tiny")
     >>> vlm.name, vlm.context, vlm.model.num_parameters() < 2_000_000
     ('tiny', 2048, True)
     """
     source = find(name)
-    offline = not (Path(source).is_dir() or hub_has(source))
+    revision = revision or REVISIONS.get(source)
+    files = None if Path(source).is_dir() else hub_files(source, revision)
+    where = {"revision": revision, "local_files_only": files is None}
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or compute_dtype(device)
-    quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
     try:
-        family = family_of(name, PreTrainedConfig.get_config_dict(source, local_files_only=offline)[0])
-        model, report = family.model_class.from_pretrained(
-            source, dtype=dtype, device_map=str(device), use_safetensors=True, local_files_only=offline,
-            output_loading_info=True, **quantization,
-        )  # fmt: skip
-        tokenizer = load_tokenizer(source, offline)
-        pixels = pixel_settings(source, family, model.config.vision_config.image_size, offline)
+        check_disk(source, files or {}, revision)
+        config = read_config(name, source, where, rope)
+        check_memory(name, config, four_bit, device, dtype)
+        return read_model(name, source, where, config, four_bit, device, dtype)
     except (OSError, SafetensorError) as error:
-        reason = "it is not on this machine and the Hub cannot be reached" if offline else str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
+        if files is None and not Path(source).is_dir():
+            reason = "it is not on this machine and the Hub cannot be reached"
         raise ValueError(f"cannot load the model {name}: {reason}. {OTHER_MODELS}") from None
+
+
+def read_config(name: str | os.PathLike, source: str, where: dict, rope: dict | None) -> PreTrainedConfig:
+    """The configuration of a model, with another RoPE scaling if one is given: it must be there before the weights."""
+    settings = PreTrainedConfig.get_config_dict(source, **where)[0]
+    config = family_of(name, settings).model_class.config_class.from_dict(settings)
+    place = Path(cached_file(source, "config.json", **where)).parent
+    config._commit_hash = place.name if place.parent.name == "snapshots" else None  # the layout of the Hub's cache
+    if rope is not None:
+        config.text_config.rope_parameters = {"rope_theta": config.text_config.rope_parameters["rope_theta"], **rope}
+    return config
+
+
+def read_model(
+    name: str | os.PathLike,
+    source: str,
+    where: dict,
+    config: PreTrainedConfig,
+    four_bit: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> VideoLM:
+    """Downloads and reads weights, tokenizer and pixel settings. Raises ValueError where they do not fit together."""
+    family = FAMILIES[config.model_type]
+    quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
+    model, report = family.model_class.from_pretrained(
+        source, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, output_loading_info=True,
+        **where, **quantization,
+    )  # fmt: skip
     if report["missing_keys"]:
         raise ValueError(f"the weights of {name} lack {sorted(report['missing_keys'])[0]} and more: download it again")
-    return VideoLM(model.eval(), tokenizer, pixels, str(name))
+    tokenizer = load_tokenizer(source, where)
+    check_video_token(name, tokenizer, config.video_token_id)
+    pixels = pixel_settings(source, where, family, config.vision_config.image_size)
+    chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
+    return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
 
 
-def load_tokenizer(source: str, offline: bool) -> PreTrainedTokenizerBase:
+def load_tokenizer(source: str, where: dict) -> PreTrainedTokenizerBase:
     """The tokenizer of a model. Raises OSError where there is none, as for other missing files."""
     try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=offline)
+        return AutoTokenizer.from_pretrained(source, **where)
     except ValueError as error:
         raise OSError(f"it has no tokenizer that can be read ({str(error).splitlines()[0]})") from None
+
+
+def check_video_token(name: str | os.PathLike, tokenizer: PreTrainedTokenizerBase, expected: int) -> None:
+    """Raises ValueError unless the tokenizer writes `<video>` as the number that the configuration expects.
+
+    The conversion of the 34B wrote 64000 into its configuration; its tokenizer says 64003, as newer configurations do.
+    """
+    found = tokenizer.convert_tokens_to_ids("<video>")
+    if found != expected:
+        raise ValueError(
+            f"the tokenizer of {name} writes <video> as {found}, its configuration expects {expected}: "
+            "take another revision of the model"
+        )
 
 
 def find(name: str | os.PathLike) -> str:
@@ -472,18 +556,75 @@ def find(name: str | os.PathLike) -> str:
     raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
 
 
-def hub_has(hub_id: str) -> bool:
-    """False where the Hub cannot be reached; asked once, because each download would try for half a minute.
+def hub_files(hub_id: str, revision: str | None) -> dict[str, int] | None:
+    """The bytes of each file of a model on the Hub; None where the Hub cannot be reached.
 
-    Raises ValueError where the Hub knows no such model.
+    Asked once, because without a network each download would try for half a minute.
+    Raises ValueError where the Hub knows no such model or revision.
     """
     try:
-        HfApi().model_info(hub_id, timeout=10)
+        info = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=10)
+    except RevisionNotFoundError:
+        raise ValueError(f"{hub_id} has no revision {revision} on the Hub: leave revision out, or look it up") from None
     except RepositoryNotFoundError:
         raise ValueError(f"the Hugging Face Hub has no model {hub_id} that you may read. {OTHER_MODELS}") from None
     except Exception:  # which one depends on the HTTP library, and that on the version of huggingface_hub
-        return False
-    return True
+        return None
+    return {file.rfilename: file.size or 0 for file in info.siblings}
+
+
+def check_disk(hub_id: str, files: dict[str, int], revision: str | None) -> None:
+    """Raises ValueError where the weights that are still to be downloaded do not fit on the disk."""
+    weights = [file for file in files if file.endswith(".safetensors") and "/" not in file]
+    missing = [file for file in weights if not isinstance(try_to_load_from_cache(hub_id, file, revision=revision), str)]
+    needed = sum(files[file] for file in missing)
+    cache = Path(constants.HF_HUB_CACHE)
+    disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(disk).free
+    if needed > free:
+        raise ValueError(
+            f"the weights of {hub_id} are {needed / GIB:.1f} GiB to download and {disk} has {free / GIB:.1f} GiB free: "
+            "make room, or set HF_HOME to a folder on a larger disk before Python starts"
+        )
+
+
+def check_memory(
+    name: str | os.PathLike, config: PreTrainedConfig, four_bit: bool, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Raises ValueError where not even the weights fit: an answer needs more (`lib.budget.plan` says how much)."""
+    needed, free = weight_bytes(config, four_bit, dtype), free_bytes(device)
+    if needed <= free:
+        return
+    in_four_bits = weight_bytes(config, True, dtype)
+    fix = f"four_bit=True needs {in_four_bits / GIB:.1f} GiB" if in_four_bits <= free else "take a smaller model"
+    kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
+    raise ValueError(
+        f"the weights of {name} need {needed / GIB:.1f} GiB in {kind} and {device} has {free / GIB:.1f} GiB free: "
+        f"{fix}, or go to a larger machine (lib.budget.plan says which)"
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU; of any other device, the memory that this machine can still give away."""
+    if device.type == "cuda":  # torch keeps what a model that is gone has used, and gives it to the next one
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    return psutil.virtual_memory().available
+
+
+def weight_bytes(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:
+    """The bytes of a model's weights, counted on one without any (torch's "meta" device).
+
+    >>> config = load("tiny").model.config
+    >>> weight_bytes(config, False, torch.float32) / weight_bytes(config, False, torch.float16)
+    2.0
+    """
+    with torch.device("meta"):
+        model = FAMILIES[config.model_type].model_class(copy.deepcopy(config))
+    total = sum(weight.numel() for weight in model.parameters())
+    layers = model.model.language_model.layers.modules() if four_bit else ()
+    quantised = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
+    return nf4_bytes(quantised) + dtype.itemsize * (total - quantised)
 
 
 def family_of(name: str | os.PathLike, config: dict) -> Family:
@@ -525,10 +666,10 @@ def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def pixel_settings(source: str, family: Family, size: int, offline: bool = False) -> PixelSettings:
+def pixel_settings(source: str, where: dict, family: Family, size: int) -> PixelSettings:
     """Mean and deviation from the files in which transformers looks, in its order; CLIP's where there are none."""
     for file in ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"):
-        path = cached_file(source, file, local_files_only=offline, _raise_exceptions_for_missing_entries=False)
+        path = cached_file(source, file, **where, _raise_exceptions_for_missing_entries=False)
         settings = json.loads(Path(path).read_text("utf-8")) if path else {}
         settings = settings.get("video_processor", settings)
         if "image_mean" in settings:

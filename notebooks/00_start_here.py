@@ -18,42 +18,41 @@
 # `tiny`에게 짧은 영상을 보여 주고 질문합니다. `tiny`는 LLaVA-NeXT-Video와 같은 공식 구조이지만 가중치가 약 150만 개뿐이라서 GPU 없이도 금방 답합니다.
 # 영상은 우리가 직접 그린 것이므로 모든 질문의 정답을 알고 있고, 모델이 맞혔는지 바로 확인할 수 있습니다. 그다음 모델이 읽은 토큰의 수를 먼저 예상하고,
 # 세어 보고, 비교합니다. 마지막으로 영상에 없는 것을 물어보면 모델이 어떻게 답하는지, 잘못된 입력을 주면 어떤 안내가 나오는지 살펴봅니다.
-# 모든 수업은 이렇게 "먼저 예상하고, 그다음 측정하는" 순서로 진행합니다.
+# 모든 수업은 이렇게 "먼저 예상하고, 그다음 측정하는" 순서로 진행합니다. 수업마다 연습 문제가 있으며, `exercises.language("ko")`를 실행하면 채점 결과와
+# 힌트가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %% [markdown]
 # ## 1. Is this machine enough?
 #
-# Two CPU cores and 4 GB of memory are. `MODEL` says who answers in this lesson; section 8 says what else you can put there.
+# Two CPU cores and 4 GB of memory are. `MODEL` says who answers in this lesson; section 8 says what else you can put there. The doctor
+# looks at this machine, and says what else would run on it: with which model and number of frames, in which type of numbers, and why.
 
 # %%
 import json
-import platform
 from pathlib import Path
 
 import numpy as np
-import torch
-import transformers
 from IPython.display import Video
 
-from lib import budget, evaluate, plots, toybox, video, vlm
+from lib import budget, doctor, evaluate, exercises, plots, toybox, video, vlm
 
 plots.style()
 MODEL = "tiny"
+BATCH = 8 if MODEL == "tiny" else 1  # clips at once: eight of them would not leave a 7B room on a T4
 
-memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, and none is needed"
-print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}")
-print(f"{os.cpu_count()} cores, {memory:.0f} GB of memory, GPU: {gpu}")
+print("\n".join(doctor.report(doctor.look())))  # the same as `make doctor`; paste it when you report a problem
 
 # %% [markdown]
 # ## 2. Watch a video
@@ -98,7 +97,7 @@ my_guess = 7  # change me
 
 truth = json.loads(CLIP.with_suffix(".json").read_text())
 asked = list({question["kind"]: question for question in truth["questions"]}.values())  # the last one of each kind
-answers = model.answers([frames.pixels] * len(asked), [question["question"] for question in asked])
+answers = [model.answer(frames.pixels, question["question"]) for question in asked]
 right = [answer == question["answer"] for answer, question in zip(answers, asked, strict=True)]
 print(f"right: {sum(right)} of {len(right)}; you said {my_guess}")
 
@@ -144,6 +143,44 @@ for name, array in (
     print(f"{name:<30}{' x '.join(map(str, array.shape))}")
 
 # %% [markdown]
+# **Exercises.** Every lesson has three to five of them, each with its difficulty, its importance and its minutes. Write your answer in place of the `...` and
+# run the cell: `ex.check` says in one sentence whether it is right; of a typical mistake it says which. Write it as you like: numpy, torch or a loop.
+# Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. Nothing waits for you: until your function is right, `ex.or_lib` goes on with the course's own.
+# (`exercises.language("ko")` switches all of that to Korean, and `ex.statement()` prints the exercise itself. / 한국어로 보려면 `exercises.language("ko")`를 실행하십시오.)
+
+# %% [markdown]
+# ### Exercise 00.visual_tokens: count the visual tokens
+#
+# difficulty ●○○○○ · importance ●●●●● · 5 minutes
+#
+# `frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and `stride` x `stride` patches become one
+# token. How many visual tokens is that? A rest that fills no whole patch or no whole window is left out.
+
+# %%
+ex = exercises.get("00.visual_tokens")
+
+
+def my_visual_tokens(frames, pixels, patch, stride):
+    ...  # your code: one line will do
+
+
+ex.check(my_visual_tokens)
+print("of this clip:", ex.or_lib(my_visual_tokens)(info.frames, 64, 8, 2), "visual tokens")
+
+# %% [markdown]
+# ### Exercise 00.sequence: the length of the sequence
+#
+# difficulty ●○○○○ · importance ●●●●○ · 3 minutes
+#
+# A prompt has 12 token ids; one of them is `<video>`. The video is 8 frames of 144 visual tokens. How many vectors does the language model
+# read?
+
+# %%
+ex = exercises.get("00.sequence")
+my_length = ...  # your number
+ex.check(my_length)
+
+# %% [markdown]
 # ## 5. One clip is an anecdote
 #
 # A dozen answers prove little. So we draw clips that the model has never seen, ask all questions about each, and give every share of
@@ -155,10 +192,32 @@ for name, array in (
 my_guess = "motion"  # change me
 
 unseen = [toybox.sample(seed) for seed in range(50)]  # it was trained on seeds of a million and more
-scores = {kind: evaluate.score(hits) for kind, hits in evaluate.exact_match(model, unseen).items()}
+scores = {kind: evaluate.score(hits) for kind, hits in evaluate.exact_match(model, unseen, batch=BATCH).items()}
 hardest = min(scores, key=lambda kind: scores[kind].mean)
 print(f"hardest: {hardest}, {scores[hardest]}; you said {my_guess}")
 plots.score_intervals({f"{MODEL}, {len(unseen)} unseen clips": scores})
+
+# %% [markdown]
+# ### Exercise 00.interval: nine of ten
+#
+# difficulty ●○○○○ · importance ●●●●○ · 3 minutes
+#
+# A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you do, and why?
+#
+# - **a** accept it
+# - **b** ask about many clips, and give the share with its interval
+# - **c** ask the same ten questions ten times more
+#
+# because
+#
+# - **1** ten answers about one clip are few, and stand or fall together
+# - **2** the answers are drawn at random, and repeating averages that out
+# - **3** 9 of 10 is above chance, and more is not needed
+
+# %%
+ex = exercises.get("00.interval")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # ## 6. A confident wrong answer
@@ -211,12 +270,21 @@ for name, make_mistake in mistakes.items():
 
 # %%
 for name, spec in zip(vlm.REAL_MODELS, (budget.MODELS["onevision-0.5b"], budget.MODELS["7b"]), strict=True):
-    whole, small = budget.weight_bytes(spec), budget.weight_bytes(spec, "nf4", keep_vision=True)
+    whole, small = budget.weight_bytes(spec), budget.weight_bytes(spec, "nf4-double", keep_vision=True)
     print(f"{name}\n    {whole / 2**30:.1f} GiB to download and in memory; in 4 bits {small / 2**30:.1f} GiB in memory")
 if MODEL == "tiny":
     print("Not asked here: the question below needs one of these models, and tiny knows Toybox only.")
 else:
     print(model.answer(frames.pixels, "What happens in this video?"))
+
+# %% [markdown]
+# ## 9. How far you are
+#
+# What you solve is kept in `progress.json` in the folder of the course, and nowhere else; git ignores it. Run this cell whenever you want to see it, or `make progress` in a
+# terminal. (On Colab the file goes when the machine goes: download it, or put it back, with the file browser on the left.)
+
+# %%
+exercises.picture()
 
 # %% [markdown]
 # ## What to remember

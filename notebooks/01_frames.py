@@ -25,11 +25,13 @@
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 import tempfile
@@ -42,7 +44,7 @@ os.environ["SVT_LOG"] = "0"  # the AV1 encoder of section 2 is talkative
 import av
 import numpy as np
 
-from lib import plots, toybox, video
+from lib import exercises, plots, toybox, video
 
 plots.style()
 folder = tempfile.TemporaryDirectory()
@@ -257,6 +259,26 @@ except ValueError as error:
     print(str(error).replace(folder.name + os.sep, ""))
 
 # %% [markdown]
+# ### Exercise 01.decoded: the price of a frame
+#
+# difficulty ●●●○○ · importance ●●●○○ · 12 minutes
+#
+# A reader goes to the key frame before a wanted frame and decodes up to it, both included. It decodes each group of pictures (from a key
+# frame to the next) at most once. Given the numbers of the key frames and of the wanted frames (any order, repeats allowed), how many
+# frames does it decode? (No B-frames.)
+
+# %%
+ex = exercises.get("01.decoded")
+
+
+def my_decoded(keys, wanted):
+    ...  # your code
+
+
+ex.check(my_decoded)
+print("8 of 120 frames:", ex.or_lib(my_decoded)(range(0, 120, 40), eight), "decoded")
+
+# %% [markdown]
 # ## 4. When is a frame? Timestamps against number / rate
 #
 # **Claim.** LLaVA-NeXT tells the model when the frames are: "These frames are located at ..." (`video_demo.py`, `add_time_instruction`). It computes the times as *number / average rate* (`frame_time = i / vr.get_avg_fps()`). That is right only if the rate never changes. A screen recorder,
@@ -276,6 +298,25 @@ info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
 print(f"frame 60: you predicted {my_seconds}, number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
 plots.clock(info.timestamps, info.fps)
+
+# %% [markdown]
+# ### Exercise 01.on_screen: one frame for each second
+#
+# difficulty ●●○○○ · importance ●●●●○ · 8 minutes
+#
+# Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is on the screen at 0, 1, 2, ...
+# seconds, up to the last timestamp. A frame stays until the next one comes.
+
+# %%
+ex = exercises.get("01.on_screen")
+
+
+def my_on_screen(timestamps):
+    ...  # your code
+
+
+ex.check(my_on_screen)
+print("at 0, 1, 2 ... s:", ex.or_lib(my_on_screen)(info.timestamps))
 
 # %% [markdown]
 # `read_frames` returns the seconds with the pixels. To sample *by time* (LLaMA-VID reads one frame per second), ask the timestamps which
@@ -300,6 +341,28 @@ print("the second list's true seconds:", [round(info.timestamps[i], 1) for i in 
 # - **SlowFast-LLaVA** (`dataset.py`, `get_seq_frames`): near the middle of n equal parts;
 # - **Hugging Face** (the example of LLaVA-NeXT-Video, `np.arange(0, total, total / n)`): the start of n equal parts; never the last frame.
 
+# %% [markdown]
+# ### Exercise 01.uniform: LLaVA-NeXT's uniform rule
+#
+# difficulty ●●○○○ · importance ●●●●● · 8 minutes
+#
+# Choose `n` of `total` frames: both ends and equal steps, cut down to whole numbers. With more frames wanted than there are, frames repeat;
+# a single one is frame 0.
+
+# %%
+ex = exercises.get("01.uniform")
+
+
+def my_uniform(total, n):
+    ...  # your code
+
+
+ex.check(my_uniform)
+print("8 of 120:", ex.or_lib(my_uniform)(120, 8))
+
+# %% [markdown]
+# And all three of them:
+
 # %%
 def three_rules(total, n):
     """The three rules in three lines."""
@@ -317,6 +380,28 @@ for total, n in ((1800, 8), (120, 8), (1500, 50), (50, 50), (3, 3)):
 for rule, indices in three_rules(120, 8).items():
     print(f"{rule:<15} {indices}")
 plots.timeline(120, three_rules(120, 8))
+
+# %% [markdown]
+# ### Exercise 01.rule: how does it end?
+#
+# difficulty ●○○○○ · importance ●●●○○ · 3 minutes
+#
+# Your users mostly ask how a clip *ends*. You read 8 frames of each. Which rule do you take, and why?
+#
+# - **a** Hugging Face's
+# - **b** LLaVA-NeXT's
+# - **c** SlowFast-LLaVA's
+#
+# because
+#
+# - **1** it is the only one that takes the last frame
+# - **2** its steps are equal
+# - **3** it takes the middle of each part
+
+# %%
+ex = exercises.get("01.rule")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # On a minute of video the first frames of the rules agree within a few seconds, the last ones do not: Hugging Face's rule leaves the last
@@ -370,6 +455,19 @@ for n in (8, 16, 32, 56):
         seen.append(np.mean([np.any((start <= np.array(indices)) & (np.array(indices) < start + event)) for start in starts]))
     print(f"{n:<8} {n / 60:<8.2f} {seen[0]:<12.2f} {seen[1]:<16.2f} {seen[2]:.2f}")
 print(f"(you predicted {my_chance_with_8} for 8 frames)")
+
+# %% [markdown]
+# ### Exercise 01.chance: the chance to see it
+#
+# difficulty ●●○○○ · importance ●●●●○ · 5 minutes
+#
+# A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. 16 frames are read, evenly spread. With which chance is the event in at
+# least one of them? (A share between 0 and 1, to 10 %.)
+
+# %%
+ex = exercises.get("01.chance")
+my_chance = ...  # your number
+ex.check(my_chance)
 
 # %% [markdown]
 # ## 7. Sampling by scenes

@@ -18,18 +18,20 @@
 # 24×24=576개의 패치를 만들고, 2×2 풀링을 하면 12×12=144개의 토큰이 남습니다. 이 수업에서는 토큰 수, KV 캐시와 가중치의 바이트 수,
 # 연산량을 공식으로 먼저 예측하고, 작은 모델(tiny)에서 실제로 잰 값과 나란히 비교합니다. 토큰과 바이트는 한 개도 틀리지 않고 맞아야 합니다.
 # 같은 공식을 0.5B와 7B 모델에 적용하면, 학습 노트의 "GPU별 프레임 수" 표(T4 4장, L4 8장, A100 16장, H100 32장)는 메모리에서 나온
-# 숫자가 아니라는 것을 알 수 있습니다. 4비트로 올리면 T4에서도 메모리는 80장 이상을 허용하지만, Vicuna의 컨텍스트 4,096토큰이 먼저 가득 찹니다.
+# 숫자가 아니라는 것을 알 수 있습니다. 4비트로 올리면 T4에서도 메모리는 100장 이상을 허용하지만, Vicuna의 컨텍스트 4,096토큰이 먼저 가득 찹니다.
 # 또한 한국어 캡션은 Vicuna 토크나이저로 평균 932토큰이라서, 답변 길이를 256으로 잡으면 문장이 중간에 끊깁니다.
 
 # %% tags=["setup"]
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 import csv
@@ -40,7 +42,7 @@ from math import ceil
 import numpy as np
 import torch
 
-from lib import budget, plots, toybox
+from lib import budget, doctor, exercises, plots, toybox
 from lib.budget import GIB, MIB, MODELS, ModelSpec
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
@@ -146,6 +148,25 @@ for side in range(4, 41):
 print(f"{cases} cases equal; LLaVA-Video 7B (SigLIP, bilinear, grid): 64 x 210 = {budget.video_tokens(64, 210):,} tokens")
 
 # %% [markdown]
+# ### Exercise 02.frame_tokens: tokens of a frame
+#
+# difficulty ●●○○○ · importance ●●●●● · 8 minutes
+#
+# A frame of `height` x `width` patches is pooled with `stride`. The modes "average" and "max" leave out what fills no window, "bilinear"
+# rounds up. The newline comes after each row ("grid"), once after the frame ("frame") or not at all ("none"). How many tokens is the frame?
+
+# %%
+ex = exercises.get("02.frame_tokens")
+
+
+def my_frame_tokens(height, width, stride, mode, newline):
+    ...  # your code
+
+
+ex.check(my_frame_tokens)
+print("SigLIP, bilinear, grid:", ex.or_lib(my_frame_tokens)(27, 27, 2, "bilinear", "grid"))
+
+# %% [markdown]
 # **3 x 3 pooling.** The study notes suggest 3 x 3 when memory is short. The arithmetic is fine: 24 / 3 = 8, 64 tokens per frame. But in
 # transformers you cannot just set `spatial_pool_stride=3`: the processor writes `height * width // 4` placeholders with the **4
 # hard-coded** (`processing_llava_next_video.py:93-105`), so model and prompt disagree. The same **error** on a model of tiny's size, where
@@ -171,7 +192,27 @@ if MODEL == "tiny":
 # ## 3. Frames x tokens + text must fit the context
 #
 # **Claim.** "24 x 24 x N + text < 4096" (blog, Technical Insights). Vicuna was trained on 4,096 positions; prompt, video and
-# answer share them. The number of frames is one division:
+# answer share them. The number of frames is one division. Try it before you read on:
+
+# %% [markdown]
+# ### Exercise 02.max_frames: frames that fit
+#
+# difficulty ●○○○○ · importance ●●●●● · 5 minutes
+#
+# How many frames of `per_frame` tokens fit into `context` positions, beside `prompt` tokens of text and an answer of up to `answer` tokens?
+
+# %%
+ex = exercises.get("02.max_frames")
+
+
+def my_max_frames(context, per_frame, prompt, answer):
+    ...  # your code
+
+
+ex.check(my_max_frames)
+
+# %% [markdown]
+# As long as the text fits at all, it is this:
 
 # %%
 def frames_that_fit(context, per_frame, prompt, answer):
@@ -359,6 +400,37 @@ for name, per_frame in ways.items():
     print(f"{name:<34}{tokens:>12,}{budget.kv_bytes(seven, tokens) / GIB:>12.1f} GiB")
 
 # %% [markdown]
+# ### Exercise 02.kv_bytes: bytes of the KV cache
+#
+# difficulty ●●○○○ · importance ●●●●● · 8 minutes
+#
+# A decoder has `layers` layers, `heads` query heads, `kv_heads` key-value heads and the width `width`. How many bytes does its cache hold
+# after `tokens` tokens, at `value_bytes` bytes for a number?
+
+# %%
+ex = exercises.get("02.kv_bytes")
+
+
+def my_kv_bytes(layers, heads, kv_heads, width, value_bytes, tokens):
+    ...  # your code
+
+
+ex.check(my_kv_bytes)
+print("7B, one token:", ex.or_lib(my_kv_bytes)(32, 32, 32, 4096, 2, 1), "bytes")
+
+# %% [markdown]
+# ### Exercise 02.ten_minutes: ten minutes in the cache
+#
+# difficulty ●●○○○ · importance ●●●●○ · 5 minutes
+#
+# Ten minutes of video, 2 frames a second, pooled to 36 tokens a frame, on the 7B (half a MiB per token). How many GiB of KV cache, to 3 %?
+
+# %%
+ex = exercises.get("02.ten_minutes")
+my_gib = ...  # your number
+ex.check(my_gib)
+
+# %% [markdown]
 # ## 7. Operations and seconds
 #
 # **Claim.** Every token costs 2 operations per weight, and attention grows with the square of the length. By hand, for the decoder:
@@ -446,30 +518,50 @@ for frames in (8, 32):
 #
 # The study notes recommend T4 4, L4 8, A100 16, H100 32 frames, "memory constrained" on the T4. Let us add up what memory needs:
 #
-# `0.5 GiB for CUDA + weights + cache of all tokens + activations`
+# `0.5 GiB for CUDA + weights + the worst moment of three`
 #
-# Activations depend on the attention code. "sdpa" never writes the scores down; "eager" holds `heads x length²` of them, in 16 and
-# again in 32 bits.
+# - **looking**: the vision tower encodes 16 frames at a time, and keeps every layer's output;
+# - **reading**: the prompt goes through the decoder: its KV cache, five copies of the hidden states, and three of the MLP's inside;
+# - **writing**: the KV cache of prompt and answer, at the last word.
+#
+# Reading also depends on the attention code. "sdpa" never writes the scores down; "eager" holds `heads x length²` of them in 16 bits,
+# their softmax in 32, and a copy of that in 16: 8 bytes each. By hand, what reading takes beyond the cache:
+
+# %%
+def reading_by_hand(width, mlp, heads, tokens, eager=False):
+    """Bytes in 16 bits: hidden states, rotary tables (cosine and sine of one head), then the MLP or the scores."""
+    states = tokens * (5 * width + 2 * width // heads) * 2
+    scores = tokens**2 * (8 * heads + 2)  # and one mask for all heads
+    return states + (max(3 * tokens * mlp * 2, scores) if eager else 3 * tokens * mlp * 2)
+
+
+tokens = seven.video_tokens(32) + 100
+for attention in ("sdpa", "eager"):
+    by_hand = reading_by_hand(4096, 11008, 32, tokens, attention == "eager")
+    assert by_hand == budget.reading_bytes(seven, tokens, "float16", attention)
+    print(f"32 frames and 100 tokens of text, {attention}: {by_hand / GIB:.2f} GiB beside the cache")
 
 # %%
 settings = [("nf4-double", "sdpa"), ("nf4-double", "eager"), ("float16", "sdpa"), ("float16", "eager")]
-tokens = seven.video_tokens(32) + 100 + 256
+memories = [budget.answering(seven, 32, *setting) for setting in settings]
 parts = {
-    "CUDA": [0.5] * 4,
-    "weights": [budget.weight_bytes(seven, precision) / GIB for precision, _ in settings],
-    "KV cache": [budget.kv_bytes(seven, tokens) / GIB] * 4,
-    "activations": [budget.working_bytes(seven, 32, tokens, attention) / GIB for _, attention in settings],
+    "CUDA": [memory.context / GIB for memory in memories],
+    "weights": [memory.weights / GIB for memory in memories],
+    "KV cache": [memory.cache / GIB for memory in memories],
+    "activations": [memory.activations / GIB for memory in memories],
 }
-totals = [sum(column) * GIB for column in zip(*parts.values(), strict=True)]
-assert np.allclose(totals, [budget.peak_bytes(seven, 32, *setting) for setting in settings], rtol=1e-9)
 labels = [f"{'4' if 'nf4' in precision else '16'}-bit weights, {attention}" for precision, attention in settings]
 limits = {card: budget.CARDS[card] for card in ("T4", "L4")}
 plots.stacked_bars(labels, parts, ["text", "slow", "context", "fast"], limits, "GiB for 32 frames on the 7B (estimate)")
 
 # %% [markdown]
-# The last bar, 20.5 GiB, has a witness: a user saw "about 20 GB" for 32 frames in 16 bits (LLaVA-VL/LLaVA-NeXT#142). The other bars are
-# estimates that nobody has measured for us.
-#
+# One witness: a user saw "about 20 GB" for 32 frames in 16 bits (LLaVA-VL/LLaVA-NeXT#142), between the last two bars. The formulas are
+# tested against every byte that torch holds on small models. Whether a GPU agrees:
+
+# %%
+print("\n".join(doctor.measured_lines()))
+
+# %% [markdown]
 # **Predict before you run.** How many frames does the *memory* of a T4 allow, with 4-bit weights?
 
 # %%
@@ -481,28 +573,77 @@ print("card       notes   4-bit sdpa   16-bit sdpa   16-bit eager   context 4,09
 for card in budget.CARDS:
     plans = [budget.plan(card, "7b", *setting) for setting in (settings[0], settings[2], settings[3])]
     by_memory[card] = [plan.by_memory for plan in plans]
-    row = (card, notes[card], *by_memory[card], plans[0].by_context, plans[0].binds)
+    row = (card, notes.get(card, "-"), *by_memory[card], plans[0].by_context, plans[0].binds)
     print("{:<10}{:>6}{:>13}{:>14}{:>15}{:>16}{:>16}".format(*row))
 print(f"you predicted {my_t4} for the T4")
 names = ("memory, 4-bit weights", "memory, 16-bit weights", "memory, 16-bit weights, eager attention")
-series = {"the study notes": list(notes.values())} | dict(zip(names, zip(*by_memory.values(), strict=True), strict=True))
+columns = zip(*(by_memory[card] for card in notes), strict=True)
+series = {"the study notes": list(notes.values())} | dict(zip(names, columns, strict=True))
 plots.frames_per_card(list(notes), series, {"4,096 positions": 25, "8,192": 54})
 
 # %% [markdown]
-# - With 4-bit weights **every card, the T4 too, has memory for 32 frames and more.** A frame costs about 0.1 GiB.
+# - With 4-bit weights **every card, the T4 too, has memory for 32 frames and more.** A frame costs less than 0.1 GiB.
 # - The **context** stops you first: 25 frames at 4,096 positions, 54 at 8,192. A bigger card changes nothing about that.
 # - "T4: memory constrained" is true only for 16-bit weights: 13.16 of 14.75 GiB are gone before the first frame. But the notes themselves
 #   say to use 4 bits there.
-# - Our own `load(..., four_bit=True)` keeps the vision tower in 16 bits; that takes 0.45 GiB, about 4 frames.
-# - Good reasons for fewer frames exist: speed, training memory, quality. They are not this table.
+# - These are weights as `load(..., four_bit=True)` keeps them: vision tower and projector stay in 16 bits, which takes 0.45 GiB.
+# - Good reasons for fewer frames exist: speed, quality, and training, where a frame costs much more.
+
+# %% [markdown]
+# ### Exercise 02.what_helps: forty frames
 #
-# The 0.5B has 32,768 positions and a small cache, so it takes far more frames:
+# difficulty ●●○○○ · importance ●●●●● · 4 minutes
+#
+# The 7B in 4 bits on a T4, 4,096 positions, 144 tokens a frame. You want 40 frames and a short answer, and it is refused. What helps, and why?
+#
+# - **a** a card with more memory
+# - **b** pooling 3 x 3, so 64 tokens a frame
+# - **c** weights in 16 bits
+#
+# because
+#
+# - **1** the memory of the card is full
+# - **2** 40 x 144 tokens exceed the context
+# - **3** 4-bit weights cannot read that many frames
 
 # %%
-for card in ("T4", "L4"):
-    plan = budget.plan(card, "onevision-0.5b", precision="float16")
-    print(f"0.5B, 16-bit, {card}: {plan.frames} frames ({plan.binds} binds; memory alone {plan.by_memory})")
-print("This is what fits. What works must be measured.")
+ex = exercises.get("02.what_helps")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
+# **Training.** QLoRA keeps what each layer needs for its backward pass: `22 D + 4 K + 14 M` bytes for every token and layer (D wide, K of keys,
+# M in the MLP; `lib.budget.trained_layer_bytes` says of what). With gradient checkpointing a layer keeps its input alone, `4 D`, and is
+# computed again when its turn comes. A Korean caption of 932 tokens is part of the sequence:
+
+# %%
+per_token = 32 * (22 * 4096 + 4 * 4096 + 14 * 11008), 32 * 4 * 4096
+print(f"kept for each token: {per_token[0] / MIB:.1f} MiB, with checkpointing {per_token[1] / MIB:.1f}")
+print("card       notes   QLoRA: frames by memory   with checkpointing   context, 932-token caption")
+for card in budget.CARDS:
+    plans = [budget.plan(card, "7b", memory=budget.training, answer=korean, checkpointing=how) for how in (False, True)]
+    row = (card, notes.get(card, "-"), plans[0].by_memory, plans[1].by_memory, plans[0].by_context)
+    print("{:<10}{:>6}{:>26}{:>21}{:>29}".format(*row))
+
+# %% [markdown]
+# On a T4 QLoRA needs checkpointing. Without it a card allows about as many frames as the notes recommend; if that is where their numbers come
+# from, they do not say it.
+#
+# Here is the plan for all models and cards (`python -m lib.budget`). `cache`, `encoding` and `reading` are GiB for each further frame, `context` is
+# the number of frames that the positions allow. Under each card, frames by memory: asked / asked with eager attention / QLoRA with
+# checkpointing / QLoRA without.
+
+# %%
+cards = list(budget.CARDS)
+print("\n".join(budget.table(cards[:3]) + budget.table(cards[3:])))
+
+# %% [markdown]
+# The 0.5B has 32,768 positions and a small cache, so it takes far more frames; the 34B in 4 bits does not fit a T4. What fits need not work: that must be
+# measured. And this machine?
+
+# %%
+machine = doctor.look()
+print("\n".join(doctor.real_model_lines(machine, *doctor.settings(machine))))
 if torch.cuda.is_available():
     torch.cuda.reset_peak_memory_stats()
     vlm.answer(clip, question)
@@ -528,12 +669,13 @@ assert all(estimate == measured for _, estimate, measured in ledger)
 # - KV cache = 2 x layers x kv_heads x head size x bytes per token: 72 MiB per frame on the 7B.
 # - Weights of the 7B: 13.16 GiB in 16 bits, 3.76 to 4.21 in 4 bits.
 # - Eager attention costs memory with the square of the length; use sdpa.
+# - Training keeps 8 MiB for every token of the 7B; gradient checkpointing keeps half a MiB, and makes QLoRA fit a T4.
 # - Context, not memory, limits the frames of the 7B. Ask which limit binds before buying a bigger card.
 #
 # ## Questions of the study notes answered here
 #
 # - *How many tokens is a video?* Sections 1 to 3.
-# - *How many frames on which GPU?* Section 8: the table of the notes does not follow from memory.
+# - *How many frames on which GPU?* Section 8: the table of the notes does not follow from memory, unless one trains without checkpointing.
 # - *Is 3 x 3 pooling possible when memory is short?* Section 2: as arithmetic yes, as a setting of transformers no.
 # - *How many tokens for one hour, before and with LLaMA-VID?* (third note, question 5) Section 6: 518,400 at 144 per frame, 7,200 with LLaMA-VID.
 #
@@ -541,7 +683,7 @@ assert all(estimate == measured for _, estimate, measured in ledger)
 #
 # | The note says | In truth | Source |
 # |---|---|---|
-# | T4 4, L4 8, A100 16, H100 32 frames | memory allows 86, 148, 298, 636 with 4-bit weights; the context allows 25 (4,096) or 54 (8,192) | section 8; LLaVA-NeXT#142 for 32 frames |
+# | T4 4, L4 8, A100 16, H100 32 frames | memory allows 109, 190, 387, 830 with 4-bit weights; the context allows 25 (4,096) or 54 (8,192) | section 8; LLaVA-NeXT#142 for 32 frames |
 # | H100: 32 frames, 4,608 tokens, "best quality" | 4,608 tokens exceed Vicuna's 4,096 positions; RoPE scaling is needed | blog 2024-04-30, Technical Insights; LLaVA-NeXT#468 |
 # | 8 frames by default, 4 to 32 | 16 at 4,096 positions, 32 in training and demo, up to 56 at 8,192 | blog 2024-04-30 |
 # | 3 x 3 pooling if memory is short | transformers fails: its processor always divides by 4 | `processing_llava_next_video.py:93-105`, section 2 |

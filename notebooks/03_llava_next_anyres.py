@@ -25,11 +25,13 @@
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 from dataclasses import replace
@@ -42,7 +44,7 @@ from PIL import Image
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
-from lib import plots, toybox
+from lib import exercises, plots, toybox
 from lib.budget import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, max_frames, unpadded_box
 from lib.evaluate import difference, mark, score
 from lib.reducers import Kind, SpatialPool
@@ -65,7 +67,30 @@ print(f"{MODEL}: tiles of {tile} x {tile} pixels, canvases (height, width) {pinp
 # and 4 x 1 (LLaVA-NeXT `scripts/train/dpo.sh:37`; transformers `configuration_llava_next.py`).
 #
 # Which canvas? The one that can show most of the image's pixels; among equals, the smallest; among equals of these, the first in the list
-# (`select_best_resolution` in both codes). By hand:
+# (`select_best_resolution` in both codes).
+
+# %% [markdown]
+# ### Exercise 03.canvas: choose the canvas
+#
+# difficulty ●●●○○ · importance ●●●●○ · 12 minutes
+#
+# Choose one of `canvases`, each (height, width), for an image of `height` x `width` pixels, and return it. The image keeps its proportions.
+# The best canvas shows most of the image's pixels (never more than it has); among equals the smallest canvas; among equals of these the
+# first in the list.
+
+# %%
+ex = exercises.get("03.canvas")
+
+
+def my_canvas(height, width, canvases):
+    ...  # your code
+
+
+ex.check(my_canvas)
+print("480 x 640:", ex.or_lib(my_canvas)(480, 640, LLAVA_NEXT_PINPOINTS))
+
+# %% [markdown]
+# By hand, and what each canvas would show of an image:
 
 # %%
 def shown(height, width, canvas):
@@ -259,6 +284,38 @@ print("at most, in rows or columns of patches on each side:", {name: round(most,
 # Half a patch is 7 pixels of the canvas. Text at the very edge of a page is the place to look when a model misses it.
 
 # %% [markdown]
+# ### Exercise 03.image_tokens: the AnyRes count
+#
+# difficulty ●●●●○ · importance ●●●●○ · 15 minutes
+#
+# An image of `height` x `width` pixels is shown on `rows` x `columns` tiles of `side` x `side` patches each. Count its tokens: the
+# overview, then the map of all tiles without padding, each row ended by a newline. The image covers floor(height x columns of the map /
+# width) rows of the map where it fills the width (else columns, likewise). Of the rest, half, rounded down, is cut off on each side.
+
+# %%
+ex = exercises.get("03.image_tokens")
+
+
+def my_image_tokens(height, width, rows, columns, side):
+    ...  # your code
+
+
+ex.check(my_image_tokens)
+print("the photo:", ex.or_lib(my_image_tokens)(height, width, *grid, side), "tokens")
+
+# %% [markdown]
+# ### Exercise 03.square: five hundred pixels
+#
+# difficulty ●●○○○ · importance ●●●○○ · 5 minutes
+#
+# A square image of 500 x 500 pixels, LLaVA-NeXT's five canvases, tiles of 24 x 24 patches. How many tokens does it become?
+
+# %%
+ex = exercises.get("03.square")
+my_count = ...  # your number
+ex.check(my_count)
+
+# %% [markdown]
 # ## 5. What it costs
 #
 # tokens = side² + rows kept x columns kept + rows kept, with side = 336 / 14 = 24.
@@ -420,6 +477,28 @@ print("one of them, asked like any clip:", tiny.answer(tiny.image_tokens(image),
 # (Intervals of shares are Wilson's, and take answers as independent; several questions for colours and shapes share an image, so theirs are a little too narrow.) So tiles give detail
 # to a model that needs it and can take it; the rest of what LLaVA-NeXT gains, it gains by training with them. No number here carries over to a 7B model. The
 # method does: the same image with and without its tiles, and a difference with an interval.
+
+# %% [markdown]
+# ### Exercise 03.tiles: are tiles worth it?
+#
+# difficulty ●●○○○ · importance ●●●●○ · 4 minutes
+#
+# For which of these does AnyRes pay, and why?
+#
+# - **a** a photo of a long receipt: what did the milk cost?
+# - **b** 16 frames of a traffic camera: which way does the red car turn?
+# - **c** an icon of 64 x 64 pixels: what colour is it?
+#
+# because
+#
+# - **1** what is asked is too fine for the overview, and one image leaves room for its tokens
+# - **2** more tokens always make a better answer
+# - **3** in the encoder the tiles see each other, so no cut does harm
+
+# %%
+ex = exercises.get("03.tiles")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # ## What to remember

@@ -26,11 +26,13 @@
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 import csv
@@ -44,7 +46,7 @@ import torch
 from torch import nn
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lib import plots, toybox
+from lib import exercises, plots, toybox
 from lib.evaluate import difference, exact_match, score
 from lib.reducers import Kind, LlavaVideo, SlowFastLlava, SpatialPool
 from lib.reducers.slowfast_llava import SlowFastSpec
@@ -110,6 +112,28 @@ for rows in (published("arXiv 2407.15841v2, Table 4"), published("arXiv 2407.158
 #
 # **Claim.** n slow frames, evenly spread (official code, `llava_arch.py`, `prepare_slowfast`: the first n of n + 1 points of `torch.linspace`, cut to whole numbers).
 
+# %% [markdown]
+# ### Exercise 05.slow_indices: the slow frames
+#
+# difficulty ●●○○○ · importance ●●●●● · 6 minutes
+#
+# SlowFast-LLaVA takes `n` slow frames of `total`: the first frame of each of n equal parts. Return their numbers. With fewer frames than
+# slow frames, frames repeat.
+
+# %%
+ex = exercises.get("05.slow_indices")
+
+
+def my_slow_indices(total, n):
+    ...  # your code
+
+
+ex.check(my_slow_indices)
+print("10 of 50:", ex.or_lib(my_slow_indices)(50, 10))
+
+# %% [markdown]
+# The official line, and the frames of a clip of 50:
+
 # %%
 def slow_frames(total, count):
     """The frames that the slow pathway takes."""
@@ -134,7 +158,29 @@ print(f"predicted {my_last}, measured {slow_frames(50, 10)[-1]}")
 # ### "Properly pooling, but what?"
 #
 # That question stands open in the study notes. **The answer:** in each row of patches, two neighbours become one, and of the two numbers in each channel
-# the *larger* is kept: a window of 1 row x 2 columns, max (section 4.2; the code calls it `spatial_1d_max_pool`). By hand, with four slow frames of our clip:
+# the *larger* is kept: a window of 1 row x 2 columns, max (section 4.2; the code calls it `spatial_1d_max_pool`).
+
+# %% [markdown]
+# ### Exercise 05.slow_pool: properly pooled
+#
+# difficulty ●●○○○ · importance ●●●●○ · 8 minutes
+#
+# Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of the two numbers in each channel
+# the larger. Return (T, H, W // 2, D). On an odd width the last column is left out (as the paper's 1 x 2 says, and not as the code).
+
+# %%
+ex = exercises.get("05.slow_pool")
+
+
+def my_slow_pool(grid):
+    ...  # your code
+
+
+ex.check(my_slow_pool)
+print("our clip:", tuple(projected.shape), "->", tuple(ex.or_lib(my_slow_pool)(projected).shape))
+
+# %% [markdown]
+# By hand, with four slow frames of our clip:
 
 # %%
 slow = slow_frames(len(projected), 4)
@@ -439,7 +485,28 @@ for (model, _), row in table.items():
 # **Who uses it?** The paper gives the 7B model V = (64, 679, 1, 2), which is no slow and fast at all, and only the 72B s = 3 (section 4.1; M is 729 elsewhere in the paper, and 27 x 27 is 729).
 # The released 7B model has `add_faster_video` switched off (LLaVA-VL/LLaVA-NeXT#305): 64 x 210 = 13,440 tokens, lesson 04. A published script for
 # the 72B (branch `yhzhang/video_dev`) switches it on, with s = 5.
+
+# %% [markdown]
+# ### Exercise 05.video_tokens: what LLaVA-Video costs
 #
+# difficulty ●●●○○ · importance ●●●●○ · 10 minutes
+#
+# LLaVA-Video: of `frames` frames of `side` x `side` patches every `slow_every`-th is slow, beginning with frame 0, and averaged with
+# `stride`; the others with twice that stride. Each frame occurs once. As in the official code, every row ends in a newline and every frame
+# in one more token. How many tokens?
+
+# %%
+ex = exercises.get("05.video_tokens")
+
+
+def my_video_tokens(frames, slow_every, side, stride):
+    ...  # your code
+
+
+ex.check(my_video_tokens)
+print("16 frames of 8 x 8, every third slow:", ex.or_lib(my_video_tokens)(16, 3, 8, 2))
+
+# %% [markdown]
 # ### Where LLaVA-Video's code surprises
 #
 # In the published code (`encode_multimodals`, `llava_arch.py:198-220`) the fast stride is made by doubling the slow one, *in the same variable*, and nothing resets it. So the
@@ -602,7 +669,31 @@ for name, method in methods.items():
 # %% [markdown]
 # What no slow frame shows, only the fast tokens can tell, and each of them averages 16 patches. If more codes are read than are shown in detail, the rest was read from such
 # averages, which still hold something of each digit. Evenly spread slow frames are a bet that what is small stays in view. (Lesson 01 chose frames by scenes.)
+
+# %% [markdown]
+# ### Exercise 05.second_scene: the sign in the second scene
 #
+# difficulty ●●○○○ · importance ●●●●○ · 4 minutes
+#
+# Clips of two scenes. A small sign, to be read, stands in the second scene only. SlowFast with one slow frame, 64 + 16 x 4 = 128 tokens,
+# misreads it. What do you change at the same budget, and why?
+#
+# - **a** a coarser slow frame and finer fast ones
+# - **b** two slow frames, pooled 1 x 2: 32 tokens each
+# - **c** 32 fast frames of 2 tokens
+#
+# because
+#
+# - **1** the one slow frame is frame 0, so no slow token sees the second scene
+# - **2** the fast pathway has too few frames
+# - **3** 128 tokens exceed what the model was trained on
+
+# %%
+ex = exercises.get("05.second_scene")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ## 8. Training-free, put to the test
 #
 # The paper's claim is about a model that never saw a video, nor such tokens. We have one: `tiny-image`, trained on single images of 64 or 16 tokens (`lib/train.py`,

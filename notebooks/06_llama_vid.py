@@ -26,11 +26,13 @@
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 import csv
@@ -41,7 +43,7 @@ from math import sqrt
 import numpy as np
 import torch
 
-from lib import budget, plots, toybox
+from lib import budget, exercises, plots, toybox
 from lib.evaluate import middle, redrawn_shares, score
 from lib.measure_llama_vid import (
     CLIPS,
@@ -142,12 +144,54 @@ except ValueError as error:
     print("lib:", error)
 
 # %% [markdown]
+# ### Exercise 06.content: content tokens on a grid
+#
+# difficulty ●●●○○ · importance ●●●●○ · 10 minutes
+#
+# Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each frame, row by row, (T, rows x
+# columns, C). Both sides divide. (1 x 1 is compress_type "mean", 4 x 4 is "grid:4", 1 x 2 two halves.)
+
+# %%
+ex = exercises.get("06.content")
+
+
+def my_content(features, rows, columns):
+    ...  # your code
+
+
+ex.check(my_content)
+print("two halves:", tuple(ex.or_lib(my_content)(features, 1, 2).shape))
+
+# %% [markdown]
 # ## 3. The context token by hand
 #
 # **Claim.** A *text decoder* (InstructBLIP's Q-Former: 32 learned queries that read the question and look at the frame) gives 32 vectors Q per frame. Each
 # attends to the patches X; what they find is averaged and projected (`llamavid_arch.py:298-390`):
 #
 # > E = mean over queries of softmax( Q (X W_k)ᵀ / √C ) X,  context token = E W_v
+
+# %% [markdown]
+# ### Exercise 06.context: the context attention
+#
+# difficulty ●●●●○ · importance ●●●●● · 15 minutes
+#
+# For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, C), the weight of a
+# `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find,
+# (T, C).
+
+# %%
+ex = exercises.get("06.context")
+
+
+def my_context(queries, patches, key_weight):
+    ...  # your code
+
+
+ex.check(my_context)
+print("one token for each frame:", tuple(ex.or_lib(my_context)(features.new_zeros(16, 32, 96), features.flatten(1, 2), torch.eye(96).to(features)).shape))
+
+# %% [markdown]
+# The whole of it, from the question on:
 
 # %%
 def context_by_hand(features, question):
@@ -324,12 +368,36 @@ plots.score_curves(curves, "things to be seen at once", "share of right answers"
 # to be left out before the mean**: that is when the question-dependent token earns its place, and the more so, the more there is to choose from.
 #
 # It does not help everywhere. What concerns the whole frame, a flash for instance, needs no choice. Counting names no thing, and there the content token is worth
-# having. And what one mean of patches cannot carry, whoever chooses the patches, stays unreadable: three digits in their order.
+# having. And what one mean of patches cannot carry, whoever chooses the patches, stays mostly unreadable: three digits in their order.
 #
 # Two cautions. Our Q-Former was *told* where to look, by the labels of Toybox, and started from likeness between words and patches; the paper's learned
 # from pictures with texts. So take the distance to the content tokens as what a question-dependent token can give when its attention is good, not as what it gives on any video.
 # And this is one training of one small model, in a world where a question names its thing: the intervals cover the choice of clips, not another training.
+
+# %% [markdown]
+# ### Exercise 06.when: when does the context token pay?
 #
+# difficulty ●●○○○ · importance ●●●●● · 4 minutes
+#
+# Two tokens a frame: context + content, or two content tokens (left and right half). For which video and question do you take the first,
+# and why?
+#
+# - **a** a single ball on an empty floor: what colour is it?
+# - **b** a full shop window: what colour is the clock?
+# - **c** any scene: does the screen flash?
+#
+# because
+#
+# - **1** the question says which patches to keep before the mean
+# - **2** two tokens are more than one
+# - **3** the context token has more parameters
+
+# %%
+ex = exercises.get("06.when")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ## 7. Hours
 #
 # **Claim.** LLaMA-VID "supports hour-long videos". Two things are needed: making the tokens without holding the video, and a language model that reads them.
@@ -354,6 +422,19 @@ for seconds in STREAMS:
     now = f"{here[seconds]:.0f} MB here, " if seconds in here else ""
     print(f"{seconds:>6,} frames -> {reducer.count(seconds, 8, 8):>6,} tokens: {now}{stored[seconds]:.0f} MB when measured")
 print(f"one hour against 5 minutes: predicted x {my_factor}, measured x {here[3600] / here[300]:.2f}; three hours, as stored: x {stored[10800] / stored[300]:.2f}")
+
+# %% [markdown]
+# ### Exercise 06.factor: three hours
+#
+# difficulty ●●○○○ · importance ●●●○○ · 4 minutes
+#
+# Three hours at one frame per second, two tokens a frame, text left out. Which whole linear RoPE factor is needed at least to read them
+# with Vicuna's 4,096 positions?
+
+# %%
+ex = exercises.get("06.factor")
+my_rope = ...  # your number
+ex.check(my_rope)
 
 # %% [markdown]
 # *Reading.* Two tokens for each of 3,600 frames are 7,200, and tiny was made for 2,048. LLaMA-VID had the same problem: Vicuna was made for 4,096, so it set linear RoPE

@@ -24,11 +24,13 @@
 import os
 import sys
 
-if "google.colab" in sys.modules and not os.path.isdir("/content/frames-to-tokens"):  # on Colab: fetch the course once
-    get_ipython().system("git clone -q --depth 1 https://github.com/frames-to-tokens/frames-to-tokens /content/frames-to-tokens")
-    get_ipython().system("pip install -q /content/frames-to-tokens")  # adds what is missing, never reinstalls torch
-    os.chdir("/content/frames-to-tokens/notebooks")
-sys.path.insert(0, os.path.abspath(".."))
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
 
 # %%
 import csv
@@ -39,7 +41,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from lib import compare, measure_llama_vid, plots, toybox
+from lib import compare, exercises, measure_llama_vid, plots, toybox
 from lib.budget import MODELS, kv_bytes
 from lib.compare import KINDS, METHODS
 from lib.evaluate import middle, redrawn_shares, score
@@ -194,6 +196,24 @@ for kind in KINDS:
     print(f"{kind:<8}{len(asked):>5} questions, like {asked[0].question!r}; always answering {usual!r} gets {times / len(asked):.2f}")
 
 # %% [markdown]
+# ### Exercise 07.score: a mean of kinds
+#
+# difficulty ●●○○○ · importance ●●●●● · 6 minutes
+#
+# `right` and `asked`, (clips, kinds), count right answers and questions; some clips are not asked some kinds. Return the score of lesson
+# 07: the share of right answers of each kind over all clips, and of these shares the plain mean.
+
+# %%
+ex = exercises.get("07.score")
+
+
+def my_score(right, asked):
+    ...  # your code
+
+
+ex.check(my_score)
+
+# %% [markdown]
 # **Predict before you run.** At 128 tokens: which way has the highest mean, and by how many points is the best SlowFast or LLaVA-Video ahead of the best uniform way?
 
 # %%
@@ -280,7 +300,28 @@ plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], KINDS, 
 #
 # How sure are these numbers? There are about ten answers for every clip, and they are not independent: a clip whose things are hard to see is hard for several questions.
 # So we redraw **clips**, with all their questions, and recompute everything. The same redraws serve all methods, so the difference of
-# two methods is *paired*: what is hard for both drops out. By hand, for SlowFast and the best uniform way at 128:
+# two methods is *paired*: what is hard for both drops out.
+
+# %% [markdown]
+# ### Exercise 07.leads: paired redraws
+#
+# difficulty ●●●○○ · importance ●●●●● · 8 minutes
+#
+# `first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the numbers of the clips in R redraws.
+# Return by how much the first method leads in each redraw, (R,): the mean difference over the drawn clips, which are the same for both.
+
+# %%
+ex = exercises.get("07.leads")
+
+
+def my_leads(first, second, drawn):
+    ...  # your code
+
+
+ex.check(my_leads)
+
+# %% [markdown]
+# By hand, for SlowFast and the best uniform way at 128:
 
 # %%
 def best(family, budget):
@@ -387,7 +428,26 @@ for name, of in (("one scene", ~two), ("two scenes", two)):
 # %% [markdown]
 # That is no flaw of the idea but of *where the slow frame stands*. Two slow frames at half the columns (SlowFast-LLaVA's own 1 x 2 pooling) see both scenes, and pay with
 # detail. Lesson 01's `sample_scenes` could say where to look. The official method spreads ten slow frames over 50.
+
+# %% [markdown]
+# ### Exercise 07.line: the Pareto line
 #
+# difficulty ●●○○○ · importance ●●●○○ · 8 minutes
+#
+# Methods cost `tokens` and reach `scores` (two lists). Return the numbers of those on the Pareto line, in the order of the lists: those
+# than which no method with *as many tokens or fewer* scores higher.
+
+# %%
+ex = exercises.get("07.line")
+
+
+def my_line(tokens, scores):
+    ...  # your code
+
+
+ex.check(my_line)
+
+# %% [markdown]
 # **Out of competition: LLaMA-VID**, 2 tokens for each of 16 frames, after the first two stages of its training (lesson 06). Its language model was trained further
 # than tiny's, and on its own tokens only. Counted on the first clips of the same thousand (`make llama-vid`); beside it a mean of each half frame, and the uniform way nearest to it:
 
@@ -422,6 +482,29 @@ print("on the line:", ", ".join(f"{m.key} ({m.tokens:,})" for m in sorted(on_lin
 full = intervals[-1].mean
 cheapest = min((m for m in METHODS if means[0, place[m.key]] > 0.95 * full), key=lambda m: m.tokens)
 print(f"all {METHODS[-1].tokens:,} tokens: {full:.3f}; 95 % of that from {cheapest.tokens} tokens on ({cheapest.key})")
+
+# %% [markdown]
+# ### Exercise 07.which: the camera above a machine
+#
+# difficulty ●●○○○ · importance ●●●●● · 4 minutes
+#
+# A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for the colour of a warning lamp
+# that lights in one of 16 frames. 128 tokens. Which way, and why?
+#
+# - **a** uniform, 2 frames x 64
+# - **b** uniform, 8 frames x 16
+# - **c** SlowFast, 1 x 64 + 16 x 4
+#
+# because
+#
+# - **1** it reads one frame unpooled, and every frame at least in outline
+# - **2** it has the most tokens
+# - **3** it treats all frames alike, so none is preferred
+
+# %%
+ex = exercises.get("07.which")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # ## 8. Which method wins for your videos?

@@ -3,6 +3,7 @@
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: threads of tiny models wait more than they work
+os.environ |= {"F2T_PROGRESS": "off", "F2T_LANGUAGE": "en"}  # a learner's own progress is neither read nor written
 
 import numpy as np
 import pytest
@@ -28,14 +29,14 @@ VISION = dict(hidden_size=24, intermediate_size=48, num_hidden_layers=3, num_att
 TOKENS = dict(image_token_index=SPECIALS.index("<image>"), video_token_index=SPECIALS.index("<video>"))
 
 
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE, so that any text survives, with the special tokens of both families."""
+def byte_tokenizer(specials: list[str] = SPECIALS) -> PreTrainedTokenizerFast:
+    """Byte-level BPE, so that any text survives."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=512, show_progress=False, special_tokens=SPECIALS, initial_alphabet=alphabet
+        vocab_size=512, show_progress=False, special_tokens=specials, initial_alphabet=alphabet
     )
     tokenizer.train_from_iterator(["USER: ASSISTANT: What colour is the circle? red green blue"], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
@@ -75,7 +76,8 @@ def onevision_model() -> LlavaOnevisionForConditionalGeneration:
 def save(model, folder):
     """Writes a model and its tokenizer to the folder, as a real one is written."""
     model.save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    chatml = model.config.model_type == "llava_onevision"  # Vicuna knows no <|im_start|>
+    byte_tokenizer(SPECIALS if chatml else SPECIALS[:6]).save_pretrained(folder)
     return folder
 
 

@@ -1,12 +1,12 @@
 """lib.budget against built models (parameters, bytes of the cache, operations) and against published numbers."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from bitsandbytes.functional import quantize_4bit
+from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     LlavaNextVideoConfig,
@@ -15,8 +15,9 @@ from transformers import (
     LlavaOnevisionForConditionalGeneration,
 )
 
-from lib import budget
+from lib import budget, finetune, vlm
 from lib.budget import GIB, MODELS, ModelSpec
+from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
 
 ROOT = Path(__file__).parent.parent
 VISION = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -48,6 +49,15 @@ def seven_b_config():
     return LlavaNextVideoConfig(text_config=text)
 
 
+def thirty_four_b_config():
+    """LLaVA-NeXT-Video-34B: Yi's sizes, 8 key-value heads for 56."""
+    text = {"model_type": "llama", "hidden_size": 7168, "intermediate_size": 20480, "num_hidden_layers": 60}
+    heads = {"num_attention_heads": 56, "num_key_value_heads": 8, "head_dim": 128}
+    sizes = {"vocab_size": 64064, "max_position_embeddings": 4096}
+    ids = {"video_token_index": 64003, "image_token_index": 64004}
+    return LlavaNextVideoConfig(text_config=text | heads | sizes, **ids)
+
+
 def count(module):
     """Parameters of a module, each counted once."""
     return sum(parameter.numel() for parameter in module.parameters())
@@ -75,6 +85,7 @@ def inputs_of(model, frames):
     ("name", "config", "cls"),
     [
         ("7b", seven_b_config(), LlavaNextVideoForConditionalGeneration),
+        ("34b", thirty_four_b_config(), LlavaNextVideoForConditionalGeneration),
         ("onevision-0.5b", onevision_config(), LlavaOnevisionForConditionalGeneration),
     ],
 )
@@ -220,10 +231,13 @@ def test_rope_factor():
         (lambda: budget.pooled_side(4, 0), "0 < stride"),
         (lambda: budget.pooled_side(4, 2, "nearest"), "choose one of average, max, conv, bilinear"),
         (lambda: budget.tokens_per_frame(2, 2, "row"), "choose one of none, grid, frame, one"),
-        (lambda: budget.weight_bytes(MODELS["7b"], "int8"), "choose one of float32, float16, nf4, nf4-double"),
-        (lambda: budget.plan("V100", "7b"), "unknown card 'V100': choose one of T4, L4, A100-40, H100-80"),
-        (lambda: budget.plan("T4", "13b"), "unknown model '13b': choose one of tiny, onevision-0.5b, 7b"),
+        (lambda: budget.weight_bytes(MODELS["7b"], "int8"), "choose one of float32, float16, bfloat16, nf4, nf4-d"),
+        (lambda: budget.plan("V100", "7b"), "'V100': choose one of T4, L4, A100-40, A100-80, H100, H200, this machine"),
+        (lambda: budget.plan("T4", "13b"), "unknown model '13b': choose one of tiny, onevision-0.5b, 7b, 34b"),
         (lambda: budget.plan("T4", "7b", attention="flash"), "choose one of sdpa, eager"),
+        (lambda: budget.plan("T4", "7b", attention="flash", memory=budget.training), "choose one of sdpa, eager"),
+        (lambda: budget.training(MODELS["7b"], 8, "int8"), "choose one of float32, float16, bfloat16, nf4, nf4-double"),
+        (lambda: budget.training(MODELS["7b"], 8, "float16"), "not in float16: choose nf4 or nf4-double"),
     ],
 )
 def test_bad_arguments_name_the_fix(call, message):
@@ -252,19 +266,18 @@ def test_kv_per_token_of_the_real_models():
     assert budget.kv_bytes(MODELS["7b"], 144) == 72 * 2**20
     assert budget.kv_bytes(MODELS["7b"], 65536) == 32 * GIB
     assert round(budget.kv_bytes(MODELS["7b"], 7200) / GIB, 1) == 3.5
-    yi = replace(MODELS["7b"].language, width=7168, layers=60, heads=56, kv_heads=8)
-    assert budget.kv_bytes(replace(MODELS["7b"], language=yi), 1) == 0.234375 * 2**20
+    assert budget.kv_bytes(MODELS["34b"], 1) == 0.234375 * 2**20
 
 
 def test_scores_equal_eager_attention(small_model):
-    """One layer's score tensor of a real eager pass: heads * L**2 * 4 bytes in float32 (the formula holds two)."""
+    """One layer's score tensor of a real eager pass: heads * L**2 * 4 bytes in float32; held twice, and one mask."""
     model = LlavaNextVideoForConditionalGeneration._from_config(small_model.config, attn_implementation="eager").eval()
     inputs = inputs_of(model, frames=2)
     with torch.inference_mode():
         scores = model(**inputs, output_attentions=True).attentions[0]
     length = inputs["input_ids"].shape[1]
     spec = ModelSpec.from_config(model.config)
-    assert budget.score_bytes(spec, length, value_bytes=4) == 2 * scores.numel() * scores.element_size()
+    assert budget.score_bytes(spec, length, "float32") == 2 * scores.nbytes + 4 * length**2
 
 
 @pytest.mark.parametrize("double", [True, False])
@@ -286,21 +299,72 @@ def test_weight_bytes_of_the_7b(precision, keep_vision, gib):
     assert round(budget.weight_bytes(MODELS["7b"], precision, keep_vision) / GIB, 2) == gib
 
 
+def test_weight_bytes_equal_a_model_that_load_put_into_4_bits(random_vlm_folder):
+    """Every tensor of it, scales included: vision tower, projector, embeddings and output layer stay 16-bit.
+
+    A matrix of no multiple of 16,384 numbers has a scale of scales of its own that is not full.
+    """
+    model = vlm.load(random_vlm_folder, four_bit=True, dtype=torch.bfloat16).model
+    tensors, rest = list(model.parameters()), 0
+    for state in (weight.quant_state for weight in model.parameters() if hasattr(weight, "quant_state")):
+        tensors += [state.absmax, state.state2.absmax]
+        rest += budget.nf4_bytes(state.shape.numel())
+    spec = ModelSpec.from_config(model.config)
+    rest -= budget.nf4_bytes(spec.language.linears)
+    expected = budget.weight_bytes(spec, "nf4-double", keep_vision=True) + rest
+    assert rest != 0 and expected == sum(tensor.nbytes for tensor in tensors)
+
+
+@pytest.mark.parametrize("name", ["onevision-0.5b", "7b", "34b"])
+def test_every_matrix_of_a_real_model_fills_its_scales(name):
+    """So the bytes of all in 4 bits are those of their sum, exactly."""
+    language = MODELS[name].language
+    widths = (language.width, language.kv_width, language.mlp)
+    assert [width for width in widths if language.width * width % 16384] == []
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by the old name
+def test_adapter_parameters_equal_peft_on_the_7b():
+    """peft's own count, on a 7B without weights, with the layers that lib.finetune chooses."""
+    with torch.device("meta"):
+        model = LlavaNextVideoForConditionalGeneration(seven_b_config())
+        config = LoraConfig(r=16, target_modules=finetune.language_targets(model))
+        trainable = get_peft_model(model, config).get_nb_trainable_parameters()[0]
+    assert budget.adapter_parameters(MODELS["7b"], 16) == trainable == 39_976_960
+    assert budget.adapter_parameters(MODELS["7b"], 64) == 159_907_840
+
+
+def test_blocks_of_frames_are_those_of_vlm():
+    """The vision tower sees so many frames at once."""
+    assert budget.FRAMES_PER_BLOCK == vlm.FRAMES_PER_BLOCK
+
+
 PEAKS = {  # frames: nf4 sdpa, nf4 eager, fp16 sdpa, fp16 eager (GiB)
-    4: (4.9, 4.9, 14.3, 14.3),
-    8: (5.3, 5.4, 14.7, 14.8),
-    16: (6.2, 6.8, 15.6, 16.2),
-    32: (8.0, 11.1, 17.4, 20.5),
-    56: (10.7, 21.0, 20.1, 30.4),
+    4: (5.2, 5.2, 14.1, 14.1),
+    8: (5.5, 5.7, 14.4, 14.7),
+    16: (6.2, 7.4, 15.1, 16.3),
+    32: (7.5, 12.5, 16.4, 21.5),
+    56: (9.5, 25.0, 18.5, 34.0),
 }
 
 
 @pytest.mark.parametrize("frames", PEAKS)
 def test_peak_bytes_of_the_7b(frames):
-    """The estimates of the memory table, to its one decimal."""
+    """The numbers that the lessons print."""
     settings = [(precision, attention) for precision in ("nf4-double", "float16") for attention in ("sdpa", "eager")]
     peaks = [round(budget.peak_bytes(MODELS["7b"], frames, *setting) / GIB, 1) for setting in settings]
     assert tuple(peaks) == PEAKS[frames]
+
+
+def test_the_peak_is_the_largest_of_its_stages():
+    """Many frames in few tokens: encoding. Few frames, long answer: writing. Otherwise reading."""
+    few, many = LlamaVid(1024, 4096, keep="content"), SpatialPool(1)
+    looking = budget.answering(MODELS["7b"], 4000, reducer=few)
+    assert (looking.cache, looking.activations) == (0, budget.vision_working_bytes(MODELS["7b"], 4000))
+    reading = budget.answering(MODELS["7b"], 8, answer=1, reducer=many)
+    assert reading.cache == budget.kv_bytes(MODELS["7b"], 8 * 576 + 100)
+    writing = budget.answering(MODELS["7b"], 1, answer=3000)
+    assert writing.cache == budget.kv_bytes(MODELS["7b"], 144 + 100 + 3000)
 
 
 # ---------------------------------------------------------------- operations
@@ -342,10 +406,10 @@ def test_onevision_projects_before_it_pools():
 
 
 LIMITS = {  # GiB of the card: frames in memory with nf4 sdpa, fp16 sdpa, fp16 eager
-    14.75: (86, 1, 1),
-    22.0: (148, 63, 33),
-    39.45: (297, 212, 68),
-    79.15: (636, 552, 117),
+    14.75: (109, 2, 2),
+    22.0: (190, 84, 30),
+    39.56: (387, 281, 61),
+    79.11: (830, 725, 103),
 }
 
 
@@ -366,7 +430,44 @@ def test_plan_says_which_limit_binds():
     for card in budget.CARDS:
         assert (budget.plan(card, "7b").frames, budget.plan(card, "7b").binds) == (25, "context")
     tight = budget.plan("T4", "7b", precision="float16")
-    assert (tight.frames, tight.binds) == (1, "memory")
+    assert (tight.frames, tight.binds) == (2, "memory")
+
+
+def test_plan_for_training():
+    """QLoRA on Korean captions: on a T4 it needs checkpointing."""
+    how = {"memory": budget.training, "answer": 932}
+    assert budget.plan("T4", "7b", checkpointing=True, **how).frames == 21  # by context
+    assert budget.plan("T4", "7b", checkpointing=False, **how).frames == 0
+    assert budget.plan("A100-40", "7b", checkpointing=False, **how).frames == 16
+    small, large = (budget.training(MODELS["7b"], 8, rank=rank).adapters for rank in (8, 64))
+    assert (small, large) == (18 * 19_988_480, 18 * 159_907_840)
+
+
+def test_plan_for_a_reducer():
+    """SlowFast-LLaVA: 50 frames in 3,680 tokens; LLaMA-VID: one token a frame here, so the context holds thousands."""
+    slowfast = SlowFastLlava.from_spec("slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4")
+    assert MODELS["7b"].tokens_of(50, slowfast) == 3680
+    assert budget.plan("T4", "7b", reducer=slowfast).by_context == 53  # (4096 - 356 - 10 * 288) // 16
+    assert budget.plan("T4", "7b", reducer=LlamaVid(1024, 4096, keep="content")).by_context == 4096 - 356
+
+
+def test_this_machine(monkeypatch):
+    """A GPU's memory where there is one, else the machine's."""
+    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(budget.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert budget.card_bytes("this machine") == 4_096_000
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1, int(14.75 * GIB)))
+    assert budget.plan("this machine", "7b") == budget.plan("T4", "7b")
+
+
+def test_the_table_has_every_card_and_model():
+    """One line for each, one column for each card, and the frames of the plan in it."""
+    head, *lines = budget.table()
+    assert head.split()[-len(budget.CARDS):] == list(budget.CARDS)
+    assert [line[:16].strip() for line in lines] == list(budget.ROWS)
+    assert lines[2].split()[-6].split("/")[0] == str(budget.plan("T4", "7b").by_memory)
 
 
 def test_plan_stretches_and_takes_any_spec():

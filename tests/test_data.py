@@ -1,71 +1,701 @@
-"""Packing: many questions in one sequence, each computed as if it were alone."""
+"""Videos, AI-Hub's files and every way in which they can be wrong, cached features, and batches."""
 
+import copy
+import json
+import os
+import random
+import re
+import shutil
+import time
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
-from lib import toybox
-from lib.data import IGNORE, answer_logits, pack, states
-from lib.reducers import SpatialPool
+from lib import data, toybox, video
+from lib.data import (
+    IGNORE,
+    Collator,
+    Example,
+    Features,
+    Pair,
+    Video,
+    captioning,
+    read_aihub,
+    split,
+    toybox_videos,
+    write_aihub,
+)
+from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
+from lib.vlm import VICUNA, VideoLM, load
 
-TURNS = [("What is the code?", "472"), ("무슨 색입니까? 🙂", "빨간색"), ("Which way does the red circle move?", "left")]
+SAMPLE = Path("data/aihub_sample")
+CLIP = SAMPLE / "원천데이터" / "toybox_000300.mp4"
+CAPTION = "파도가 해변으로 밀려옵니다."
 
 
-def logits_of(vlm, visual, turns):
-    packed = pack(vlm.model, vlm.tokenizer, visual, turns)
-    return answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
+def label(caption=CAPTION, **more) -> dict:
+    return {"annotation": {"description_kr": caption}} | more
 
 
 @pytest.fixture
-def visual(random_vlm):
-    clips = [toybox.sample(seed) for seed in (1, 2)]
-    return [SpatialPool(2)(random_vlm.encode(toybox.render(c)[:4]), random_vlm.project).embeds for c in clips]
+def add(tmp_path):
+    """add(path, content) -> the folder with one file more: bytes, or an object as JSON, or else a copy of a clip."""
+
+    def add(path: str, content=None) -> Path:
+        file = tmp_path / "aihub" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            shutil.copy(CLIP, file)
+        else:
+            file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return tmp_path / "aihub"
+
+    return add
 
 
-def test_a_packed_question_equals_the_question_alone(random_vlm, visual):
-    """Logits of every answer token, three questions packed, against the same prompt and answer by themselves."""
+@pytest.fixture
+def only_problem(add):
+    """only_problem() -> the one problem of a folder, in which a good pair more is read all the same."""
+
+    def only_problem() -> str:
+        add("원천데이터/good.mp4")
+        found = read_aihub(add("라벨링데이터/good.json", label()))
+        assert [v.name for v in found.videos] == ["good"]
+        assert len(found.problems) == 1, found
+        return str(found.problems[0])
+
+    return only_problem
+
+
+# ------------------------------------------------------------------------------------------------------------- videos
+
+
+def test_toybox_videos_are_what_toybox_draws_and_says():
+    drawn = toybox_videos([3])[0]
+    clip = toybox.sample(3)
+    assert drawn.captions == {"en": toybox.caption(clip, "en"), "ko": toybox.caption(clip, "ko")}
+    assert np.array_equal(drawn.frames(5), toybox.render(clip)[[0, 3, 7, 11, 15]])
+
+
+def test_a_file_is_read_by_the_same_rule():
+    assert np.array_equal(Video("v", {}, path=CLIP).frames(3), video.read_frames(CLIP, [0, 7, 15]).pixels)
+    repeated = Video("v", {}, path=CLIP).frames(20)
+    assert len(repeated) == 20 and np.array_equal(repeated[-1], video.read_frames(CLIP, [15]).pixels[0])
+
+
+def test_a_video_is_drawn_or_read():
+    with pytest.raises(ValueError, match="v: .*give one of clip and path"):
+        Video("v", {})
+    with pytest.raises(ValueError, match="give one of clip and path"):
+        Video("v", {}, toybox.sample(0), CLIP)
+
+
+def named(names) -> list[Video]:
+    return [Video(name, {}, path=CLIP) for name in names]
+
+
+def test_a_split_is_the_same_in_every_session():
+    """Known names on known sides: Python's own hash would change them from one process to the next."""
+    parts = split(named(["바다", "산", "도시", "하늘", "강", "숲"]), validation=0.2, test=0.3)
+    assert [[v.name for v in part] for part in parts] == [["산", "도시", "강", "숲"], ["하늘"], ["바다"]]
+
+
+def test_a_split_depends_on_names_alone():
+    videos = named(f"clip-{i}" for i in range(300))
+    shuffled = random.Random(0).sample(videos, len(videos))
+    for part, of_shuffled, of_half in zip(split(videos), split(shuffled), split(videos[::2]), strict=True):
+        assert set(part) == set(of_shuffled)
+        assert part == sorted(part, key=videos.index)  # the order given
+        assert of_half == [v for v in part if v in videos[::2]]
+
+
+def test_the_shares_of_a_split_are_about_right():
+    train, validation, test = split(named(f"clip-{i}" for i in range(5000)), validation=0.1, test=0.3)
+    assert abs(len(validation) - 500) < 90 and abs(len(test) - 1500) < 130  # four deviations
+    assert len(train) + len(validation) + len(test) == 5000
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.5, 0.5), (0.1, -0.1)])
+def test_impossible_shares(shares):
+    with pytest.raises(ValueError, match="together they stay below 1"):
+        split(named("ab"), *shares)
+
+
+def test_two_videos_of_one_name_cannot_be_split():
+    with pytest.raises(ValueError, match="two videos are named 'a'"):
+        split(named("aba"))
+
+
+def test_no_caption_in_that_language():
+    with pytest.raises(ValueError, match=r"v has no caption in 'en', only in \['ko'\]"):
+        captioning([Video("v", {"ko": CAPTION}, path=CLIP)], "en")
+
+
+# ------------------------------------------------------------------------------------------------------------- AI-Hub
+
+
+def test_the_sample_is_what_its_command_writes(tmp_path):
+    """Byte for byte; so it can be made again, and small enough to ship."""
+    write_aihub(tmp_path)
+    made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
+    shipped = {path.relative_to(SAMPLE): path.read_bytes() for path in SAMPLE.rglob("*.*")}
+    shipped.pop(Path("README.md"))
+    assert made == shipped
+    assert sum(map(len, shipped.values())) < 150_000
+
+
+def test_the_sample_reads_as_the_toybox_clips_it_was_made_from():
+    found = read_aihub(SAMPLE)
+    drawn = toybox_videos(data.SAMPLE_SEEDS)
+    assert found.problems == [] and len(found.videos) == len(drawn) == 6
+    for read, twin in zip(found.videos, drawn, strict=True):
+        assert read.captions == {"ko": twin.captions["ko"]}
+        shrunk = read.frames(16)[:, 2::4, 2::4].astype(int)  # written four times as large
+        assert np.abs(shrunk - twin.frames(16)).mean() < 6  # H.264 loses a little
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        label(),
+        {"annotation": [{"description_kr": CAPTION}]},
+        {"annotation": {"description_ko": CAPTION}},
+        {"caption": {"korean": CAPTION, "english": None}},
+        {"description_kr": CAPTION},
+        {"annotation": {"description_kr": None}, "caption": {"korean": CAPTION}},
+        label(f"\n {CAPTION} "),
+        label(unicodedata.normalize("NFD", CAPTION)),
+    ],
+)
+def test_a_caption_is_found_in_each_of_its_places(add, content):
+    add("clips/v.mp4")
+    found = read_aihub(add("labels/v.json", content))
+    assert found.problems == [] and found.videos[0].captions == {"ko": CAPTION}
+
+
+def test_the_first_place_counts(add):
+    add("v.mp4")
+    found = read_aihub(add("v.json", label() | {"caption": {"korean": "other", "english": "Waves."}}))
+    assert found.videos[0].captions == {"ko": CAPTION, "en": "Waves."}
+
+
+@pytest.mark.parametrize("caption", [CAPTION, "바다"])  # the second in UTF-8 would pass for CP949: "諛붾떎"
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
+def test_labels_in_the_encodings_of_korean_data(add, encoding, caption):
+    add("v.mp4")
+    found = read_aihub(add("v.json", json.dumps(label(caption), ensure_ascii=False).encode(encoding)))
+    assert found.videos[0].captions["ko"] == caption
+
+
+def test_names_are_paired_whatever_wrote_them(add):
+    """Hangul whole or in pieces, suffixes in capitals, spaces and dots; videos come sorted by name."""
+    add(f"{unicodedata.normalize('NFD', '바다 1.2')}.MP4")
+    add("바다 1.2.json", label())
+    add("b/산.mp4")
+    found = read_aihub(add("a/산.JSON", label()))
+    assert [v.name for v in found.videos] == ["바다 1.2", "산"] and not found.problems
+
+
+@pytest.mark.parametrize("stated", ["v.mp4", "clips/v.mp4", "clips\\v.mp4", "v"])
+@pytest.mark.parametrize("key", ["filename", "video_name"])
+def test_a_label_may_state_its_clip(add, key, stated):
+    add("clips/v.mp4")
+    found = read_aihub(add("label-1.json", label(**{key: stated})))
+    assert [v.name for v in found.videos] == ["v"] and not found.problems
+
+
+def test_a_labels_own_name_decides_first(add):
+    add("v.mp4")
+    add("w.mp4")
+    add("w.json", label("w"))
+    found = read_aihub(add("v.json", label(filename="w.mp4")))
+    assert [(v.name, v.captions["ko"]) for v in found.videos] == [("v", CAPTION), ("w", "w")]
+
+
+def test_hidden_files_are_passed_over(add):
+    add("v.mp4")
+    add("v.json", label())
+    add("._v.json", b"\0\5\x16\7")  # what macOS leaves on disks that are not its own
+    found = read_aihub(add(".cache/v.mp4"))
+    assert len(found.videos) == 1 and not found.problems
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (label(["a", "b"]), "annotation.description_kr is not text but list"),
+        (label(5), "annotation.description_kr is not text but int"),
+        (label("  \n"), "annotation.description_kr is empty"),
+        (label() | {"caption": {"english": 1}}, "caption.english is not text but int"),
+        ({}, "no Korean caption (looked in annotation.description_kr, annotation.description_ko, caption.korean"),
+        ({"annotation": "text"}, "no Korean caption"),
+        ({"annotation": [{"description_kr": "a"}, {"description_kr": "b"}]}, "no Korean caption"),
+        ({"caption": {"english": "Waves."}}, "no Korean caption"),
+        ([label()], "it is no JSON object {...} but list"),
+        (b"", "it is no JSON"),
+        (json.dumps(label()).encode()[:-9], "it is no JSON, perhaps cut off"),
+        (b"[" * 100_000, "it is no JSON"),
+        (json.dumps(label(), ensure_ascii=False).encode("utf-16"), "neither UTF-8 nor CP949"),
+        (label(filename=["v.mp4"]), "its filename is not text but list"),
+    ],
+)
+def test_a_bad_label_is_reported_and_left_out(add, only_problem, content, said):
+    add("clips/v.mp4")
+    add("labels/v.json", content)
+    problem = only_problem()
+    assert problem.startswith("labels/v.json: ") and said in problem and "Fix: " in problem
+
+
+@pytest.mark.parametrize(
+    "stated", ["../v.mp4", "clips/../../v.mp4", "..\\v.mp4", "/etc/v.mp4", "C:\\v.mp4", "\\\\server\\share\\v.mp4"]
+)
+def test_a_stated_path_may_not_lead_out(add, only_problem, stated):
+    add("v.mp4")
+    add("v.json", label(filename=stated))
+    problem = only_problem()
+    assert problem.startswith("v.json: its filename") and "could lead out of the folder" in problem
+
+
+@pytest.mark.parametrize("place", ["v.mp4", "v.json", "more"])
+def test_links_may_not_lead_out(add, only_problem, tmp_path, place):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(CLIP, outside / "v.mp4")
+    (outside / "v.json").write_text(json.dumps(label()))
+    folder = add("w.json", label())
+    add("w.mp4")
+    (folder / place).symlink_to(outside if place == "more" else outside / place)
+    found = read_aihub(folder)
+    assert [v.name for v in found.videos] == ["w"]
+    assert [str(p) for p in found.problems] == [
+        f"{place}: it leads out of the folder. Fix: copy what it points to in here"
+    ]
+
+
+def test_links_that_stay_inside_are_followed(add):
+    folder = add("real/clip.mp4")
+    add("v.json", label())
+    (folder / "v.mp4").symlink_to(folder / "real" / "clip.mp4")
+    (folder / "real" / "self").symlink_to(folder)  # a loop
+    found = read_aihub(folder)
+    assert [v.name for v in found.videos] == ["v"] and len(found.problems) == 1  # clip.mp4 has no label of its own
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty (0 bytes)"),
+        (b"no video", "it is not a video or is broken"),
+        (CLIP.read_bytes()[:3000], "it is not a video or is broken"),
+    ],
+)
+def test_a_broken_clip_is_reported_and_left_out(add, only_problem, content, said):
+    add("clips/v.mp4", content)
+    add("labels/v.json", label())
+    problem = only_problem()
+    assert problem.startswith("labels/v.json: ") and "v.mp4" in problem and said in problem and "Fix: " in problem
+
+
+def test_a_missing_clip(add, only_problem):
+    add("v.json", label(filename="w.mp4"))
+    assert only_problem() == (
+        "v.json: there is no v.mp4 and no w.mp4 in the folder. Fix: add the clip, or remove the label"
+    )
+
+
+def test_a_clip_without_a_label(add, only_problem):
+    add("a/v.mp4")
+    assert only_problem() == "a/v.mp4: no label belongs to it. Fix: add v.json, or remove it"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "json"])
+def test_two_files_of_one_name(add, only_problem, suffix):
+    for path in ("v.mp4", f"b/v.{suffix}"):
+        add(path, label() if path.endswith("json") else None)
+    add("v.json", label())
+    problem = only_problem()
+    assert problem.startswith(("v.json: ", "b/v.json: ")) and "2 files have one name (v" in problem
+    assert f"b/v.{suffix}" in problem and "Fix: " in problem
+
+
+def test_two_labels_for_one_clip(add):
+    add("v.mp4")
+    add("v.json", label())
+    found = read_aihub(add("w.json", label(filename="v.mp4")))
+    assert [v.name for v in found.videos] == ["v"]
+    assert [str(p) for p in found.problems] == [
+        "w.json: another label has taken the clip v.mp4. Fix: keep one label for each clip"
+    ]
+
+
+def test_every_problem_is_counted(add):
+    for name in "abcd":
+        add(f"{name}.mp4", b"broken" if name == "b" else None)
+        add(f"{name}.json", label("" if name in "cd" else CAPTION))
+    found = read_aihub(add("e.json", label()))
+    assert [v.name for v in found.videos] == ["a"]
+    assert [p.file for p in found.problems] == ["b.json", "c.json", "d.json", "e.json"]
+    assert str(found).startswith("videos: 1, problems: 4\n  b.json: ")
+
+
+def test_a_problem_with_a_name_that_is_no_utf8_can_be_printed(add):
+    """Archives made on Korean Windows unpack to such names."""
+    add("good.mp4")
+    folder = add("good.json", label())
+    (folder / os.fsdecode("바다.json".encode("cp949"))).write_bytes(b"{}")
+    assert "there is no" in str(read_aihub(folder)).encode("utf-8").decode()
+
+
+@pytest.mark.parametrize("only", ["nothing", "v.mp4", "v.json", "both"])
+def test_a_folder_without_any_pair(add, only):
+    folder = add("readme.txt", b"")
+    if only in ("v.mp4", "both"):
+        add("v.mp4")
+    if only in ("v.json", "both"):
+        add("v.json", {})
+    with pytest.raises(ValueError, match=r"aihub: none of its . labels .* pair .*Fix: a label and its clip"):
+        read_aihub(folder)
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder. Fix: "):
+        read_aihub(tmp_path / "nowhere")
+
+
+# ----------------------------------------------------------------------------------------------------------- features
+
+
+@pytest.fixture
+def drawn() -> list[Video]:
+    return toybox_videos(range(4))
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_features_are_those_of_the_tower_looked_at_once(random_vlm, drawn, tmp_path, on_disk):
+    features = Features(random_vlm, 4, tmp_path / "new" / "folder" if on_disk else None)
+    for _ in range(2):
+        for one in drawn:
+            assert torch.equal(features(one), random_vlm.encode(one.frames(4)))
+    assert features.encoded == 4
+
+
+def test_the_folder_outlives_the_session(random_vlm, drawn, tmp_path):
+    before = Features(random_vlm, 4, tmp_path)(drawn[0])
+    later = Features(random_vlm, 4, tmp_path)
+    assert torch.equal(later(drawn[0]), before) and later.encoded == 0
+
+
+def other_weights(vlm: VideoLM) -> VideoLM:
+    model = copy.deepcopy(vlm.model)
     with torch.no_grad():
-        packed, target = logits_of(random_vlm, visual, [TURNS, TURNS[::-1]])
-        alone, alone_target = zip(
-            *(
-                logits_of(random_vlm, [tokens], [[turn]])
-                for tokens, turns in zip(visual, (TURNS, TURNS[::-1]), strict=True)
-                for turn in turns
-            ),
-            strict=True,
-        )
-    assert torch.equal(target, torch.cat(alone_target))
-    assert (packed - torch.cat(alone)).abs().max() < 1e-5
+        next(model.model.vision_tower.parameters()).view(-1)[0] += 1e-3
+    return replace(vlm, model=model)
 
 
-def test_packing_equals_the_models_own_prompt(random_vlm, visual):
-    """The same numbers come out of VideoLM.logits, which builds the prompt the usual way."""
-    question, answer = TURNS[0]
-    clip = toybox.render(toybox.sample(1))[:4]
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda vlm, folder: Features(vlm, 5, folder),
+        lambda vlm, folder: Features(vlm, 4, folder, dtype=torch.float16),
+        lambda vlm, folder: Features(other_weights(vlm), 4, folder),
+        lambda vlm, folder: Features(replace(vlm, pixels=replace(vlm.pixels, crop=False)), 4, folder),
+    ],
+)
+def test_what_was_seen_in_another_way_is_not_taken(random_vlm, drawn, tmp_path, change):
+    Features(random_vlm, 4, tmp_path)(drawn[0])
+    other = change(random_vlm, tmp_path)
+    other(drawn[0])
+    assert other.encoded == 1 and len(files_of(tmp_path)) == 2
+
+
+def test_a_file_written_anew_is_looked_at_anew(random_vlm, tmp_path):
+    clips = sorted(CLIP.parent.iterdir())
+    shutil.copy(clips[0], tmp_path / "v.mp4")
+    features, one = Features(random_vlm, 2, tmp_path / "cache"), Video("v", {}, path=tmp_path / "v.mp4")
+    first = features(one)
+    shutil.copy(clips[1], tmp_path / "v.mp4")
+    assert not torch.equal(features(one), first) and features.encoded == 2
+
+
+def test_two_videos_of_one_name_are_not_taken_for_each_other(random_vlm, drawn):
+    features = Features(random_vlm, 2)
+    twin = replace(drawn[1], name=drawn[0].name)
+    assert not torch.equal(features(drawn[0]), features(twin))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_longest_unused_goes_first(random_vlm, drawn, tmp_path, on_disk):
+    room_for_two = int(2.5 * 4 * 8 * 8 * 24 * 4)
+    features = Features(random_vlm, 4, tmp_path if on_disk else None, room_for_two)
+    looked = []
+    for number in (0, 1, 0, 2, 0, 1, 2):  # 2 drives out 1, 1 drives out 2, 2 drives out 0
+        features(drawn[number])
+        looked.append(features.encoded)
+        time.sleep(0.01)  # the clock of some file systems is slow
+    assert looked == [1, 2, 2, 3, 3, 4, 5]
+    if on_disk:
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= room_for_two
+
+
+def test_only_its_own_files_are_deleted(random_vlm, drawn, tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(b"x" * 10**6)
+    (tmp_path / "features-0.1.part").write_bytes(b"x" * 10**6)  # of a session that was killed long ago
+    os.utime(tmp_path / "features-0.1.part", (0, 0))
+    Features(random_vlm, 4, tmp_path, max_bytes=100_000)(drawn[0])
+    assert "mine.safetensors" in files_of(tmp_path) and len(files_of(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_cache_too_small_for_one_video(random_vlm, drawn, tmp_path, on_disk):
+    with pytest.raises(ValueError, match="the cache may hold 1,000: give it more max_bytes, or look at fewer frames"):
+        Features(random_vlm, 4, tmp_path if on_disk else None, max_bytes=1000)(drawn[0])
+    assert not files_of(tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, 5, 50, 1000, -1])
+def test_a_cache_file_cut_off_is_made_again_and_said(random_vlm, drawn, tmp_path, length):
+    right = Features(random_vlm, 4, tmp_path)(drawn[0])
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:length])
+    features = Features(random_vlm, 4, tmp_path)
+    with pytest.warns(UserWarning, match=f"{file.name} is damaged, perhaps cut off: it is made again"):
+        assert torch.equal(features(drawn[0]), right)
+    assert torch.equal(features(drawn[0]), right) and features.encoded == 1
+
+
+def test_an_interrupted_write_leaves_nothing_that_is_read(random_vlm, drawn, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Features(random_vlm, 4, tmp_path)(drawn[0])
+    assert [name[-5:] for name in files_of(tmp_path)] == [".part"]
+    features = Features(random_vlm, 4, tmp_path)
+    features(drawn[0])
+    assert features.encoded == 1
+
+
+def test_half_precision_halves_the_bytes_and_rounds_a_little(random_vlm, drawn):
+    whole, half = Features(random_vlm, 4)(drawn[0]), Features(random_vlm, 4, dtype=torch.float16)(drawn[0])
+    assert half.nbytes * 2 == whole.nbytes
+    assert ((half - whole).abs() <= whole.abs() / 2000 + 1e-7).all() and not torch.equal(half, whole)
+
+
+# ------------------------------------------------------------------------------------------------------------ batches
+
+
+def as_transformers_takes_it(vlm: VideoLM, batch: dict, videos: list[Video], frames: int) -> dict:
+    pixels = torch.stack([vlm.preprocess(one.frames(frames)) for one in videos])
+    return batch | {"pixel_values_videos": pixels}
+
+
+@pytest.fixture
+def collator(random_vlm) -> Collator:
+    return Collator(random_vlm, random_vlm.default_reducer, Features(random_vlm, 4))
+
+
+@pytest.fixture
+def examples(drawn) -> list[Example]:
+    """Answers of very different lengths, in two languages."""
+    short = Example(drawn[2], "What is the code?", "472")
+    return [*captioning(drawn[:1], "en"), *captioning(drawn[1:2], "ko"), short]
+
+
+def test_what_a_batch_says(random_vlm, collator, examples):
+    """Prompt, 64 times <video> (4 frames of 16 tokens), the answer, the end; then padding; only answers have labels."""
+    batch = collator(examples)
+    assert set(batch) == {"input_ids", "attention_mask", "labels", "pixel_values_videos"}
+    assert torch.equal(batch["pixel_values_videos"], torch.stack([collator.features(e.video) for e in examples]))
+    for ids, mask, labels, example in zip(*list(batch.values())[:3], examples, strict=True):
+        length = int(mask.sum())
+        assert mask.tolist() == [1] * length + [0] * (len(mask) - length)
+        prompt = random_vlm.prompt(example.prompt)
+        gap = "" if prompt.endswith("\n") else " "
+        whole = prompt.replace("<video>", "<video>" * 64) + gap + example.answer
+        assert ids[:length].tolist() == random_vlm.tokenizer(whole).input_ids + [random_vlm.tokenizer.eos_token_id]
+        assert (ids[length:] == random_vlm.tokenizer.pad_token_id).all()
+        answer = labels != IGNORE
+        assert random_vlm.tokenizer.decode(labels[answer]) == gap + example.answer + "</s>"
+        assert torch.equal(labels[answer], ids[answer]) and answer[: length - int(answer.sum())].sum() == 0
+        assert answer[length:].sum() == 0
+    assert len({int(mask.sum()) for mask in batch["attention_mask"]}) == 3
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_loss_is_that_of_transformers_on_pixels(random_vlm, collator, examples, size):
+    """The vision tower inside, outside, and transformers' own forward: one loss."""
+    batch = collator(examples[:size])
+    pixels = as_transformers_takes_it(random_vlm, batch, [e.video for e in examples[:size]], 4)
     with torch.no_grad():
-        packed, target = logits_of(random_vlm, visual[:1], [TURNS[:1]])
-    first = random_vlm.logits(clip, random_vlm.prompt(question), SpatialPool(2))[-1]
-    assert (packed[0] - first).abs().max() < 1e-5
-    assert target[-1] == random_vlm.tokenizer.eos_token_id
+        theirs = random_vlm.model(**pixels)
+        with random_vlm.looking_through(random_vlm.default_reducer):
+            ours = random_vlm.model(**batch)
+    assert abs(ours.loss - theirs.loss) < 1e-5 and theirs.loss > 1
+    assert (ours.logits - theirs.logits).abs().max() < 1e-5
 
 
-def test_labels_are_the_answers_and_nothing_else(random_vlm, visual):
-    packed = pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS[:1]])
-    for row, turns in enumerate((TURNS, TURNS[:1])):
-        for number, (_, answer) in enumerate(turns):
-            of_turn = packed.labels[row][packed.turn[row] == number]
-            assert random_vlm.tokenizer.decode(of_turn[of_turn != IGNORE]) == f" {answer}</s>"
-        assert (packed.labels[row][packed.turn[row] == -1] == IGNORE).all()
+SLOWFAST = SlowFastLlava.from_spec("slowfast-slow_2frms_spatial_1d_max_pool-fast_4x4")
 
 
-def test_clips_with_other_numbers_of_tokens_do_not_pack(random_vlm, visual):
-    with pytest.raises(ValueError, match="same number of visual tokens"):
-        pack(random_vlm.model, random_vlm.tokenizer, [visual[0], visual[1][:5]], [TURNS, TURNS])
-    with pytest.raises(ValueError, match="at least one question"):
-        pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, []])
+@pytest.mark.parametrize("reducer", [SpatialPool(4, "max"), SLOWFAST], ids=["max", "slowfast"])
+def test_a_padded_row_is_computed_as_if_it_were_alone(random_vlm, examples, reducer):
+    """Right padding (training), left padding (generation), and VideoLM.logits, which splices embeddings."""
+    collator = Collator(random_vlm, reducer, Features(random_vlm, 4))
+    batch, prompts = collator(examples), collator.prompts(examples)
+    with torch.no_grad(), random_vlm.looking_through(reducer):
+        right, left = random_vlm.model(**batch).logits, random_vlm.model(**prompts).logits
+        for row, example in enumerate(examples):
+            alone = random_vlm.model(**collator([example])).logits[0]
+            assert (right[row][: len(alone)] - alone).abs().max() < 1e-5
+            asked = random_vlm.logits(collator.features(example.video), random_vlm.prompt(example.prompt), reducer)
+            assert (left[row][-len(asked) :] - asked).abs().max() < 1e-5
+            assert (alone[: len(asked)] - asked).abs().max() < 1e-5
 
 
-def test_the_visual_tokens_stand_where_it_says(random_vlm, visual):
-    packed = pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS])
-    assert torch.equal(packed.embeds[:, packed.visual], torch.stack(visual))
-    before, *_, after = states(random_vlm.model, packed)
-    assert torch.equal(before, packed.embeds) and after.shape == before.shape
+def test_prompts_generate_what_answers_says(random_vlm, collator, examples):
+    prompts = collator.prompts(examples, new_tokens=5)
+    assert prompts["attention_mask"][:, -1].all() and not prompts["attention_mask"].all()
+    with random_vlm.looking_through(random_vlm.default_reducer):
+        ids = random_vlm.model.generate(**prompts, do_sample=False, max_new_tokens=5, pad_token_id=0)
+    new = random_vlm.tokenizer.batch_decode(ids[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
+    frames = [e.video.frames(4) for e in examples]
+    assert [text.strip() for text in new] == random_vlm.answers(frames, [e.prompt for e in examples], max_new_tokens=5)
+
+
+def test_pairs_are_their_examples_one_above_the_other(collator, drawn):
+    pairs = [Pair(one, "Describe it.", "right " * (n + 1), "wrong, and longer") for n, one in enumerate(drawn[:2])]
+    batch = collator.pairs(pairs)
+    assert set(batch) == {"input_ids", "attention_mask", "completion_mask", "pixel_values_videos"}
+    examples = [Example(p.video, p.prompt, p.chosen) for p in pairs] + [
+        Example(p.video, p.prompt, p.rejected) for p in pairs
+    ]
+    same = collator(examples)
+    for name in ("input_ids", "attention_mask", "pixel_values_videos"):
+        assert torch.equal(batch[name], same[name])
+    assert torch.equal(batch["completion_mask"], (same["labels"] != IGNORE).long())
+
+
+def test_nothing_is_truncated(random_vlm, drawn):
+    """32 frames of 16 tokens fill the whole context of 512; the message says how many frames would fit, and they do."""
+    example = captioning(drawn[:1], "en")[0]
+    with pytest.raises(ValueError, match=r"toybox-0: 512 visual and \d+ text .* use at most \d+ frames") as error:
+        Collator(random_vlm, SpatialPool(2), Features(random_vlm, 32))([example])
+    fit = int(re.search(r"at most (\d+) frames", str(error.value))[1])
+    assert Collator(random_vlm, SpatialPool(2), Features(random_vlm, fit))([example])["input_ids"].shape[1] <= 512
+    with pytest.raises(ValueError, match=f"at most {fit} frames"):
+        Collator(random_vlm, SpatialPool(2), Features(random_vlm, fit + 1))([example])
+
+
+def test_new_tokens_must_fit_as_well(collator, examples):
+    length = collator.prompts(examples[2:])["input_ids"].shape[1]
+    assert collator.prompts(examples[2:], new_tokens=512 - length)
+    with pytest.raises(ValueError, match="toybox-2: 64 visual and .* exceed the context of 512"):
+        collator.prompts(examples[2:], new_tokens=513 - length)
+
+
+@pytest.mark.parametrize("special", ["</s>", "<video>", "<image>", "<pad>"])
+def test_special_tokens_in_an_answer_are_refused(collator, drawn, special):
+    with pytest.raises(ValueError, match=f"toybox-0: its answer holds the special token {special}: take it out"):
+        collator([Example(drawn[0], "Describe it.", f"It ends{special} here.")])
+
+
+@pytest.mark.parametrize("answer", ["", " \n"])
+def test_an_empty_answer_is_refused(collator, drawn, answer):
+    with pytest.raises(ValueError, match="toybox-0: its answer is empty: leave the example out"):
+        collator([Example(drawn[0], "Describe it.", answer)])
+
+
+def test_a_prompt_brings_no_video_token_of_its_own(collator, drawn):
+    with pytest.raises(ValueError, match="holds <video> 2 times where 1 belongs"):
+        collator([Example(drawn[0], "Describe <video>.", "A circle.")])
+
+
+@pytest.mark.parametrize("make", ["__call__", "pairs", "prompts"])
+def test_an_empty_batch(collator, make):
+    with pytest.raises(ValueError, match="give at least one example"):
+        getattr(collator, make)([])
+
+
+def test_reducers_that_look_at_the_question_are_refused(random_vlm):
+    with pytest.raises(ValueError, match="LlamaVid looks at the question, .*keep='content'"):
+        Collator(random_vlm, LlamaVid(24, 64), Features(random_vlm, 4))
+
+
+def sentencepiece_like() -> PreTrainedTokenizerFast:
+    """Llama's way: a space is part of the word after it, and one is put before the first word of any text."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # no token spans two words
+    specials = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>"]
+    texts = ["USER: \nWhat is it? ASSISTANT: red circle blue"]
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=400, special_tokens=specials, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    names = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>")  # and no pad token, as Llama
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def test_answers_are_tokenised_as_they_stand_in_the_text(random_vlm, drawn):
+    """Encoded by itself, " red" would get a second space before it, which the model never sees in use.
+
+    And where the end token pads as well, the end of an answer is learned all the same.
+    """
+    vlm = replace(random_vlm, tokenizer=sentencepiece_like(), chat=VICUNA)
+    rows = [Example(drawn[0], "What is it?", answer) for answer in ("red", "red circle blue")]
+    batch = Collator(vlm, vlm.default_reducer, Features(vlm, 4))(rows)
+    tokens = [vlm.tokenizer.convert_ids_to_tokens(row[row != IGNORE]) for row in batch["labels"]]
+    assert ["".join(row) for row in tokens] == ["▁red</s>", "▁red▁circle▁blue</s>"]
+    assert (batch["input_ids"][0][batch["attention_mask"][0] == 0] == vlm.tokenizer.eos_token_id).all()
+    assert batch["attention_mask"][batch["labels"] != IGNORE].all()
+
+
+def train(vlm: VideoLM, features, examples: list[Example], steps: int) -> tuple[list[float], float]:
+    """The losses of a few steps that train the language model, and the seconds of CPU that one takes after the first.
+
+    The CPU's seconds, not the clock's: a busy machine changes the clock, not the work.
+    """
+    vlm = replace(vlm, model=copy.deepcopy(vlm.model))
+    optimizer = torch.optim.AdamW(vlm.model.model.language_model.parameters(), lr=1e-3)
+    collator, losses, began = Collator(vlm, vlm.default_reducer, features), [], 0
+    with vlm.looking_through(vlm.default_reducer):
+        for step in range(steps):
+            if step == 1:
+                began = time.process_time()
+            loss = vlm.model(**collator(examples)).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses, (time.process_time() - began) / (steps - 1)
+
+
+def test_the_loss_is_the_same_with_and_without_a_cache(random_vlm, examples, tmp_path):
+    every_step, _ = train(random_vlm, lambda one: random_vlm.encode(one.frames(4)), examples, 4)
+    for features in (Features(random_vlm, 4), Features(random_vlm, 4, tmp_path)):
+        assert train(random_vlm, features, examples, 4)[0] == every_step
+        assert features.encoded == 3
+    assert every_step[-1] < every_step[0]
+
+
+def test_a_cache_makes_three_steps_of_one_at_the_same_loss(tmp_path):
+    """On clips of the size that AI-Hub's have: five seconds at 30 frames, of a megapixel each; tiny looks at 16."""
+    path = toybox.write_mp4(tmp_path / "v.mp4", toybox.render(toybox.sample(300, frames=150)), fps=30, scale=16)
+    examples, tiny = captioning([Video("v", {"ko": CAPTION}, path=path)], "ko"), load("tiny")
+    losses, seconds = train(tiny, lambda one: tiny.encode(one.frames(16)), examples, 3)
+    cached_losses, cached_seconds = train(tiny, Features(tiny, 16, tmp_path / "features"), examples, 6)
+    assert cached_losses[:3] == losses
+    assert seconds / cached_seconds >= 3, (seconds, cached_seconds)

@@ -1,14 +1,36 @@
 """Scores: the intervals are the textbook's, and an exact match is what greedy decoding writes."""
 
+import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lib import toybox
-from lib.evaluate import difference, exact_match, middle, redrawn_shares, score
+from lib.data import toybox_videos
+from lib.evaluate import (
+    POPE,
+    answers_by,
+    captions_by,
+    difference,
+    exact_match,
+    measure,
+    middle,
+    multiple_choice,
+    paired,
+    plain,
+    probes,
+    read_records,
+    redrawn_shares,
+    score,
+    table,
+    write_records,
+)
+from lib.metrics import CHAIR_I, CHRF_PP, EXACT, FACTS_RIGHT, POPE_F1, Record, bleu, cider
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 
@@ -114,3 +136,226 @@ def test_two_ways_to_answer_meet_the_same_draws():
 def test_too_few_clips_to_redraw():
     with pytest.raises(ValueError, match="3 clips are too few"):
         redrawn_shares(np.array([[1], [0], [0]]), np.array([[1], [0], [0]]))
+
+
+# What a system says
+
+
+@pytest.fixture(scope="module")
+def look(tiny):
+    return lambda video: tiny.encode(video.frames(4))
+
+
+def test_answers_are_the_beginning_of_what_greedy_decoding_writes(tiny, look):
+    videos, reducer = toybox_videos(range(5)), SpatialPool(2)
+    records = answers_by(tiny, "tiny", videos, look, [plain(video) for video in videos], reducer, batch=2)
+    greedy = [look(video) for video in videos for _ in toybox.questions(video.clip)]
+    texts = tiny.answers(greedy, [record.asked for record in records], reducer)
+    assert [(r.clip, r.reference) for r in records] == [
+        (v.name, q.answer) for v in videos for q in toybox.questions(v.clip)
+    ]
+    assert all(text.startswith(record.output.removesuffix("…")) for record, text in zip(records, texts, strict=True))
+    assert [r.output == r.reference for r in records] == [t == r.reference for r, t in zip(records, texts, strict=True)]
+    assert 0.2 < measure(EXACT, records).mean < 1  # some are wrong: the comparison compared something
+    right = exact_match(tiny, [video.clip for video in videos], reducer, frames=4)
+    assert sum(r.output == r.reference for r in records) == sum(sum(hits) for hits in right.values())
+
+
+def test_a_choice_is_the_option_that_is_most_likely_as_an_answer(tiny, look):
+    videos, reducer = toybox_videos(range(2)), SpatialPool(2)
+    asked = [of_video[::4] for of_video in multiple_choice(videos)]
+    records = answers_by(tiny, "tiny", videos, look, asked, reducer)
+    alone = []
+    for video, of_video in zip(videos, asked, strict=True):
+        for one in of_video:
+            likelihood = {}
+            for option in one.options:
+                answer = tiny.tokenizer.encode(f" {option}", add_special_tokens=False) + [tiny.tokenizer.eos_token_id]
+                prompt = tiny.sequence(look(video), tiny.prompt(one.question), reducer)
+                embeds = torch.cat([prompt, tiny.model.get_input_embeddings()(torch.tensor(answer))])
+                logits = tiny.model(inputs_embeds=embeds[None]).logits[0, -len(answer) - 1 : -1]
+                likelihood[option] = logits.log_softmax(-1)[range(len(answer)), answer].sum().item()
+            alone.append(max(likelihood, key=likelihood.get))
+    assert [record.output for record in records] == alone
+    assert records[0].asked == " / ".join([asked[0][0].question, *asked[0][0].options])
+
+
+def test_captions_are_the_models_own(tiny, look):
+    videos = toybox_videos(range(3))
+    records = captions_by(tiny, "tiny", videos, look, "en", SpatialPool(1), batch=2)
+    assert [r.reference for r in records] == [video.captions["en"] for video in videos]
+    room = 5 * max(len(tiny.tokenizer(video.captions["en"]).input_ids) for video in videos) // 4
+    for video, record in zip(videos, records, strict=True):
+        assert record.output == tiny.answer(look(video), "Describe the video.", SpatialPool(1), room)
+
+
+# What is asked
+
+
+def test_choices_hold_the_truth_and_other_answers_of_their_kind():
+    videos = toybox_videos(range(30))
+    every = {(qa.kind, qa.answer) for video in videos for qa in toybox.questions(video.clip)}
+    places = Counter()
+    for of_video in multiple_choice(videos):
+        for one in of_video:
+            kind = one.task.removeprefix("choice ")
+            assert one.reference in one.options and len(set(one.options)) == len(one.options)
+            assert len(one.options) == min(4, sum(k == kind for k, _ in every))
+            assert all((kind, option) in every for option in one.options)
+            if len(one.options) == 4:
+                places[one.options.index(one.reference)] += 1
+    assert min(places[i] for i in range(4)) > 0.2 * places.total()  # the truth stands anywhere
+
+
+@pytest.mark.parametrize("strategy", POPE)
+def test_probes_ask_for_as_much_that_is_there_as_is_not(strategy):
+    videos = toybox_videos(range(60))
+    for video, asked in zip(videos, probes(videos, strategy), strict=True):
+        present = {thing.name for thing in video.clip.things}
+        names = [re.fullmatch(r"Is there an? (.+)\?", one.question)[1] for one in asked]
+        assert [one.reference for one in asked] == ["yes" if name in present else "no" for name in names]
+        assert set(names[::2]) == present and len(set(names)) == len(names) == 2 * len(present)
+
+
+def test_popular_and_adversarial_probes_are_what_they_say():
+    videos = toybox_videos(range(60))
+    shown = Counter(thing.name for video in videos for thing in video.clip.things)
+    for video, popular, adversarial in zip(
+        videos, probes(videos, "popular"), probes(videos, "adversarial"), strict=True
+    ):
+        present = {thing.name for thing in video.clip.things}
+        absent = [re.fullmatch(r"Is there an? (.+)\?", one.question)[1] for one in popular[1::2]]
+        unasked = [count for name, count in shown.items() if name not in present and name not in absent]
+        assert min(shown[name] for name in absent) >= max(unasked)
+        words = {word for name in present for word in name.split()}
+        crossed = re.fullmatch(r"Is there an? (.+)\?", adversarial[1].question)[1].split()
+        assert len(words.intersection(crossed)) == (2 if len(present) > 1 else 1)
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="random, popular, adversarial"):
+        probes(toybox_videos(range(2)), "hard")
+
+
+# Scores of records
+
+
+def some_records(system, seed, clips=60, language="en"):
+    """Captions and yes-or-no answers that are wrong now and then."""
+    rng, records = np.random.default_rng(seed), []
+    for video in toybox_videos(range(clips)):
+        true = video.captions[language]
+        said = true if rng.random() < 0.5 else toybox.false_captions(video.clip, language)[0].caption
+        records.append(Record(system, video.name, "caption", language, "", true, said))
+        for one in probes([video], "random")[0]:
+            said = one.reference if rng.random() < 0.7 else "yes"
+            records.append(Record(system, video.name, one.task, "en", one.question, one.reference, said))
+    return records
+
+
+METRICS = [CHRF_PP, bleu("13a"), cider("CIDEr", str.split), FACTS_RIGHT, CHAIR_I, POPE_F1]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_an_interval_redraws_clips_with_all_their_records(metric):
+    """By hand, in a loop. (CIDEr's rare n-grams stay those of all clips.)"""
+    records = some_records("one", 1)
+    measured = measure(metric, records)
+    mine = [record for record in records if record.task.startswith(metric.task)]
+    assert measured.mean == pytest.approx(float(metric(mine)), abs=1e-9) and measured.asked == 60
+    counts, names = metric.counts(mine), list(dict.fromkeys(record.clip for record in mine))
+    rows = [[i for i, record in enumerate(mine) if record.clip == name] for name in names]
+    draws, values = np.random.default_rng(0), []
+    for _ in range(2000):
+        drawn = [i for clip in draws.integers(60, size=60) for i in rows[clip]]
+        values.append(float(metric.value(counts[drawn].sum(axis=0))))
+    assert (measured.low, measured.high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))), abs=1e-9)
+    assert measured.low < measured.mean < measured.high
+
+
+def test_two_systems_are_compared_on_the_same_clips():
+    first, second = some_records("one", 1), some_records("two", 2)
+    both = paired(CHRF_PP, first, second[::-1])  # the order of the records does not matter
+    alone = [measure(CHRF_PP, records) for records in (first, second)]
+    assert both.gap.mean == pytest.approx(alone[0].mean - alone[1].mean)
+    assert both.gap.low < both.gap.mean < both.gap.high and both.p > 0.1
+    assert paired(CHRF_PP, second, first).gap.mean == pytest.approx(-both.gap.mean)
+
+
+def test_the_test_finds_what_is_there_and_seldom_what_is_not():
+    true = some_records("one", 1)
+    worse = [r._replace(output=r.output.replace("circle", "ring") if i % 4 else r.output) for i, r in enumerate(true)]
+    assert paired(CHRF_PP, true, worse).p < 0.01
+    assert paired(CHRF_PP, true, true).p == 1
+    same = [paired(POPE_F1, some_records("one", seed), some_records("two", 100 + seed)).p for seed in range(30)]
+    assert sum(p < 0.05 for p in same) <= 5 and np.mean(same) == pytest.approx(0.5, abs=0.2)
+
+
+def test_systems_that_were_asked_different_things_are_not_compared():
+    first, second = some_records("one", 1), some_records("two", 2)
+    assert paired(CHRF_PP, first, second[:-1]) == paired(CHRF_PP, first, second)  # what else was asked does not matter
+    with pytest.raises(ValueError, match="only one of the systems was asked"):
+        paired(POPE_F1, first, second[:-1])
+    with pytest.raises(ValueError, match="no record is of the task 'question'"):
+        measure(EXACT, first)
+
+
+def test_a_table_has_what_each_system_was_asked():
+    records = some_records("one", 1) + [r for r in some_records("two", 2) if r.task == "caption"]
+    scores = table(records, [CHRF_PP, POPE_F1, EXACT])
+    assert {system: list(row) for system, row in scores.items()} == {"one": ["chrF++", "POPE F1"], "two": ["chrF++"]}
+
+
+# Files
+
+
+def test_the_file_gives_the_table_again_to_the_last_digit(tmp_path):
+    odd = Record(
+        "two", "7", "caption", "ko", "", toybox.caption(toybox.sample(7), "ko"), '둘\n줄\u2028 \x85 "끝"\t😀 \\'
+    )
+    records = some_records("one", 1) + some_records("two", 2) + [odd]
+    write_records(tmp_path / "new" / "records.jsonl", records)
+    again = read_records(tmp_path / "new" / "records.jsonl")
+    assert again == records
+    assert table(again, METRICS) == table(records, METRICS)
+
+
+def damaged(tmp_path, change):
+    path = tmp_path / "records.jsonl"
+    write_records(path, some_records("one", 1, clips=3))
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda data: data[:-30], "line {last}, is damaged or cut off"),
+    (lambda data: data[: data.rindex(b"\n", 0, -1) + 1], "cut off after line {before}: "),
+    (lambda data: data[: data.rindex(b"\n", 0, -1)], "cut off after line {before}: "),
+    (lambda data: b"", "line 1, is damaged or cut off"),
+    (lambda data: data.split(b"\n", 1)[1], "line 1, is damaged or cut off"),
+    (lambda data: data.replace(b'"output"', b'"outputs"', 1), "line 2, is damaged or cut off"),
+    (lambda data: data.replace(b"circle", b"\xff\xfe", 1).replace(b'"clip"', b"", 1), "line 2, is damaged"),
+])  # fmt: skip
+def test_a_damaged_file_is_refused_with_its_name_and_the_line(tmp_path, change, words):
+    last = len(some_records("one", 1, clips=3)) + 1
+    path = damaged(tmp_path, change)
+    with pytest.raises(ValueError, match=re.escape(words.format(last=last, before=last - 1))) as caught:
+        read_records(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_cut_at_any_byte_is_never_read_as_whole(tmp_path):
+    path = damaged(tmp_path, lambda data: data)
+    data = path.read_bytes()
+    for end in range(0, len(data) - 1, 7):
+        path.write_bytes(data[:end])
+        with pytest.raises(ValueError, match="cut off"):
+            read_records(path)
+
+
+def test_a_missing_file_is_one_clear_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="write_records"):
+        read_records(tmp_path / "none.jsonl")
+    assert json.loads(damaged(tmp_path, lambda data: data).read_text("utf-8").split("\n")[0]) == {
+        "records": len(some_records("", 1, clips=3))
+    }

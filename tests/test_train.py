@@ -1,6 +1,7 @@
 """The recipe of the tiny model: its labels, its randomness, and that an interruption changes nothing."""
 
 import random
+import re
 from collections import Counter
 
 import numpy as np
@@ -10,10 +11,9 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
 from lib import toybox, train
-from lib.data import IGNORE
+from lib.packing import IGNORE, pack
 from lib.reducers import LlavaVideo, SpatialPool
 from lib.train import (
-    CAPTION_PROMPT,
     EVENT_KINDS,
     EVENTS,
     FACTS,
@@ -24,6 +24,7 @@ from lib.train import (
     events_of,
     is_fine,
     patch_labels,
+    translations,
     with_scaffold,
     word_ids,
 )
@@ -32,9 +33,12 @@ from lib.vlm import TINY
 SHORT = (
     Stage("vision", 3, 4, 1e-3),
     Stage("images", 3, 4, 1e-3, scaffold=1.0),
-    Stage("events", 2, 2, 1e-3),
+    Stage("clips", 2, 2, 1e-3, scaffold=1.0),
     Stage("videos", 3, 2, 1e-3),
 )
+
+
+HANGUL = re.compile("[가-힣]")
 
 
 class Interrupted(Exception):
@@ -117,10 +121,11 @@ def test_patch_labels_are_what_the_pixels_show():
             assert (patch == toybox.COLOURS[colour][0]).all(axis=-1).sum() >= 8
         for thing in image.things:
             mine = labels["shape"] == 1 + FACTS["shape"].index(thing.shape)
-            assert mine.any()
+            assert mine.any() and (labels["middle"][mine] == 1).sum() <= 1
             assert (labels["centre"][mine] * 8 + 32 == thing.start).all()
             named = [FACTS["row"][labels["row"][mine][0] - 1], FACTS["column"][labels["column"][mine][0] - 1]]
             assert " ".join([w for w in named if w != "middle"] or ["middle"]) == toybox.place(*thing.start)[0]
+        assert labels["middle"].sum() == len(image.things)  # so that things can be counted
         assert "".join(str(d - 1) for d in labels["digit"].flatten() if d) == image.code
         empty = labels["colour"][labels["shape"] == 0]
         expected = 1 + FACTS["colour"].index(image.flashes[0].colour) if image.flashes else 0
@@ -180,11 +185,14 @@ def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
     assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events) == 0
 
 
-def test_event_questions_are_about_motion_and_order():
-    clip = toybox.sample(17)
-    asked = train.event_turns(random.Random(0), clip)
-    ways = [thing.motion if thing.speed else "nowhere" for thing in clip.things]
-    assert [answer.split(": ")[-1] for _, answer in asked] == ways + [flash.colour for flash in clip.flashes]
+def test_every_frame_of_a_short_clip_is_seen(start, tmp_path, monkeypatch):
+    """So no question is asked whose answer was not on view, such as a flash between two sampled frames."""
+    run, views, see = start(tmp_path, SHORT), [], train.see
+    monkeypatch.setattr(train, "see", lambda *parts: views.append(parts[1:3]) or see(*parts))
+    for step in range(12):
+        run.loss(SHORT[2], step)
+    assert all(indices == list(range(clip.frames)) for clips, indices in views for clip in clips)
+    assert {len(indices) for _, indices in views} == {4, 6, 8}
 
 
 def test_the_code_is_asked_only_where_it_is_legible():
@@ -227,9 +235,33 @@ def test_scaffold_answers_hold_the_short_answer():
     clip = toybox.sample(7)
     short = draw_turns(random.Random(0), clip)
     long = with_scaffold(random.Random(0), clip, short)
-    assert long[-1] == (CAPTION_PROMPT, toybox.caption(clip)) and len(long) == len(short) + 1
+    assert long[-1] == (toybox.CAPTION_PROMPTS["en"], toybox.caption(clip)) and len(long) == len(short) + 1
     assert all(b[1].endswith(a[1]) and b[0].startswith(a[0]) for a, b in zip(short, long[:-1], strict=True))
     assert 0 < sum(a != b for a, b in zip(short, long[:-1], strict=True)) < len(short)
+
+
+def test_korean_is_met_as_text_and_never_with_a_picture(start, tmp_path, monkeypatch):
+    run, packed = start(tmp_path, SHORT), []
+    monkeypatch.setattr(train, "pack", lambda *parts: packed.append(parts) or pack(*parts))
+    monkeypatch.setattr(train, "TEXT_SHARE", 1.0)
+    for stage in SHORT[1:]:
+        run.loss(stage, 0)
+    korean = {True: 0, False: 0}  # by whether there was something to see
+    for *_, visual, turns in packed:
+        korean[len(visual[0]) > 0] += sum(bool(HANGUL.search(a + b)) for of_clip in turns for a, b in of_clip)
+    assert korean[True] == 0 and korean[False] == 2 * 2 * 4  # four for each of two clips, in stages 3 and 4
+
+
+def test_translations_say_the_same_in_both_languages():
+    for seed in range(30):
+        clip = toybox.sample(seed)
+        known = {toybox.caption(clip): toybox.caption(clip, "ko")}
+        for asked, answer in translations(random.Random(seed), clip, turns=12):
+            language, _, text = asked.removeprefix("Translate into ").partition(": ")
+            assert bool(HANGUL.search(text)) == (language == "English") != bool(HANGUL.search(answer))
+            english, korean = (answer, text) if language == "English" else (text, answer)
+            assert re.sub(r"\D", "", english) == re.sub(r"\D", "", korean)  # codes
+            assert known.get(english, korean) == korean and english.count(".") == korean.count(".")
 
 
 def test_a_patch_is_named_by_words_of_one_token(tokenizer):

@@ -9,7 +9,9 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 from conftest import byte_tokenizer, next_video_model, save
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import constants
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -232,6 +234,87 @@ def test_gradients_flow_from_the_logits_to_the_projector(model, make_frames):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# transformers' own forward, through a reducer
+# ---------------------------------------------------------------------------------------------------------------------
+
+REDUCERS = {
+    "the default": SpatialPool(2),
+    "project, then max": SpatialPool(4, "max", "before"),
+    "slow and fast": SlowFastLlava.from_spec("slowfast-slow_2frms_concat-fast_2x2"),
+    "interleaved": LlavaVideo(2, 2, 4),
+}
+
+
+def expanded(model, features, reducer, question="What?"):
+    """One `<video>` for each visual token, and features (1, T, h, w, C) in the place of pixel values."""
+    prompt = model.prompt(question).replace("<video>", "<video>" * reducer.count(*features.shape[:3]))
+    return {**model.tokenizer(prompt, return_tensors="pt"), "pixel_values_videos": features[None]}
+
+
+@pytest.mark.parametrize("reducer", REDUCERS.values(), ids=REDUCERS)
+def test_transformers_forward_looks_through_any_reducer(random_vlm, make_frames, reducer):
+    features = random_vlm.encode(make_frames(5))
+    with torch.no_grad(), random_vlm.looking_through(reducer):
+        inside = random_vlm.model(**expanded(random_vlm, features, reducer)).logits[0]
+    assert torch.equal(inside, random_vlm.logits(features, random_vlm.prompt("What?"), reducer))
+
+
+def test_two_clips_at_once_look_through_a_reducer(random_vlm, make_frames):
+    reducer = REDUCERS["slow and fast"]
+    clips = [random_vlm.encode(make_frames(5, seed=seed)) for seed in (1, 2)]
+    rows = [expanded(random_vlm, features, reducer) for features in clips]
+    batch = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    with torch.no_grad(), random_vlm.looking_through(reducer):
+        logits = random_vlm.model(**batch).logits
+    for row, features in zip(logits, clips, strict=True):
+        torch.testing.assert_close(
+            row, random_vlm.logits(features, random_vlm.prompt("What?"), reducer), atol=1e-5, rtol=0
+        )
+
+
+def test_transformers_generates_through_a_reducer(random_vlm, make_frames):
+    reducer = REDUCERS["interleaved"]
+    features = random_vlm.encode(make_frames(4))
+    inputs = expanded(random_vlm, features, reducer)
+    with random_vlm.looking_through(reducer):
+        ids = random_vlm.model.generate(**inputs, do_sample=False, max_new_tokens=8, pad_token_id=0)
+    answer = random_vlm.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    assert answer == random_vlm.answer(features, "What?", reducer, max_new_tokens=8)
+
+
+def test_a_model_with_lora_looks_through_a_reducer_and_learns(random_vlm_folder, make_frames):
+    model, reducer = vlm.load(random_vlm_folder), REDUCERS["slow and fast"]
+    features = model.encode(make_frames(4))
+    plain = model.logits(features, model.prompt("What?"), reducer)
+    lora = LoraConfig(r=4, target_modules=r".*language_model.*q_proj", init_lora_weights=False)
+    inject_adapter_in_model(lora, model.model)
+    inputs = expanded(model, features, reducer)
+    with model.looking_through(reducer):
+        loss = model.model(**inputs, labels=inputs["input_ids"]).loss
+        with torch.no_grad():
+            inside = model.model(**inputs).logits[0]
+    loss.backward()
+    weights = {name: weight for name, weight in model.model.named_parameters() if "lora" in name}
+    assert len(weights) == 4 and all(weight.grad.abs().sum() > 0 for weight in weights.values())
+    assert torch.equal(inside, model.logits(features, model.prompt("What?"), reducer))
+    assert (inside - plain).abs().max() > 0.01
+
+
+def test_the_own_way_of_the_model_comes_back(random_vlm, make_frames):
+    frames = make_frames(3)
+    with pytest.raises(RuntimeError, match="inside"), random_vlm.looking_through(SpatialPool(4)):
+        raise RuntimeError("inside")
+    with torch.no_grad():
+        official = random_vlm.model(**official_inputs(random_vlm, frames, "What?")).logits[0]
+    torch.testing.assert_close(random_vlm.logits(frames, random_vlm.prompt("What?")), official, atol=1e-5, rtol=0)
+
+
+def test_onevision_looks_through_nothing(random_onevision):
+    with pytest.raises(ValueError, match="no LLaVA-NeXT-Video"), random_onevision.looking_through(SpatialPool(2)):
+        pass
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Prompts and lengths
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -315,9 +398,10 @@ def test_the_answer_needs_room_too(model, make_frames):
         model.answer(frames, "What?", max_new_tokens=room + 1)
 
 
-def test_linear_rope_scaling_stretches_the_context(tmp_path):
+@pytest.mark.parametrize("kind", ["linear", "dynamic"])
+def test_rope_scaling_stretches_the_context(tmp_path, kind):
     model = next_video_model()
-    model.config.text_config.rope_parameters = {"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0}
+    model.config.text_config.rope_parameters = {"rope_type": kind, "factor": 2.5, "rope_theta": 10000.0}
     assert vlm.load(save(model, tmp_path)).context == 1280
 
 
@@ -430,7 +514,7 @@ class Response:
 
 def hub_raising(error):
     class Hub:
-        def model_info(self, name, timeout):
+        def model_info(self, name, **options):
             raise error
 
     return Hub
@@ -442,8 +526,14 @@ def test_an_unknown_hub_model(monkeypatch):
         vlm.load("nobody/nothing")
 
 
+def test_an_unknown_revision(monkeypatch):
+    monkeypatch.setattr(vlm, "HfApi", hub_raising(RevisionNotFoundError("not found", response=Response())))
+    with pytest.raises(ValueError, match="nobody/nothing has no revision 123abc"):
+        vlm.load("nobody/nothing", revision="123abc")
+
+
 def test_no_network(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(vlm, "HfApi", hub_raising(ConnectionError("no route")))
     with pytest.raises(ValueError, match="the Hub cannot be reached"):
         vlm.load("nobody/nothing")

@@ -1,0 +1,43 @@
+"""Captioned videos as files for lmms-eval, whose task files are in data/lmms_eval: python -m lib.benchmark FOLDER."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib import toybox
+from lib.data import Video, read_aihub, toybox_videos
+from lib.evaluate import write_text
+
+
+def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko") -> Path:
+    """Writes test.jsonl, a line per video: clip, video (its full path), question, reference. Drawn clips become mp4s.
+
+    Returns the path of test.jsonl. Raises ValueError for a video without a caption in that language.
+    """
+    if without := [video.name for video in videos if language not in video.captions]:
+        raise ValueError(f"{without[0]} has no caption in {language!r}: leave it out, or choose another language")
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for video in videos:
+        path = video.path or toybox.write_mp4(folder / f"{video.name}.mp4", toybox.render(video.clip))
+        question, reference = toybox.CAPTION_PROMPTS[language], video.captions[language]
+        lines.append({"clip": video.name, "video": str(path.resolve()), "question": question, "reference": reference})
+    write_text(folder / "test.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return folder / "test.jsonl"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", help="where test.jsonl goes, and the clips that are drawn")
+    parser.add_argument("--clips", type=int, default=200, help="how many Toybox clips (seeds 0, 1, 2 ...)")
+    parser.add_argument("--aihub", help="a folder of AI-Hub's data, in place of Toybox")
+    options = parser.parse_args(arguments)
+    found = read_aihub(options.aihub) if options.aihub else None
+    path = write_task(options.folder, found.videos if found else toybox_videos(range(options.clips)))
+    print(f"{found}\n{path}" if found else path)
+
+
+if __name__ == "__main__":
+    main()

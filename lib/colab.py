@@ -1,0 +1,95 @@
+"""The set-up cell's one call: on Colab, install what Colab lacks; anywhere else, nothing.
+
+Colab comes with torch, numpy, transformers and much else that fits together. pip may add to that and may not touch it:
+everything that is installed is named to pip as a constraint. What the course needs and Colab lacks, or has too old,
+stands in requirements-colab.txt: torch, numpy and transformers never do. Running the cell again finds nothing to do.
+
+This module runs before anything is installed, so it imports only what every runtime has.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ROOT / "requirements-colab.txt"
+PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's own packages may have others
+
+
+def set_up() -> None:
+    """Installs what is missing, and makes notebooks/ the working folder, so that every path of a lesson holds.
+
+    Raises RuntimeError, before any weights are downloaded, where pip fails or has replaced a package that this session
+    has imported: the old one stays in memory until a restart.
+    """
+    if "google.colab" not in sys.modules:
+        return
+    os.chdir(ROOT / "notebooks")
+    if wanted := missing(NEEDED.read_text(encoding="utf-8").splitlines()):
+        before = versions(imported())
+        install(wanted)
+        if changed := [name for name, old in before.items() if versions([name]).get(name) != old]:
+            raise RuntimeError(
+                f"{', '.join(changed)} was replaced while in use. Choose Runtime > Restart session, then run this cell "
+                "again; nothing has been downloaded for the lesson yet"
+            )
+
+
+def missing(lines: Iterable[str]) -> list[str]:
+    """The requirements of which no version, or one outside the bounds, is installed.
+
+    >>> missing(["# a comment", "pip>=1", "pip>=1000", "no-such-package>=2,<3  # why"])
+    ['pip>=1000', 'no-such-package>=2,<3']
+    """
+    wanted = []
+    for line in (line.split("#")[0].strip() for line in lines):
+        if line and not any(at in Requirement(line).specifier for at in versions([Requirement(line).name]).values()):
+            wanted.append(line)
+    return wanted
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """The installed version of each package that is installed."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def imported() -> list[str]:
+    """The installed packages of which this session has imported a module of the same name.
+
+    >>> "pytest" in imported() or "pytest" not in sys.modules
+    True
+    """
+    modules = {name.partition(".")[0].lower() for name in sys.modules}
+    return sorted({name for name in installed() if name.lower().replace("-", "_") in modules})
+
+
+def installed() -> dict[str, str]:
+    """Every installed package, with its version."""
+    return {found.metadata["Name"]: found.version for found in distributions() if found.metadata["Name"]}
+
+
+def install(wanted: list[str]) -> None:
+    """pip install, with everything that is installed held where it is. Raises RuntimeError with pip's last line."""
+    print(f"installing what this runtime lacks: {', '.join(wanted)}")
+    with tempfile.TemporaryDirectory() as folder:
+        held, free = Path(folder, "held.txt"), {Requirement(line).name for line in wanted}
+        lines = [f"{name}=={at}\n" for name, at in installed().items() if name not in free and PLAIN.fullmatch(at)]
+        held.write_text("".join(lines), encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(held), *wanted]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"pip could not install {', '.join(wanted)}: {last}. Fix: choose another runtime")

@@ -1,0 +1,284 @@
+"""Direct preference optimisation: of two captions of a clip, make the better one likelier, without a reward model.
+
+Pairs come from captions that are wrong in one fact (`falsehood_pairs`) and from the model's own mistakes
+(`mistake_pairs`). The loss is that of Rafailov et al. (arXiv 2305.18290, equation 7). It compares the model with a
+reference: the model as it was, that is, with its adapter switched off. TRL's DPOTrainer trains; it takes our batches
+and, inside `vlm.looking_through(reducer)`, any reducer.
+
+What this module does not do: rank more than two captions, ask a judge which one is better (Toybox knows).
+"""
+
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from datasets import Dataset, disable_progress_bars
+from peft import PeftModel
+from torch import Tensor
+from transformers import PrinterCallback
+from trl import DPOConfig, DPOTrainer
+
+from lib import captions, toybox
+from lib.data import Collator, Pair, Video
+from lib.finetune import Plan
+from lib.vlm import VideoLM, compute_dtype
+
+disable_progress_bars()  # of datasets, one per pass over the pairs
+
+KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pairs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def falsehood_pairs(
+    videos: Sequence[Video], language: str = "en", kinds: Sequence[str] = KINDS, seed: int = 0
+) -> list[Pair]:
+    """One pair per Toybox clip: its true caption, and the same with one fact of these kinds changed, drawn at random.
+
+    >>> from lib.data import toybox_videos
+    >>> pair = falsehood_pairs(toybox_videos([7]), kinds=["size"])[0]
+    >>> [mine for mine, other in zip(pair.chosen.split(), pair.rejected.split()) if mine != other]
+    ['big']
+    """
+    pairs = []
+    for video in videos:
+        false = [one.caption for one in toybox.false_captions(video.clip, language) if one.kind in kinds]
+        rejected = random.Random(f"falsehood {seed} {video.name}").choice(false)
+        pairs.append(Pair(video, toybox.CAPTION_PROMPTS[language], video.captions[language], rejected))
+    return pairs
+
+
+def mistake_pairs(
+    videos: Sequence[Video], said: Sequence[str], language: str = "en", kinds: Sequence[str] = KINDS
+) -> list[Pair]:
+    """One pair for each fact of these kinds that a model got wrong: the true caption, and the same with that mistake.
+
+    `said` holds one caption per Toybox clip, in the order of the videos. What a model adds out of nothing makes no
+    pair: a caption with it is longer, and length is what such pairs would teach. Raises ValueError where videos and
+    captions differ in number.
+
+    >>> from lib.data import toybox_videos
+    >>> videos = toybox_videos([7])
+    >>> [pair.rejected.split()[:4] for pair in mistake_pairs(videos, ["A big yellow ring stays still."])]
+    [['A', 'big', 'yellow', 'ring']]
+    """
+    if len(videos) != len(said):
+        raise ValueError(f"{len(videos)} videos and {len(said)} captions: give one caption for each video")
+    pairs = []
+    for video, caption in zip(videos, said, strict=True):
+        for fact in sorted(captions.facts(caption, language) - captions.truth(video.clip)):
+            mistaken = with_fact(video.clip, fact, kinds)
+            if mistaken != video.clip:
+                rejected = toybox.caption(mistaken, language)
+                pairs.append(Pair(video, toybox.CAPTION_PROMPTS[language], video.captions[language], rejected))
+    return pairs
+
+
+def with_fact(clip: toybox.Clip, fact: captions.Fact, kinds: Sequence[str] = KINDS) -> toybox.Clip:
+    """The clip as it would be if the fact were true, all else equal; the clip itself where that cannot be.
+
+    A thing of a colour that the clip shows is taken for the thing of that colour: its shape is wrong.
+
+    >>> clip = toybox.sample(7)
+    >>> with_fact(clip, ("code", "123")).code, with_fact(clip, ("scenes", "2")) == clip
+    ('123', True)
+    """
+    kind, value = fact[0], fact[-1]
+    if kind == "thing" and "shape" in kinds:
+        colour, shape = value.split()
+        return with_things(clip, lambda thing: thing.colour == colour, shape=shape)
+    if kind == "size" and kind in kinds:
+        return with_things(clip, lambda thing: thing.name == fact[1], size=value)
+    if kind == "code" and kind in kinds:
+        scenes = tuple(replace(scene, code=value if scene.code else "") for scene in clip.scenes)
+        return replace(clip, scenes=scenes)
+    if kind == "flash" and kind in kinds:
+        flashes = (replace(f, colour=value if str(i) == fact[1] else f.colour) for i, f in enumerate(clip.flashes, 1))
+        return replace(clip, flashes=tuple(flashes))
+    return clip
+
+
+def with_things(clip: toybox.Clip, which: Callable[[toybox.Thing], bool], **changes: str) -> toybox.Clip:
+    """The clip with these changes to some of its things.
+
+    >>> {thing.shape for thing in with_things(toybox.sample(7), lambda thing: True, shape="circle").things}
+    {'circle'}
+    """
+    scenes = (
+        replace(scene, things=tuple(replace(t, **changes) if which(t) else t for t in scene.things))
+        for scene in clip.scenes
+    )
+    return replace(clip, scenes=tuple(scenes))
+
+
+def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
+    """Raises ValueError unless every pair prefers something: two answers, not the same, the first one about its clip.
+
+    Whether a caption is about its clip is known for Toybox alone: it must not claim what the clip does not show.
+
+    >>> from lib.data import toybox_videos
+    >>> video = toybox_videos([7])[0]
+    >>> check_pairs([Pair(video, "Describe the video.", video.captions["en"], video.captions["en"])])
+    Traceback (most recent call last):
+    ValueError: pair 0 (toybox-7): chosen and rejected are the same, which prefers nothing: leave the pair out
+    """
+    if not pairs:
+        raise ValueError("there are no pairs: a model that invents nothing needs no DPO, or give it more videos")
+    for number, pair in enumerate(pairs):
+        where = f"pair {number} ({pair.video.name})"
+        if not pair.chosen.strip() or not pair.rejected.strip():
+            raise ValueError(f"{where}: an answer is empty: leave the pair out")
+        if pair.chosen.split() == pair.rejected.split():
+            raise ValueError(f"{where}: chosen and rejected are the same, which prefers nothing: leave the pair out")
+        told = pair.video.clip and captions.compare(pair.chosen, pair.video.clip, language)
+        if told and told.invented:
+            raise ValueError(
+                f"{where}: its chosen answer invents {told.invented} facts, as if it told of another video: "
+                "pair each video with its own captions"
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The loss
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Tensor:
+    """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): how likely each answer is, as a logarithm.
+
+    Position i scores the token at i + 1. The log-probabilities of the answer's tokens are summed, not averaged: long
+    answers are less likely than short ones.
+
+    >>> logits = torch.zeros(1, 4, 10)                                   # all of ten tokens equally likely
+    >>> log_probs(logits, torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0, 0, 1, 1]])).exp()
+    tensor([0.0100])
+    """
+    each = logits[:, :-1].float().log_softmax(dim=-1).gather(-1, input_ids[:, 1:, None]).squeeze(-1)
+    return (each * completion_mask[:, 1:]).sum(dim=-1)
+
+
+def dpo_loss(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """The loss of each pair, (B,): -log sigmoid(beta (chosen - rejected)), equation 7 of arXiv 2305.18290.
+
+    chosen, rejected: (B,) by how much likelier the model finds each answer than the reference does, as logarithms.
+
+    >>> gain = torch.tensor([0.0, 5.0])
+    >>> dpo_loss(gain, -gain, beta=0.1)                                  # log 2 where model and reference agree
+    tensor([0.6931, 0.3133])
+    """
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+class Gains(NamedTuple):
+    """log p(answer) of the model minus that of the reference, for the answers of B pairs: (B,) each."""
+
+    chosen: Tensor
+    rejected: Tensor
+
+
+def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
+    """How far a model has moved from its reference on a batch of `Collator.pairs`, inside `vlm.looking_through`.
+
+    The reference is the model with its adapter switched off; no gradient flows through it.
+    """
+    inputs = {name: tensor for name, tensor in batch.items() if name != "completion_mask"}
+    ours = log_probs(model(**inputs).logits, batch["input_ids"], batch["completion_mask"])
+    with torch.no_grad(), model.disable_adapter():
+        theirs = log_probs(model(**inputs).logits, batch["input_ids"], batch["completion_mask"])
+    return Gains(*(ours - theirs).chunk(2))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One line of the log: means over the pairs of one step, before the step was taken."""
+
+    step: int  # from 1
+    loss: float
+    chosen: float  # gain in log-probability over the reference
+    rejected: float
+    preferred: float  # the share of pairs whose chosen answer gained more
+
+
+def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float) -> DPOTrainer:
+    """TRL's DPOTrainer for the pairs in their order: once, `plan.steps` steps of `plan.batch` pairs.
+
+    TRL's own collators know images but no videos. So its data set also holds the number of each pair, and our collator
+    makes the batches.
+    """
+    told = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected, "pair": i} for i, p in enumerate(pairs)]
+    with without_deprecations():
+        trainer = DPOTrainer(
+            model,
+            args=trl_settings(collate.vlm, plan, beta),
+            train_dataset=Dataset.from_list(told),
+            processing_class=collate.vlm.tokenizer,
+            data_collator=lambda rows: collate.pairs([pairs[row["pair"]] for row in rows]),
+        )
+    trainer.remove_callback(PrinterCallback)  # it prints every step; `train` returns them
+    return trainer
+
+
+def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
+    """The plan in TRL's words: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
+
+    `max_length=None`: TRL's default of 1,024 would cut through the visual tokens of longer clips.
+    """
+    dtype = compute_dtype(vlm.device)
+    return DPOConfig(
+        output_dir=tempfile.gettempdir(),  # where it would write checkpoints: it writes none
+        beta=beta, max_length=None,
+        max_steps=plan.steps, per_device_train_batch_size=plan.batch, learning_rate=plan.learning_rate,
+        warmup_steps=plan.warmup, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0,
+        train_sampling_strategy="sequential", remove_unused_columns=False, dataloader_pin_memory=False,
+        gradient_checkpointing=False, use_cpu=vlm.device.type == "cpu",
+        bf16=dtype == torch.bfloat16, fp16=dtype == torch.float16,
+        save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """Inside: no warning that transformers 6 will call gradient checkpointing by another name. TRL uses this one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
+        yield
+
+
+def train(
+    model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float, language: str = "en"
+) -> list[Step]:
+    """Trains the adapter of a model on pairs, in their order, by TRL; returns the log.
+
+    TRL's reference is a copy of the adapter as it is now, "ref", which is deleted in the end. For a new adapter that is
+    the model without it. Raises ValueError where pairs are too few or `check_pairs` refuses one.
+    """
+    if len(pairs) < plan.examples:
+        raise ValueError(
+            f"{plan.steps} steps of {plan.batch} need {plan.examples} pairs, there are {len(pairs)}: "
+            "lib.finetune.mixed repeats them, or plan fewer steps"
+        )
+    check_pairs(pairs, language)
+    trainer = trl_trainer(model, collate, pairs, plan, beta)
+    with collate.vlm.looking_through(collate.reducer), without_deprecations():
+        trainer.train()
+    model.delete_adapter("ref")
+    model.eval()
+    return [step_of(line, beta) for line in trainer.state.log_history if "loss" in line]
+
+
+def step_of(line: dict[str, float], beta: float) -> Step:
+    """A line of TRL's log. Its rewards are gains times beta."""
+    gained = (line[f"rewards/{which}"] / beta for which in ("chosen", "rejected"))
+    return Step(line["step"], line["loss"], *gained, line["rewards/accuracies"])

@@ -1,0 +1,157 @@
+"""What a learner has solved: one small JSON file in the repository's root, which git ignores. No account, no server.
+
+{"version": 1, "language": "en", "exercises": {"04.pool": {"tries": 3, "solved": "2026-11-21"}}}
+
+The environment variable F2T_PROGRESS names another file; "off" neither reads nor writes one (that is how lessons are
+built and tested). A file that cannot be understood is renamed and kept, a new one begun, and that is said.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+VERSION = 1
+FILE = Path(__file__).resolve().parent.parent.parent / "progress.json"
+LANGUAGES = ("en", "ko")
+
+_chosen: str | None = None  # by language("ko") in this session
+
+
+class Text(NamedTuple):
+    """A sentence in both languages.
+
+    >>> Text("{n} frames", "{n}개 프레임").fill(n=8)
+    Text(en='8 frames', ko='8개 프레임')
+    """
+
+    en: str
+    ko: str
+
+    def fill(self, **values) -> "Text":
+        return Text(self.en.format(**values), self.ko.format(**values))
+
+
+SWITCHED = Text("Hints and verdicts come in English now.", "이제 힌트와 채점 결과가 한국어로 나옵니다.")
+UNREADABLE = Text(
+    "{name} could not be understood (damaged, or of another version). It is kept as {kept}; a new one is begun.",
+    "{name} 파일을 읽을 수 없습니다(손상되었거나 버전이 다릅니다). {kept}(으)로 보관하고 새 파일을 시작합니다.",
+)
+UNSAVED = Text("Your progress could not be saved: {error}", "진도를 저장하지 못했습니다: {error}")
+
+
+def path() -> Path | None:
+    """The progress file, or None where F2T_PROGRESS is "off"."""
+    named = os.environ.get("F2T_PROGRESS", "")
+    return None if named == "off" else Path(named) if named else FILE
+
+
+def fresh() -> dict:
+    """What a new progress file holds."""
+    return {"version": VERSION, "language": None, "exercises": {}}
+
+
+def understood(data) -> bool:
+    """Whether this is the content of a progress file of this version.
+
+    >>> understood(fresh()), understood({"version": 0}), understood([1])
+    (True, False, False)
+    """
+    if not isinstance(data, dict) or data.get("version") != VERSION or data.get("language") not in (None, *LANGUAGES):
+        return False
+    entries = data.get("exercises")
+    return isinstance(entries, dict) and all(
+        isinstance(entry, dict) and isinstance(entry.get("tries"), int) and isinstance(entry.get("solved"), str | None)
+        for entry in entries.values()
+    )
+
+
+def read(file: Path) -> dict | None:
+    """The content of a progress file; None if it cannot be understood. Raises FileNotFoundError."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):  # no JSON, or no text at all
+        return None
+    return data if understood(data) else None
+
+
+def keep_aside(file: Path) -> Path:
+    """Rename a file to the first free name beside it, and return that."""
+    number = 1
+    while (kept := file.with_name(f"{file.stem}.kept-{number}.json")).exists():
+        number += 1
+    os.replace(file, kept)
+    return kept
+
+
+def load() -> dict:
+    """The learner's progress; a new one where there is none, or none that can be understood (and then says so).
+
+    Raises OSError where the file cannot be read, or not be renamed.
+    """
+    file = path()
+    if file is None or not file.exists():
+        return fresh()
+    data = read(file)
+    if data is None:
+        kept, data = keep_aside(file), fresh()
+        print(say(UNREADABLE.fill(name=file.name, kept=kept.name), data))
+    return data
+
+
+def peek() -> dict:
+    """The same, and a new one where it cannot be read."""
+    try:
+        return load()
+    except OSError:
+        return fresh()
+
+
+def change(edit: Callable[[dict], None]) -> None:
+    """Read the progress, edit it, write it beside and rename. Where that fails, one sentence instead."""
+    try:
+        data = load()
+        edit(data)
+        if file := path():
+            beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+            beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            os.replace(beside, file)
+    except OSError as error:
+        print(say(UNSAVED.fill(error=error), fresh()))
+
+
+def record(exercise: str, right: bool) -> None:
+    """Count one more try of an exercise, and the day on which it was first solved."""
+
+    def edit(data: dict) -> None:
+        entry = data["exercises"].setdefault(exercise, {"tries": 0, "solved": None})
+        entry["tries"] += entry["solved"] is None
+        if right and entry["solved"] is None:
+            entry["solved"] = date.today().isoformat()
+
+    change(edit)
+
+
+def current_language(data: dict | None = None) -> str:
+    """What `language` chose, else the variable F2T_LANGUAGE, else what the progress file remembers, else "en"."""
+    named = os.environ.get("F2T_LANGUAGE")
+    if _chosen or named in LANGUAGES:
+        return _chosen or named
+    return (peek() if data is None else data)["language"] or "en"
+
+
+def say(text: Text, data: dict | None = None) -> str:
+    """A sentence in the learner's language."""
+    return getattr(text, current_language(data))
+
+
+def language(name: str) -> None:
+    """Switch hints, verdicts and solutions to "en" or "ko"; the progress file remembers it. Else raises ValueError."""
+    global _chosen
+    if name not in LANGUAGES:
+        raise ValueError(f"unknown language {name!r}: choose one of {', '.join(LANGUAGES)}")
+    _chosen = name
+    change(lambda data: data.update(language=name))
+    print(say(SWITCHED))

@@ -1,0 +1,428 @@
+"""Fine-tuning: the projector alone, LoRA, QLoRA, or all of the language model; and adapters as files.
+
+A run is a plan (how long, on how much at a time, how fast), a sequence of examples in the order in which they are
+trained on, and what may change. `projector_only`, `add_lora` or `all_but_tower` decide that; `fit` trains it. With a
+folder, `fit` keeps a checkpoint and a log there, and a run that was interrupted goes on where its last checkpoint
+stands and ends with the same weights as one that was not.
+
+What this module does not do: train the vision tower (its features are computed once), several GPUs (lesson 12).
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import PreTrainedModel
+from transformers.utils import cached_file
+
+from lib.data import Collator, Example
+from lib.vlm import VideoLM, compute_dtype, find
+
+LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What may change
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def language_targets(model: nn.Module) -> str:
+    """The linear layers of the language model, as a regular expression for peft's `target_modules`.
+
+    A list of names such as "q_proj" would match the ends of all names, and CLIP's attention has layers of that name.
+
+    >>> from lib.vlm import load
+    >>> language_targets(load("tiny").model)
+    '.*\\\\blanguage_model\\\\..*\\\\.(down_proj|gate_proj|k_proj|o_proj|q_proj|up_proj|v_proj)'
+    """
+    linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    leaves = sorted({found[1] for name in linear if (found := LANGUAGE_LAYER.search(name))})
+    return rf".*\blanguage_model\..*\.({'|'.join(leaves)})"
+
+
+def projector_only(vlm: VideoLM) -> None:
+    """Only the projector may change: LLaVA's first stage, feature alignment."""
+    train_only(vlm, vlm.model.model.multi_modal_projector)
+
+
+def all_but_tower(vlm: VideoLM) -> None:
+    """Projector and language model may change: full fine-tuning, as in LLaVA's second stage.
+
+    Raises ValueError for a model in 4 bits: whole numbers of 4 bits have no gradient.
+    """
+    if getattr(vlm.model, "is_loaded_in_4bit", False):
+        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it whole, or use add_lora")
+    train_only(vlm, vlm.model.model.multi_modal_projector, vlm.model.model.language_model, vlm.model.lm_head)
+
+
+def train_only(vlm: VideoLM, *parts: nn.Module) -> None:
+    """Freezes everything but the parts, and makes those float32: gradients of float16 weights cannot be unscaled."""
+    vlm.model.requires_grad_(False)
+    for part in parts:
+        part.float().requires_grad_(True)
+
+
+def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
+    """Puts LoRA adapters beside every linear layer of the language model, in place: only they may change.
+
+    alpha is twice the rank, so the adapters' output is doubled. A model in 4 bits becomes QLoRA: the rest of it is
+    cast to float32 (`prepare_model_for_kbit_training`). The second factor starts at 0: at first nothing changes.
+
+    >>> from lib.vlm import load
+    >>> vlm = load("tiny")
+    >>> adapter = add_lora(vlm, rank=4)
+    >>> sum(weight.numel() for weight in trainable(vlm).values())       # 4 layers x (4 x 256 + 3 x 512) x 4
+    40960
+    """
+    prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=language_targets(vlm.model))
+    with torch.random.fork_rng(), without_deprecations():
+        torch.manual_seed(seed)
+        return get_peft_model(vlm.model, config)
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """peft and TRL still say `gradient_checkpointing` where transformers 5.23 says `activation_checkpointing`.
+
+    Inside, its warning about that is silent: nobody who uses them can do anything about it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
+        yield
+
+
+def trainable(vlm: VideoLM) -> dict[str, nn.Parameter]:
+    """The weights that may change, by name."""
+    return {name: weight for name, weight in vlm.model.named_parameters() if weight.requires_grad}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is trained on, and how fast
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run trains, on how many examples at a time, and how fast it learns at its peak."""
+
+    steps: int
+    batch: int = 8
+    learning_rate: float = 5e-3
+    warmup: int = 5  # steps
+
+    @property
+    def examples(self) -> int:
+        return self.steps * self.batch
+
+    def rate(self, step: int) -> float:
+        """Up in a line, then down along a cosine to 0: transformers' schedule "cosine".
+
+        >>> plan = Plan(steps=25, learning_rate=1.0, warmup=5)
+        >>> [round(plan.rate(step), 3) for step in (0, 1, 5, 15, 25)]
+        [0.0, 0.2, 1.0, 0.5, 0.0]
+        """
+        if step < self.warmup:
+            return self.learning_rate * step / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def mixed(main: Sequence[Example], other: Sequence[Example], count: int, share: float, seed: int = 0) -> list[Example]:
+    """`count` examples in the order of training: an even `share` of them from `other`, the rest from `main`.
+
+    Each of the two is gone through in a random order, again in another one, and so on. Evenly: with a share of 1/4
+    every fourth example is from `other`, so every batch is mixed.
+
+    >>> mixed("ab", "x", count=8, share=0.25)
+    ['b', 'a', 'b', 'x', 'a', 'b', 'a', 'x']
+    """
+    rng = random.Random(f"mixed {seed}")
+    sources = again_and_again(main, rng), again_and_again(other, rng)
+    return [next(sources[int((i + 1) * share) > int(i * share)]) for i in range(count)]
+
+
+def again_and_again(examples: Sequence[Example], rng: random.Random) -> Iterator[Example]:
+    """The examples in a random order, then in another, without end. Raises ValueError where there are none."""
+    if not examples:
+        raise ValueError("there are no examples to draw from: give at least one, or a share of 0")
+    while True:
+        yield from rng.sample(examples, len(examples))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The loop
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One line of the log."""
+
+    step: int  # from 1
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+def fit(
+    vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan, folder: str | Path | None = None
+) -> list[Step]:
+    """Trains what may change, batch by batch in the order of the examples; returns the log, one Step per step.
+
+    AdamW without weight decay, gradients clipped to a norm of 1, as transformers' Trainer does by default. On a GPU in
+    its 16-bit type; with float16 the loss is scaled up, so that small gradients do not vanish.
+    folder: for `checkpoint.safetensors` and `log.jsonl`, written ten times in a run, whole or not at all.
+
+    Raises ValueError where the examples are too few, nothing may change, the loss is no number any more, or the
+    folder's checkpoint or log is damaged or of another run.
+    """
+    weights = check(vlm, examples, plan)
+    run = Run(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
+    files = Files(Path(folder), about(vlm, weights, examples, plan)) if folder else None
+    log = files.restore(run) if files else []
+    vlm.model.train()
+    with vlm.looking_through(collate.reducer), progress(plan.steps, len(log)) as bar:
+        for step in range(len(log), plan.steps):
+            log.append(run.step(step, collate(examples[step * plan.batch : (step + 1) * plan.batch])))
+            bar.set_postfix_str(f"loss {log[-1].loss:.3f}", refresh=False)
+            bar.update()
+            if files and (len(log) % math.ceil(plan.steps / 10) == 0 or len(log) == plan.steps):
+                files.save(run, log)
+    vlm.model.eval()
+    return log
+
+
+def progress(steps: int, done: int) -> tqdm:
+    """A bar in a terminal; nothing in a notebook or a file, where it would leave a line for every step."""
+    return tqdm(total=steps, initial=done, unit="step", disable=None)
+
+
+def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn.Parameter]:
+    """The weights that may change. Raises ValueError as `fit` says."""
+    if len(examples) < plan.examples:
+        raise ValueError(
+            f"{plan.steps} steps of {plan.batch} need {plan.examples} examples, there are {len(examples)}: "
+            "`mixed` repeats them, or plan fewer steps"
+        )
+    if not (weights := trainable(vlm)):
+        raise ValueError(f"nothing of {vlm.name} may change: call projector_only, add_lora or all_but_tower first")
+    return weights
+
+
+@dataclass(eq=False)
+class Run:
+    """What changes from step to step."""
+
+    vlm: VideoLM
+    weights: dict[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    plan: Plan
+
+    def __post_init__(self):
+        self.dtype = compute_dtype(self.vlm.device)
+        self.scaler = torch.amp.GradScaler(self.vlm.device.type, enabled=self.dtype == torch.float16)
+
+    def step(self, number: int, batch: dict[str, Tensor]) -> Step:
+        """One step of training."""
+        began, rate = time.monotonic(), self.plan.rate(number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = {name: tensor.to(self.vlm.device) for name, tensor in batch.items()}
+        with torch.autocast(self.vlm.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            loss = self.vlm.model(**batch).loss
+        if not loss.isfinite():
+            raise ValueError(f"the loss is {loss.item()} at step {number + 1}: lower the learning rate ({rate:.1e})")
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return Step(number + 1, loss.item(), rate, time.monotonic() - began)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checkpoint and log
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def about(vlm: VideoLM, weights: dict[str, nn.Parameter], examples: Sequence[Example], plan: Plan) -> str:
+    """What a run is, in one line: its checkpoint is of no use to another one."""
+    told = [(example.video.name, example.prompt, example.answer) for example in examples[: plan.examples]]
+    data = hashlib.sha256(repr((told, list(weights))).encode()).hexdigest()
+    return f"{plan} base {base_digest(vlm.name)} data {data}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The checkpoint and the log of a run. `about` says which run: see there."""
+
+    folder: Path
+    about: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
+    def again(self) -> str:
+        return f"delete the folder {self.folder} to start from nothing"
+
+    def save(self, run: Run, log: Sequence[Step]) -> None:
+        """The log first: a checkpoint always finds the lines up to it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(step._asdict()) + "\n" for step in log)
+        with written_whole(self.log) as beside:
+            beside.write_text(lines, encoding="utf-8")
+        tensors = {f"weight {name}": weight.detach() for name, weight in run.weights.items()}
+        for name, weight in run.weights.items():
+            tensors |= {f"{moment} {name}": tensor for moment, tensor in run.optimizer.state[weight].items()}
+        where = {"about": self.about, "steps": str(len(log)), "scaler": json.dumps(run.scaler.state_dict())}
+        with written_whole(self.checkpoint) as beside:
+            save_file(tensors, beside, metadata=where)
+
+    def restore(self, run: Run) -> list[Step]:
+        """Loads the checkpoint into the run, if there is one; returns the log up to it."""
+        if not self.checkpoint.exists():
+            return []
+        try:
+            with safe_open(self.checkpoint, framework="pt", device=str(run.vlm.device)) as file:
+                where = file.metadata()
+                if where["about"] != self.about:
+                    raise ValueError(f"{self.checkpoint} is of another plan, base or data: {self.again}")
+                load_tensors(run, {name: file.get_tensor(name) for name in file.keys()})
+        except SafetensorError:
+            raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
+        if state := json.loads(where["scaler"]):
+            run.scaler.load_state_dict(state)
+        log = read_log(self.log)[: int(where["steps"])]
+        if len(log) < int(where["steps"]):
+            raise ValueError(f"{self.log} ends before its checkpoint (step {where['steps']}): {self.again}")
+        return log
+
+
+def load_tensors(run: Run, tensors: dict[str, Tensor]) -> None:
+    """Weights and the optimizer's moments, as `Files.save` named them."""
+    for key, tensor in tensors.items():
+        kind, name = key.split(" ")
+        if kind == "weight":
+            run.weights[name].data.copy_(tensor)
+        else:
+            run.optimizer.state[run.weights[name]][kind] = tensor if tensor.dim() else tensor.cpu()
+
+
+def read_log(path: str | Path) -> list[Step]:
+    """The steps of a `log.jsonl`. Raises FileNotFoundError without one, ValueError where a line is cut off."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no log {path}: give fit a folder, and read the log.jsonl in it")
+    log = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            log.append(Step(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError):
+            raise ValueError(f"{path}, line {number} is cut off or no step: delete it and what follows") from None
+    return log
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Inside: a path beside the old file. At the end it takes the old file's place; after an error it is gone."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Adapters as files
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def base_digest(name: str | os.PathLike) -> str:
+    """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
+
+    >>> base_digest("tiny") == hashlib.sha256(Path(find("tiny"), "model.safetensors").read_bytes()).hexdigest()
+    True
+    """
+    source = Path(find(name))
+    folder = source if source.is_dir() else Path(cached_file(find(name), "config.json", local_files_only=True)).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("model*.safetensors")):
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
+    """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
+        base = {"base": vlm.name, "sha256": base_digest(vlm.name)}
+        Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
+        for file in ADAPTER_FILES:
+            os.replace(Path(beside, file), folder / file)
+
+
+def load_adapter(vlm: VideoLM, folder: str | Path) -> PeftModel:
+    """Puts a saved adapter on its base, in place. The base may be loaded whole or in 4 bits.
+
+    Raises FileNotFoundError where the folder lacks a file, and ValueError for an adapter of another base or one that
+    is cut off: LoRA's numbers are differences to certain weights, and on others they are noise.
+    """
+    folder = Path(folder)
+    if missing := [file for file in ADAPTER_FILES if not (folder / file).exists()]:
+        raise FileNotFoundError(f"{folder} holds no adapter ({missing[0]} is missing): save one with save_adapter")
+    try:
+        base = json.loads((folder / "base.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        raise ValueError(f"{folder / 'base.json'} is cut off: restore it, or train the adapter again") from None
+    if base["sha256"] != base_digest(vlm.name):
+        raise ValueError(
+            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
+            f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
+        )
+    try:
+        with without_deprecations():
+            return PeftModel.from_pretrained(vlm.model, folder)
+    except SafetensorError:
+        raise ValueError(f"{folder / ADAPTER_FILES[1]} is cut off or damaged: restore it, or train it again") from None
+
+
+def size_on_disk(folder: str | Path) -> int:
+    """Bytes of an adapter's weights."""
+    return (Path(folder) / ADAPTER_FILES[1]).stat().st_size
+
+
+def parts_hit(model: PreTrainedModel | PeftModel) -> dict[str, int]:
+    """How many layers with an adapter lie in each part of a model: vision tower, projector, language model."""
+    names = [name for name, _ in model.named_modules() if name.endswith("lora_A")]
+    parts = ("vision_tower", "multi_modal_projector", "language_model")
+    return {part: sum(part in name for name in names) for part in parts}

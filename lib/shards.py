@@ -1,0 +1,281 @@
+"""Features of thousands of clips on disk: shards that several processes write, and that survive being killed.
+
+A shard is one safetensors file with the features of `size` clips. Which clip lies in which shard follows from the list
+of clips alone, not from the number of processes: rank r of w makes shards r, r + w, r + 2 w ... So the ranks never talk
+to each other, their number may change from run to run, and the bytes on disk are the same at the end.
+
+plan.json is written first: what the folder will hold. A shard is written beside and renamed, so a file that bears a
+shard's name is whole, unless the disk says otherwise; a run passes over the shards that are there. manifest.json is
+written last, by `seal`: the bytes and the sha256 of every shard, and the clips that could not be read.
+
+What this module does not do: shuffle (read the names in any order you like), compress.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lib.data import Features, Video, unique
+from lib.finetune import written_whole
+
+
+class World(NamedTuple):
+    """Which process this is, and of how many."""
+
+    rank: int = 0
+    size: int = 1
+
+
+ALONE = World()
+
+
+class Written(NamedTuple):
+    """What one process did in one run of `extract`."""
+
+    made: list[int]  # shards that were missing
+    remade: dict[int, str]  # shards that were there but damaged, and how
+    kept: list[int]  # shards that were there
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a folder holds: the features of these clips, in this order, `size` to a shard, seen in this `way`.
+
+    >>> plan = Plan(tuple("abcde"), size=2, way="tiny, 16 frames")
+    >>> plan.count, plan.part(2), plan.where("d"), plan.of(World(1, 2))
+    (3, ('e',), 1, range(1, 3, 2))
+    """
+
+    names: tuple[str, ...]
+    size: int
+    way: str
+
+    def __post_init__(self):
+        if self.size < 1 or not self.names:
+            raise ValueError(f"{len(self.names)} clips, {self.size} to a shard: give at least one of each")
+
+    @property
+    def count(self) -> int:
+        return -(-len(self.names) // self.size)
+
+    def part(self, shard: int) -> tuple[str, ...]:
+        return self.names[shard * self.size : (shard + 1) * self.size]
+
+    def of(self, world: World) -> range:
+        """The shards that a process makes."""
+        return range(world.rank, self.count, world.size)
+
+    def where(self, name: str) -> int:
+        """The shard in which a clip lies. Raises KeyError for a name that is not planned."""
+        return self._index[name] // self.size
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
+
+
+def plan_of(videos: Sequence[Video], features: Features, size: int) -> Plan:
+    """The plan for these videos. Its way is a digest: weights of the vision tower, frames, and the numbers' type."""
+    way = f"{features.way.hex()} computed in {features.vlm.dtype}, stored as {features.dtype or 'computed'}"
+    return Plan(tuple(video.name for video in unique(videos)), size, way)
+
+
+def shard_path(folder: str | os.PathLike, shard: int) -> Path:
+    """
+    >>> shard_path("cache", 7).name
+    'shard-00007.safetensors'
+    """
+    return Path(folder) / f"shard-{shard:05}.safetensors"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def extract(
+    videos: Sequence[Video], features: Features, folder: str | os.PathLike, size: int = 64, world: World = ALONE
+) -> Written:
+    """Writes this process's share of the shards that are not there yet; then, when all processes are done, `seal`.
+
+    A shard that is cut off, or (in a sealed folder) has other bytes than the manifest says, is made again and told of.
+    A video that cannot be read is left out of its shard; the manifest will say why.
+
+    Raises ValueError for a folder of another plan: other clips, another order, other weights, another shard size.
+    """
+    began, plan, folder = time.monotonic(), plan_of(videos, features, size), Path(folder)
+    begin(plan, folder, world)
+    sealed = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else None
+    written = Written([], {}, [], 0.0)
+    for shard in plan.of(world):
+        wrong = trouble(plan, folder, shard, sealed)
+        if wrong is None:
+            written.kept.append(shard)
+            continue
+        write(videos[shard * size : (shard + 1) * size], features, shard_path(folder, shard))
+        if wrong == MISSING:
+            written.made.append(shard)
+        else:
+            written.remade[shard] = wrong
+    return written._replace(seconds=time.monotonic() - began)
+
+
+def begin(plan: Plan, folder: Path, world: World) -> None:
+    """Checks the folder's plan, or has the first process write it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "plan.json").exists():
+        if read_plan(folder) != plan:
+            raise ValueError(
+                f"{folder} holds features of other clips, of another model or of another shard size: "
+                "go on with the same ones, or take another folder"
+            )
+    elif world.rank == 0:
+        write_json(folder / "plan.json", {"names": plan.names, "size": plan.size, "way": plan.way})
+
+
+def write(videos: Sequence[Video], features: Features, path: Path) -> None:
+    """One shard. On the disk before it gets its name, so that not even a power cut leaves half of it."""
+    tensors, unread = {}, {}
+    for video in videos:
+        try:
+            frames = video.frames(features.frames)
+        except (ValueError, OSError) as error:
+            unread[video.name] = str(error)
+            continue
+        tensors[video.name] = features.vlm.encode(frames).to("cpu", features.dtype).contiguous()
+    # one key only: safetensors writes several in any order, and the bytes should not depend on chance
+    data = save(tensors, metadata={"unread": json.dumps(unread, ensure_ascii=False, sort_keys=True)})
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+MISSING = "missing"
+
+
+def trouble(plan: Plan, folder: Path, shard: int, sealed: dict | None = None) -> str | None:
+    """What is wrong with a shard: MISSING, or how it is damaged. None for a good one.
+
+    Its length is compared with its header and, where there is a manifest (`sealed`), its sha256 with that.
+    """
+    path = shard_path(folder, shard)
+    try:
+        names = {*stored(path), *unread(path)}
+    except FileNotFoundError:
+        return MISSING
+    except SafetensorError as error:
+        return f"cut off or damaged ({error})"
+    if names != set(plan.part(shard)):
+        return "holds other clips than planned"
+    if sealed and sealed["shards"][shard] != fingerprint(path):
+        return "has other bytes than the manifest says"
+    return None
+
+
+def stored(path: Path) -> list[str]:
+    """The clips whose features are in a shard. Raises SafetensorError where the file is not as long as it says."""
+    with safe_open(path, framework="pt") as file:
+        return list(file.keys())
+
+
+def unread(path: Path) -> dict[str, str]:
+    """The clips of a shard that could not be read, and why."""
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["unread"])
+
+
+def seal(folder: str | os.PathLike) -> "Cache":
+    """Writes the manifest once every shard is there, and opens the cache.
+
+    Raises ValueError that counts what is missing or damaged. (Whether a sealed folder still holds the bytes of its
+    manifest is what `extract` looks at: run it first.)
+    """
+    folder = Path(folder)
+    plan = read_plan(folder)
+    wrong = {shard: text for shard in range(plan.count) if (text := trouble(plan, folder, shard))}
+    if wrong:
+        first, text = next(iter(wrong.items()))
+        raise ValueError(
+            f"{folder}: {len(wrong)} of {plan.count} shards are not ready (number {first}: {text}): run extract again, "
+            "it goes on where it stopped"
+        )
+    paths = [shard_path(folder, shard) for shard in range(plan.count)]
+    lost = {name: why for path in paths for name, why in unread(path).items()}
+    write_json(folder / "manifest.json", {"shards": [fingerprint(path) for path in paths], "unread": lost})
+    return Cache(folder)
+
+
+def fingerprint(path: Path) -> dict[str, int | str]:
+    """Bytes and sha256 of a file."""
+    with open(path, "rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def read_plan(folder: Path) -> Plan:
+    """Raises FileNotFoundError for a folder in which no extraction was begun."""
+    if not (folder / "plan.json").exists():
+        raise FileNotFoundError(f"{folder} holds no plan.json: fill it with extract first")
+    kept = read_json(folder / "plan.json")
+    return Plan(tuple(kept["names"]), kept["size"], kept["way"])
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: dict) -> None:
+    with written_whole(path) as beside:
+        beside.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Cache:
+    """A sealed folder, read back: `cache(video)` is what `Features` would compute, so a Collator takes either.
+
+    names: the clips that are there, in the order of the plan. Going through it gives (name, features) in that order
+    and opens each shard once; `cache[name]` reads one clip's bytes and no others.
+
+    Raises FileNotFoundError for a folder that is not sealed.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder, self.plan = Path(folder), read_plan(Path(folder))
+        if not (self.folder / "manifest.json").exists():
+            raise FileNotFoundError(f"{folder} is not complete: run extract again, then seal")
+        manifest = read_json(self.folder / "manifest.json")
+        self.unread: dict[str, str] = manifest["unread"]
+        self.bytes = sum(shard["bytes"] for shard in manifest["shards"])
+        self.names = [name for name in self.plan.names if name not in self.unread]
+
+    def __call__(self, video: Video) -> Tensor:
+        return self[video.name]
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The features (T, h, w, C) of one clip. Raises KeyError for a clip that is not there, with the reason."""
+        if name in self.unread:
+            raise KeyError(f"{name} could not be read when {self.folder} was filled: {self.unread[name]}")
+        with safe_open(shard_path(self.folder, self.plan.where(name)), framework="pt") as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for shard in range(self.plan.count):
+            with safe_open(shard_path(self.folder, shard), framework="pt") as file:
+                for name in self.plan.part(shard):
+                    if name not in self.unread:
+                        yield name, file.get_tensor(name)

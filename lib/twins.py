@@ -1,0 +1,194 @@
+"""The configurations of the real models, and small twins of them: folders as the Hub has them, with random weights.
+
+A twin keeps what decides whether code works: classes, patch grids (24 x 24, 27 x 27), the layer that the projector
+reads, CLS or none, token numbers and vocabularies, positions and RoPE scaling, how many query heads share a key, names
+and shards of the weights. Widths and layers are cut, so it loads in seconds. Its answers mean nothing.
+
+Where the configurations come from: transformers' conversion scripts (`convert_llava_next_video_weights_to_hf.py`,
+`convert_llava_onevision_weights_to_hf.py`) and copies of the Hub's config.json in public repositories. Fields that
+transformers fills in with the same value, or never reads, are left out.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+
+from lib.vlm import CLIP_MEAN, CLIP_STD, FAMILIES
+
+CLIP = dict(
+    model_type="clip_vision_model", image_size=336, patch_size=14, hidden_size=1024, intermediate_size=4096,
+    num_hidden_layers=24, num_attention_heads=16, projection_dim=768, vocab_size=32000,
+)  # fmt: skip
+SIGLIP = dict(
+    model_type="siglip_vision_model", image_size=384, patch_size=14, hidden_size=1152, intermediate_size=4304,
+    num_hidden_layers=26, num_attention_heads=16, vision_use_head=False,
+)  # fmt: skip
+VICUNA_7B = dict(
+    model_type="llama", hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
+    num_key_value_heads=32, vocab_size=32064, max_position_embeddings=4096, rms_norm_eps=1e-5, pad_token_id=0,
+    rope_scaling={"factor": 2.5, "type": "linear"}, bos_token_id=1, eos_token_id=2,
+)  # fmt: skip
+YI_34B = dict(
+    model_type="llama", hidden_size=7168, intermediate_size=20480, num_hidden_layers=60, num_attention_heads=56,
+    num_key_value_heads=8, head_dim=128, vocab_size=64064, max_position_embeddings=4096, rope_theta=5e6,
+    rms_norm_eps=1e-5, use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=7,
+)  # fmt: skip
+QWEN2_05B = dict(
+    model_type="qwen2", hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
+    num_key_value_heads=2, vocab_size=152000, max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
+    tie_word_embeddings=True, pad_token_id=151643, bos_token_id=151643, eos_token_id=151645,
+)  # fmt: skip
+NEXT_VIDEO = dict(
+    model_type="llava_next_video", vision_config=CLIP, vision_feature_layer=-2, spatial_pool_stride=2,
+    spatial_pool_mode="average", vision_feature_select_strategy="default", tie_word_embeddings=False,
+)  # fmt: skip
+VICUNA_7B_VIDEO = NEXT_VIDEO | dict(text_config=VICUNA_7B, video_token_index=32000, image_token_index=32001)
+
+CONFIGS = {  # Hub id -> what its config.json says
+    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": dict(
+        model_type="llava_onevision", vision_config=SIGLIP, text_config=QWEN2_05B, vision_feature_layer=-1,
+        vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9", tie_word_embeddings=True,
+        image_token_index=151646, video_token_index=151647,
+    ),
+    "llava-hf/LLaVA-NeXT-Video-7B-hf": VICUNA_7B_VIDEO,
+    "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": VICUNA_7B_VIDEO,
+    "llava-hf/LLaVA-NeXT-Video-34B-hf": NEXT_VIDEO
+    | dict(text_config=YI_34B, video_token_index=64003, image_token_index=64004),
+}  # fmt: skip
+
+SMALL_VISION = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4)
+SMALL_TEXT = dict(intermediate_size=128, num_hidden_layers=2, head_dim=16)
+SPECIALS = {  # kind of language model -> its special tokens and their numbers
+    "vicuna": {"<unk>": 0, "<s>": 1, "</s>": 2},
+    "yi": {"<unk>": 0, "<|startoftext|>": 1, "<|endoftext|>": 2, "<|im_start|>": 6, "<|im_end|>": 7},
+    "qwen": {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645},
+}
+
+
+def real_config(name: str) -> PreTrainedConfig:
+    """The configuration of a real model, as transformers reads it. Raises ValueError for a name not in CONFIGS.
+
+    >>> config = real_config("llava-hf/LLaVA-NeXT-Video-34B-hf")
+    >>> config.text_config.num_key_value_heads, config.video_token_id
+    (8, 64003)
+    """
+    if name not in CONFIGS:
+        raise ValueError(f"no configuration of {name}: choose one of {', '.join(CONFIGS)}")
+    return as_transformers(CONFIGS[name])
+
+
+def as_transformers(settings: dict) -> PreTrainedConfig:
+    """The contents of a config.json -> a configuration."""
+    return FAMILIES[settings["model_type"]].model_class.config_class.from_dict(copy.deepcopy(settings))
+
+
+def shrink(settings: dict) -> dict:
+    """The contents of a real config.json -> those of its twin.
+
+    >>> small = shrink(CONFIGS["llava-hf/LLaVA-NeXT-Video-7B-hf"])
+    >>> small["text_config"]["hidden_size"], small["text_config"]["rope_scaling"], small["vision_config"]["image_size"]
+    (64, {'factor': 2.5, 'type': 'linear'}, 336)
+    """
+    text = settings["text_config"]
+    sharing = text["num_attention_heads"] // text["num_key_value_heads"]
+    keys = 4 if sharing == 1 else 1
+    heads = dict(num_attention_heads=sharing * keys, num_key_value_heads=keys, hidden_size=16 * sharing * keys)
+    small = {"text_config": text | SMALL_TEXT | heads, "vision_config": settings["vision_config"] | SMALL_VISION}
+    return settings | small
+
+
+def write_twin(name: str, folder: str | Path, **text) -> Path:
+    """Writes the twin of a real model into a folder that `lib.vlm.load` takes, and returns the folder.
+
+    text: fields of the language model's configuration that differ, for instance rope_scaling=None.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = shrink(CONFIGS[name])
+    settings["text_config"] |= text
+    kind = "clip" if settings["vision_config"]["model_type"].startswith("clip") else "siglip"
+    mean, std = (CLIP_MEAN, CLIP_STD) if kind == "clip" else ((0.5,) * 3, (0.5,) * 3)
+    (folder / "config.json").write_text(json.dumps(settings, indent=1))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
+    tokenizer_of(settings).save_pretrained(folder)
+    write_weights(random_weights(as_transformers(settings)), folder)
+    return folder
+
+
+def random_weights(config: PreTrainedConfig, seed: int = 0) -> dict[str, Tensor]:
+    """Weights in bfloat16, large enough that logits differ by several units, under the names of the Hub's files."""
+    with torch.device("meta"):  # shapes only: transformers' own random weights would be drawn in vain
+        model = FAMILIES[config.model_type].model_class(config)
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {hub_name(key): weight.shape for key, weight in model.named_parameters()}  # a tied layer is there once
+    return {name: random_weight(name, shape, generator).bfloat16() for name, shape in shapes.items()}
+
+
+def random_weight(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Biases are 0 and the scales of norms are 1, as in an untrained model; everything else is drawn."""
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    return torch.ones(shape) if "norm" in name else 0.15 * torch.randn(shape, generator=generator)
+
+
+def hub_name(key: str) -> str:
+    """The name of a weight in transformers 5 -> that in the Hub's files, which transformers 4.42 to 4.45 wrote.
+
+    >>> hub_name("model.language_model.norm.weight"), hub_name("model.image_newline")
+    ('language_model.model.norm.weight', 'image_newline')
+    """
+    for new, old in (
+        ("model.language_model.", "language_model.model."),
+        ("lm_head.", "language_model.lm_head."),
+        ("model.vision_tower.", "vision_tower.vision_model."),
+    ):
+        if key.startswith(new):
+            return old + key.removeprefix(new)
+    return key.removeprefix("model.")
+
+
+def write_weights(weights: dict[str, Tensor], folder: Path) -> None:
+    """Two shards and the index that says which weight is where."""
+    names = list(weights)
+    shards = {
+        "model-00001-of-00002.safetensors": names[: len(names) // 2],
+        "model-00002-of-00002.safetensors": names[len(names) // 2 :],
+    }
+    for file, held in shards.items():
+        save_file({name: weights[name] for name in held}, folder / file, metadata={"format": "pt"})
+    places = {name: file for file, held in shards.items() for name in held}
+    index = {"metadata": {"total_size": sum(weight.nbytes for weight in weights.values())}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def tokenizer_of(settings: dict) -> PreTrainedTokenizerFast:
+    """A tokenizer of single bytes whose special tokens have the real numbers; the numbers between are unused words.
+
+    >>> tokenizer = tokenizer_of(CONFIGS["llava-hf/LLaVA-NeXT-Video-7B-hf"])
+    >>> tokenizer("<video>é").input_ids[:2], len(tokenizer)
+    ([1, 32000], 32002)
+    """
+    text = settings["text_config"]
+    family = "qwen" if text["model_type"] == "qwen2" else "vicuna" if text["eos_token_id"] == 2 else "yi"
+    specials = SPECIALS[family] | {
+        "<video>": settings["video_token_index"],
+        "<image>": settings["image_token_index"],
+    }
+    taken = {number: token for token, number in specials.items()}
+    letters = iter(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    numbers = range(max(taken) + 1)
+    words = {number: taken.get(number) or next(letters, f"#{number}") for number in numbers}
+    tokenizer = Tokenizer(models.BPE({word: number for number, word in words.items()}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(specials))
+    if family == "vicuna":
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    names = {f"{role}_token": words[text[f"{role}_token_id"]] for role in ("pad", "bos", "eos")}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)

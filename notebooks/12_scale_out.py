@@ -1,0 +1,524 @@
+# %% [markdown]
+# # 12 Scale out: from one process to many
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/frames-to-tokens/frames-to-tokens/blob/main/notebooks/12_scale_out.ipynb)
+#
+# | | |
+# |---|---|
+# | **You will be able to** | start several processes and prove that they are several; extract the features of many clips so that a kill costs one shard; train LoRA with DDP and FSDP2 to the loss of one process; say what 10 thousand, 1 million or 100 million clips cost |
+# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Memory** | 2 GB, in all processes together |
+# | **Downloads** | none |
+# | **Needs** | lessons 02 and 08 |
+
+# %% [markdown]
+# ## 한국어 요약
+#
+# 이 수업에서는 프로세스 하나로 하던 일을 여러 프로세스로 나눕니다. 먼저 "두 개로 실행하라"고 해도 말없이 하나만 실행하는 실행기가 있다는 것을 직접 확인합니다.
+# `accelerate launch --cpu --num_processes 2`는 프로세스를 하나만 띄우고, CPU에서 Trainer의 `fsdp` 설정은 모델을 나누지 않은 채 DDP로 바뀝니다. 그래서 `lib`는
+# 시작할 때마다 프로세스 수와 조각의 크기를 검사합니다. 다음으로 많은 클립의 특징을 샤드 파일로 저장합니다. 도중에 강제로 종료해도 이어서 계속할 수 있고, 프로세스 수가 바뀌어도
+# 마지막에는 같은 바이트가 됩니다. 잘린 샤드는 다시 만들고 그 사실을 알립니다. 그다음 LoRA를 DDP와 FSDP2로 학습해 손실이 프로세스 하나일 때와 같은지 비교합니다.
+# 손실의 평균을 잘못 나누면 다른 값이 나온다는 것도 봅니다. 마지막으로 클립 1만, 100만, 1억 개의 저장 용량과 GPU 시간을 식으로 계산하고, 7B 모델을 vLLM으로
+# 서비스하는 방법을 버전과 함께 적어 둡니다. vLLM 부분은 여기서 실행하지 않았습니다.
+
+# %% tags=["setup"]
+import os
+import sys
+
+COURSE = "/content/frames-to-tokens"
+if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+from lib import colab
+
+colab.set_up()
+
+# %%
+import subprocess
+import tempfile
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib import plots, scale
+from lib.budget import MODELS
+from lib.costs import PEAKS, Workload, cards_for
+from lib.data import IGNORE, Collator, Features, captioning
+from lib.finetune import add_lora
+from lib.shards import Cache, World, extract, plan_of, seal, shard_path
+from lib.video import sample_uniform
+from lib.vlm import load
+
+MODEL = "tiny"  # a LLaVA-NeXT-Video of the Hub works as well, with one GPU for each process
+SOURCE = "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
+PROCESSES = 2
+
+plots.style()
+folder = tempfile.TemporaryDirectory()  # goes away with the notebook
+work = Path(folder.name)
+print(", ".join(f"{name} {version(name).split('+')[0]}" for name in ("torch", "accelerate", "transformers", "peft")))
+
+# %% [markdown]
+# ## 1. Two processes, or one in silence
+#
+# **Claim.** A launcher starts the same script several times and tells each copy who it is: `RANK` (0, 1, ...) and `WORLD_SIZE`, in the environment
+# (PyTorch documentation, *torchrun*). Nothing else makes a run distributed. If the launcher does not do it, the script runs, all is well, and it is *one*
+# process. A user met this in huggingface/accelerate#2741: `accelerate launch --num_processes 2 --cpu train.py` "is still run only 1 process".
+#
+# A script that says who it is:
+
+# %%
+who = work / "who.py"
+who.write_text("""
+from accelerate import PartialState
+state = PartialState(cpu=True)
+print(f"process {state.process_index} of {state.num_processes}", flush=True)
+state.wait_for_everyone()  # one that leaves early may break the other's connection
+state.destroy_process_group()
+""")
+
+
+def say(command):
+    """Run a command; what it printed, line by line in order."""
+    done = subprocess.run(command, capture_output=True, text=True, env=scale.environment(), timeout=600)
+    assert done.returncode == 0, done.stderr[-500:]
+    return sorted(line for line in done.stdout.splitlines() if line.startswith("process"))
+
+
+accelerate_launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(who)]
+
+# %% [markdown]
+# **Predict before you run.** How many processes does `accelerate launch --cpu --num_processes 2` start, and how many does
+# `torchrun --nproc-per-node 2`?
+
+# %%
+my_processes = {"accelerate launch": 2, "torchrun": 2}  # change me
+
+said = {"accelerate launch": say(accelerate_launch), "torchrun": say(scale.torchrun_command(2, str(who)))}
+for launcher, lines in said.items():
+    print(f"{launcher:<18} predicted {my_processes[launcher]}, measured {len(lines)}: {'; '.join(lines)}")
+
+# %% [markdown]
+# On a GPU machine `accelerate launch --num_processes 2` does start two: it is the CPU path that does not. That makes it worse, because
+# a CPU is where one tries things out. So every process of ours begins with a check. By hand, and as `lib` does it:
+
+# %%
+expected, found = 2, int(os.environ.get("WORLD_SIZE", 1))
+print("by hand:", "as asked for" if expected == found else f"asked for {expected}, there are {found}")
+try:
+    scale.world(expected)
+except ValueError as error:
+    print("lib:", error)
+
+# %% [markdown]
+# ### The second one: sharding that does not shard
+#
+# FSDP ("fully sharded data parallel", arXiv 2304.11277) splits the weights themselves over the processes. transformers' Trainer has a switch for it, `fsdp`. Here with
+# torchrun, so there *are* two processes; but on CPUs. Each says how many of the model's 10,000 numbers it holds:
+
+# %%
+trainer = work / "trainer.py"
+trainer.write_text("""
+import sys
+import torch
+from torch.distributed.tensor import DTensor
+from transformers import Trainer, TrainingArguments
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(100, 100, bias=False)
+
+    def forward(self, x):
+        return {"loss": self.layer(x).square().mean()}
+
+settings = TrainingArguments(sys.argv[1], use_cpu=True, fsdp=True, fsdp_config={"version": 2}, max_steps=1,
+                             report_to=[], save_strategy="no", disable_tqdm=True)
+run = Trainer(Model(), settings, train_dataset=[{"x": torch.ones(100)}] * 16)
+run.train()
+held = sum((w.to_local() if isinstance(w, DTensor) else w).numel() for w in run.model.parameters())
+print(f"process {settings.process_index}: {type(run.model_wrapped).__name__}, holds {held:,} of 10,000", flush=True)
+""")
+for line in say(scale.torchrun_command(2, str(trainer), str(work / "out"))):
+    print(line)
+
+# %% [markdown]
+# Both hold everything: the Trainer fell back to DDP and said nothing. On two GPUs with FSDP it would be 5,000 each. So do not ask what was configured, ask
+# **what each process holds**. `lib.scale` shards with PyTorch's own `fully_shard`, which does work on CPUs, and refuses to train if
+# the parts do not make the whole. We come back to it in section 4.
+
+# %% [markdown]
+# ## 2. Features of many clips: shards
+#
+# **Claim.** The vision tower is frozen, so what it computes can be kept. For many clips that takes hours on many cards, and something will be killed on the
+# way. What a file is called must then say that it is complete. Three rules make it so:
+#
+# 1. **Which clip lies in which shard follows from the list of clips alone**, not from the number of processes. Process r of w makes shards r, r + w, ...
+# 2. **Written beside, then renamed**: a rename is atomic, so a file with a shard's name is whole.
+# 3. **A plan first, a manifest last**: plan.json says what there will be, manifest.json what there is (bytes, sha256, clips that could not be read).
+#
+# By hand, and equal to `lib`'s plan:
+
+# %%
+vlm = load(MODEL)
+videos = scale.videos_of(SOURCE)
+features = Features(vlm, frames=16)
+SIZE = 5  # clips to a shard; in earnest some hundreds
+
+
+def my_shards(clips, size, rank, world):
+    """The shards of one process, each as the numbers of its clips."""
+    shards = [list(range(start, min(start + size, clips))) for start in range(0, clips, size)]
+    return shards[rank::world]
+
+
+plan = plan_of(videos, features, SIZE)
+for rank in range(PROCESSES):
+    theirs = [list(plan.part(shard)) for shard in plan.of(World(rank, PROCESSES))]
+    mine = [[videos[clip].name for clip in shard] for shard in my_shards(len(videos), SIZE, rank, PROCESSES)]
+    print(f"process {rank}: {len(mine)} of {plan.count} shards, {'equal' if mine == theirs else 'DIFFERENT'}")
+
+# %% [markdown]
+# Now for real: two processes with torchrun, and after some shards we end them in the middle of their work.
+# (`SIGTERM`, as a preempted machine does; the tests use `SIGKILL` on one of them.)
+#
+# `started` gives us torchrun's process. No process talks to another, so there is nothing to wait for, and no process group.
+
+# %%
+job = scale.Extraction(SOURCE, str(work / "killed"), MODEL, size=SIZE)
+with scale.started([job], PROCESSES) as (torchrun, reports):
+    while len(list(work.glob("killed/shard-*"))) < 6 and torchrun.poll() is None:
+        time.sleep(0.02)
+there = [shard_path(work / "killed", shard).exists() for shard in range(plan.count)]
+print(f"ended with code {torchrun.returncode}; {sum(there)} of {plan.count} shards are there")
+try:
+    Cache(work / "killed")
+except FileNotFoundError as error:
+    print("reading it:", str(error).replace(str(work), "..."))
+
+# %% [markdown]
+# To make things worse, we cut off one of the finished shards, as a full disk or a bad copy does. Then we go on, with **one** process this time, in this notebook.
+#
+# **Predict before you run.** How many shards does the second run have to make?
+
+# %%
+my_made = plan.count  # change me
+
+broken = there.index(True)
+path = shard_path(work / "killed", broken)
+path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+written = extract(videos, features, work / "killed", SIZE)
+cache = seal(work / "killed")
+print(f"predicted {my_made}, measured {len(written.made)} made and {len(written.remade)} made again; {len(written.kept)} kept")
+print("made again:", {f"shard {shard}": why for shard, why in written.remade.items()})
+states = ["made again" if shard in written.remade else "made" if shard in written.made else "kept" for shard in range(plan.count)]
+first = [f"process {shard % PROCESSES}" if there[shard] else "not there" for shard in range(plan.count)]
+plots.shard_map({"two processes, ended": first, "one process, to the end": states})
+
+# %% [markdown]
+# Read back, it is in order, and equal to what the tower computes. `cache(video)` is a function from a video to its features, so a Collator (lesson 08) takes it in the place
+# of `Features`:
+
+# %%
+print("in order:", [name for name, _ in cache] == [video.name for video in videos])
+print("equal to the tower's:", all(torch.equal(cache(video), vlm.encode(video.frames(16))) for video in videos[::20]))
+per_clip = cache.bytes / len(videos)
+print(f"{len(videos)} clips, {cache.bytes / 1e6:.1f} MB: {per_clip / 1e3:.0f} kB a clip")
+
+# %% [markdown]
+# ## 3. Averaging gradients, right and wrong
+#
+# **Claim.** In data parallel training each process computes the gradient of its share of the batch, and the gradients are averaged (PyTorch documentation,
+# *DistributedDataParallel*). That is the gradient of the whole batch if each process's loss is a *sum of its tokens' losses divided by the same number*. It is
+# not if each divides by its own number of answer tokens: then a token of a short caption counts for more. The usual loss of transformers does that:
+# it is a mean over the tokens of its batch.
+#
+# **Predict before you run.** Four captions, two for each process. How far is the mean of the two means from the loss of the whole batch?
+
+# %%
+my_gap = 0.0  # change me
+
+examples = captioning(videos, "en")
+collate = Collator(vlm, vlm.default_reducer, cache)
+batch = examples[:4]
+halves = batch[0::2], batch[1::2]
+
+
+@torch.no_grad()
+def loss(some, **settings):
+    inputs = {name: tensor.to(vlm.device) for name, tensor in collate(some).items()}
+    with vlm.looking_through(collate.reducer):
+        return vlm.model(**inputs, **settings).loss.item()
+
+
+answers = [int((collate(half)["labels"] != IGNORE).sum()) for half in halves]
+whole, naive = loss(batch), sum(map(loss, halves)) / 2
+right = sum(loss(half, num_items_in_batch=sum(answers) / 2) for half in halves) / 2
+print(f"answer tokens: {answers[0]} and {answers[1]}")
+print(f"the whole batch {whole:.6f};  mean of two means {naive:.6f}, {abs(naive - whole):.6f} away (predicted {my_gap})")
+print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):.0e} away")
+
+# %% [markdown]
+# The argument is called `num_items_in_batch`: all answer tokens of all processes, divided by the number of processes. Counting them takes one number to be
+# exchanged per step. `lib.scale.step` does it.
+
+# %% [markdown]
+# ## 4. DDP and FSDP2 for real
+#
+# Two ways to train on several cards:
+#
+# - **DDP**: each process holds the whole model and its own examples; gradients are averaged. `accelerate` wraps the model.
+# - **FSDP2** (`fully_shard`, PyTorch documentation): each process holds its rows of *every* weight. Before a layer computes, all fetch the others' rows; after it they
+#   drop them again. Gradients are averaged and each process keeps its rows of them. Nobody ever has the whole model.
+#
+# One launch, three jobs: the features once more (now uninterrupted, with two processes), then the same LoRA training both ways. And the same training with
+# one process, here. All see the same batches: 4 examples a step, whoever computes them.
+
+# %%
+training = scale.Training(SOURCE, str(work / "killed"), "ddp", steps=4, batch=4, model=MODEL)
+again = replace(job, folder=str(work / "whole"))
+refilled, ddp, fsdp2 = scale.launch([again, training, replace(training, way="fsdp2")], PROCESSES)
+alone = training.run(World())
+seal(work / "whole")
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+print("killed, damaged, finished by one process; or by two in one go: the same bytes?", content(work / "killed") == content(work / "whole"))
+
+# %% [markdown]
+# **Predict before you run.** How far apart are the losses of one process and of two? (With 32-bit numbers, additions in another order differ in the last digits.)
+
+# %%
+my_difference = 0.1  # change me
+
+print(f"{'step':<6}{'one process':>13}{'DDP':>12}{'FSDP2':>12}")
+for number, losses in enumerate(zip(alone["losses"], ddp[0]["losses"], fsdp2[0]["losses"], strict=True), 1):
+    print(f"{number:<6}{losses[0]:>13.6f}{losses[1]:>12.6f}{losses[2]:>12.6f}")
+furthest = max(np.abs(np.subtract(told["losses"], alone["losses"])).max() for told in (*ddp, *fsdp2))
+print(f"furthest apart: predicted {my_difference}, measured {furthest:.0e}, {'within' if furthest < 1e-5 else 'NOT WITHIN'} 1e-5")
+
+# %% [markdown]
+# Now what each process **holds**. By hand: a weight of n rows is cut by `chunk` into as many pieces as there are processes, and a rank keeps its piece.
+# Sum that over all weights:
+
+# %%
+fresh = load(MODEL)
+add_lora(fresh, training.rank)
+
+
+def my_part(model, rank, world):
+    """How many numbers process `rank` of `world` holds if every weight is cut by rows."""
+    pieces = [weight.chunk(world) for weight in model.parameters()]
+    return sum(of_weight[rank].numel() for of_weight in pieces if rank < len(of_weight))
+
+
+for rank in range(PROCESSES):
+    mine = my_part(fresh.model, rank, PROCESSES)
+    print(f"process {rank}: DDP holds {ddp[rank]['held']:,}; FSDP2 {fsdp2[rank]['held']:,}, by hand {mine:,}")
+together = sum(told["held"] for told in fsdp2)
+print(f"FSDP2's parts together: {together:,}; the model: {alone['all']:,}; {'equal' if together == alone['all'] else 'DIFFERENT'}")
+
+# %% [markdown]
+# That is the point of FSDP: a 7B in 16 bits takes 14.1 GB for its weights on *each* card with DDP, and 14.1 GB divided by the number of cards with FSDP. For
+# LoRA in 4 bits (QLoRA) the weights are 4 GB and DDP is the simpler choice: the tests run it on two processes too, to the same loss as one. (FSDP with 4-bit weights is not tried here.)
+#
+# **And the speed?** Two processes on two cores.
+#
+# **Predict before you run.** How many times as fast as one process?
+
+# %%
+my_speedup = {"features": 2.0, "DDP": 2.0, "FSDP2": 2.0}  # change me
+
+clips_per_second = (len(written.made) + len(written.remade)) * SIZE / written.seconds
+both = len(videos) / max(told["seconds"] for told in refilled)
+speedup = {
+    "features": both / clips_per_second,
+    "DDP": alone["seconds"] / max(told["seconds"] for told in ddp),
+    "FSDP2": alone["seconds"] / max(told["seconds"] for told in fsdp2),
+}
+for what, times in speedup.items():
+    print(f"{what:<10} predicted {my_speedup[what]:.1f} times as fast, measured {times:.2f}")
+megabytes = [told["megabytes"] for told in fsdp2]
+print(f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in the two processes, most of it Python and torch")
+
+# %% [markdown]
+# What these ratios show, and what not:
+#
+# - **Features** need no word between processes, so two cores can give nearly twice the clips per second if nobody else wants them. On a machine that
+#   is busy with other things, as ours often is, the ratio is anything from below 1 to 2.
+# - **Training** talks after every step. On a model of 1.5 million numbers with batches of four, that is a large part of the time, and FSDP2 talks before
+#   every layer as well. A step of a 7B computes for seconds; these ratios are no prediction for it.
+# - **Starting** is not in them: each process imports torch and loads the model before it does anything. For a job of seconds that is most of it.
+
+# %% [markdown]
+# ### When a process fails
+#
+# The one error that happened first comes back as one sentence, and torchrun ends the others. Here a model that does not exist:
+
+# %%
+try:
+    scale.launch([replace(job, model="no/such/model")], processes=1)
+except RuntimeError as error:
+    print(error)
+
+# %% [markdown]
+# ## 5. What it costs
+#
+# From here on it is arithmetic for the real 7B; nothing below was measured. Hours rather than money, because prices change by the month and by
+# the contract: multiply by yours. Every assumption is a field that you can change:
+
+# %%
+job_7b = Workload(
+    clips=1_000_000,
+    model=MODELS["7b"],
+    frames=32,  # 4,608 visual tokens
+    answer=256,  # tokens; detailed Korean captions have 932 on average (lesson 02)
+    compute=0.4,  # share of a card's peak that encoding, prompts and training reach: an assumption
+    bandwidth=0.6,  # share of its peak bandwidth that writing the answer reaches: an assumption
+    read_seconds=0.5,  # of a CPU core, to decode the frames of one clip: measure yours with lesson 01
+)
+for name, card in PEAKS.items():
+    print(f"{name:<9}{card.teraflops:>6.0f} TFLOPS (16 bits, dense){card.gigabytes_per_second:>7,.0f} GB/s   weights: {card.precision}")
+
+# %% [markdown]
+# **Disk first.** Features are frames x patches x width x 2 bytes.
+#
+# **Predict before you run.** How many megabytes are the features of one clip of 32 frames, before pooling? A clip of ten seconds as an mp4 file has one or two.
+
+# %%
+my_megabytes = 1.0  # change me
+
+one = replace(job_7b, clips=1)
+print(f"one clip: predicted {my_megabytes} MB, it is 32 x 576 x 1,024 x 2 bytes = {one.feature_bytes(pooled=False) / 1e6:.1f} MB; pooled {one.feature_bytes() / 1e6:.1f} MB")
+print(f"{'clips':>12}{'frames':>16}{'all patches':>14}{'pooled 2 x 2':>14}")
+for clips in (10_000, 1_000_000, 100_000_000):
+    some = replace(job_7b, clips=clips)
+    print(f"{clips:>12,}{clips * some.frames:>16,}{some.feature_bytes(pooled=False) / 1e12:>11,.2f} TB{some.feature_bytes() / 1e12:>11,.2f} TB")
+
+# %% [markdown]
+# Features are larger than the videos. Is it worth keeping them? They save one pass of the vision tower per epoch, and the decoding of the video:
+
+# %%
+encode, train = one.encoding_hours("A100-40"), one.training_hours("A100-40")
+print(f"vision tower: {encode * 3600:.2f} s of an A100 per clip; one LoRA step on it: {train * 3600:.2f} s")
+print(f"so keeping features saves {encode / (encode + train):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core")
+
+# %% [markdown]
+# A small share: the 7B language model is where the time goes. Keep features when you train for several epochs, try many settings, or have too few CPU cores to decode video as fast
+# as the card wants it; keep them *pooled*, unless you want to compare reducers. At 100 million clips, decode and encode on the way.
+#
+# **Then hours.** Captioning has three stages, and they are bound by different things: the vision tower and the prompt by computing, the answer by memory (each
+# token reads all weights once for the whole batch, and every clip's key-value cache; lesson 02).
+
+# %%
+deadline = 7 * 24
+print(f"{'':<9}{'batch':>6}{'hours for 10 K':>16}{'1 M':>11}{'100 M':>13}{'cards for 1 M in a week':>25}{'LoRA, 1 epoch of 10 K':>23}")
+for card in PEAKS:
+    hours = [replace(job_7b, clips=clips).captioning_hours(card) for clips in (10_000, 1_000_000, 100_000_000)]
+    lora = replace(job_7b, clips=10_000).training_hours(card)
+    print(f"{card:<9}{job_7b.batch(card):>6}{hours[0]:>16,.1f}{hours[1]:>11,.0f}{hours[2]:>13,.0f}{cards_for(hours[1], deadline):>25,}{lora:>23,.1f}")
+print(f"CPU cores to decode 1 M clips in a week: {cards_for(job_7b.reading_hours, deadline)}")
+stages = {
+    card: {"frames to tokens": job_7b.encoding_hours(card), "prompt": job_7b.prefill_hours(card), "answer": job_7b.decoding_hours(card)}
+    for card in PEAKS
+}
+plots.stacked_hours(stages, "card hours for 1 M clips")
+
+# %% [markdown]
+# How to read it:
+#
+# - **10 K clips** is a job for one card: about a day of a T4 (a free one's sessions end before that: hence the shards), or a few hours of a large card.
+# - **1 M clips** is a job for a machine of several cards, for days.
+# - **100 M clips** is a cluster and weeks, and the place to spend thought before money: fewer frames, SlowFast tokens (lesson 05), a shorter answer, a smaller model. Halve the tokens and you halve the prompt.
+# - The answer's part depends on the batch: a card with little memory writes for few clips at a time, and reads all weights for each token again.
+
+# %%
+lean = replace(job_7b, frames=16, answer=128)
+saved = 1 - lean.captioning_hours("A100-40") / job_7b.captioning_hours("A100-40")
+print(f"16 frames and 128 tokens in place of 32 and 256: {saved:.0%} fewer hours on an A100")
+
+# %% [markdown]
+# ### On several machines
+#
+# torchrun is started once on each, with one address that all can reach. Not run here:
+#
+# ```
+# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib.scale jobs.json reports/
+# ```
+#
+# jobs.json holds `{"processes": 32, "jobs": [{"kind": "Extraction", "source": ..., "folder": ...}]}`; the folder is one that all machines see. If a machine dies, start
+# the same line again on those that are left, with their number in `processes`: the shards that are there stay.
+
+# %% [markdown]
+# ## 6. Serving the 7B with vLLM: a recipe
+#
+# **This was not run here.** It needs a GPU and a download of 14 GB. It was written from the source of **vLLM 0.33.0**, the newest release when this lesson was made.
+# That version pins torch 2.14.0 and transformers 5.16.1 to 5.20, and this course has others: give it an environment of its own.
+#
+# ```
+# python3 -m venv vllm-env
+# vllm-env/bin/pip install vllm==0.33.0
+# vllm-env/bin/vllm serve llava-hf/LLaVA-NeXT-Video-7B-hf \
+#     --dtype float16 --max-model-len 8192 \
+#     --limit-mm-per-prompt '{"video": 1}' \
+#     --media-io-kwargs '{"video": {"num_frames": 32}}' \
+#     --allowed-local-media-path /data/clips \
+#     --enable-lora --max-lora-rank 16 --lora-modules korean=/data/korean-lora
+# ```
+#
+# ```python
+# from openai import OpenAI
+#
+# client = OpenAI(base_url="http://localhost:8000/v1", api_key="none")
+# video = {"type": "video_url", "video_url": {"url": "file:///data/clips/0001.mp4"}}
+# text = {"type": "text", "text": "이 영상을 한국어로 상세히 묘사해주세요."}
+# answer = client.chat.completions.create(
+#     model="korean", messages=[{"role": "user", "content": [video, text]}], max_tokens=1600, temperature=0
+# )
+# ```
+#
+# What its source says (`vllm/model_executor/models/llava_next_video.py`, `vllm/multimodal/video.py`):
+#
+# - **One video per prompt** (`get_supported_mm_limits`), no images.
+# - **One reducer**: the configuration's pooling, "average" or "max". SlowFast-LLaVA and the others would need a change of that file.
+# - **Frames**: 32 unless told otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule, the one of `lib`, so a served model sees the
+#   frames that it was trained on. The cell below compares the two.
+# - **LoRA** is supported for this class. Whether it takes an adapter that peft saved under transformers 5 was not tried: names of layers changed (`hf_to_vllm_mapper`).
+# - 32 frames are 4,608 tokens, more than Vicuna's 4,096: `--max-model-len 8192` needs the configuration with a RoPE factor (lesson 04, section 8).
+# - A T4 is no card for it: 13.2 GiB of 16-bit weights leave no room for a cache on 14.75 GiB.
+
+# %%
+same = [
+    list(np.linspace(0, total - 1, n, dtype=int)) == sample_uniform(total, n) for total in range(40, 2000, 7) for n in (8, 16, 32)
+]
+print(f"vLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'} in {len(same)} cases")
+
+# %% [markdown]
+# ## What to remember
+#
+# - A launcher that starts one process instead of two does not say so. Check the world size in the script, and what each process holds in memory.
+# - Split work by the list of clips, not by the number of processes; write beside and rename; plan first, manifest last. Then a kill costs one shard, and the bytes are the same.
+# - Averaged gradients equal those of one process only if every process divides by the same number of tokens.
+# - DDP copies the model, FSDP cuts it. Choose by what fits: QLoRA on a 7B fits on every card, so DDP.
+# - Ratios from two busy cores say that the machinery works, not how fast a cluster is.
+# - Features are larger than videos and save a small share of a 7B's training. Pool them before you keep them.
+#
+# ## Questions of the study notes answered here
+#
+# - *"QLoRA fine-tuning on AI-Hub video data": how long, on which card?* Section 5, the last column of the table.
+# - *"Frames encoded independently; memory-efficient": what does that buy?* Frames, and so clips, can be encoded in any process in any order: section 2. But their features are large: section 5.
+#
+# ## Corrections of the study notes
+#
+# | The note says | In truth | Source |
+# |---|---|---|
+# | frames per card: T4 4, L4 8, A100 16, H100 32 | a larger card allows more clips at a time and more clips per hour; how many frames a clip may have is set by the context, on every one of these cards (in 4 bits) | section 5, column "batch"; lesson 02 |
+# | one prompt, `max_new_tokens=256`, for detailed Korean captions | 932 tokens on average: writing the answer then takes more than 3.6 times as long | lesson 02, section 4; set `answer=932` in section 5 |

@@ -1,0 +1,22 @@
+"""Right and wrong answers to the exercises of lesson 00."""
+
+import numpy as np
+
+RIGHT = {
+    "00.visual_tokens": [lambda f, p, q, s: sum(1 for _ in range(f) for _ in np.ndindex(p // q // s, p // q // s))],
+    "00.sequence": [1163.0, np.int64(1163)],
+    "00.interval": ["B 1", "b, 1"],
+}
+
+WRONG = {
+    "00.visual_tokens": [
+        (lambda f, p, q, s: f * (p // (q * s)), "one row of each frame"),
+        (lambda f, p, q, s: len(range(0, p // q - s + 1, s)) ** 2, "a single frame"),
+        (lambda f, p, q, s: np.ones((f, p // q, p // q)).sum(), "not pooled yet"),
+        (lambda f, p, q, s: f * (p // q) ** 2 // s, "a quarter is left"),
+        (lambda f, p, q, s: np.float32(f) * (p / (q * s)) ** 2, "no parts of tokens"),
+        (lambda f, p, q, s: f * ((p // q) ** 2 // (s * s)), "Round each side down"),
+    ],
+    "00.sequence": [(8 * 144 + 12, "does not stay"), (8 * 144, "words around"), (20, "144 tokens, not one")],
+    "00.interval": [("a1", "0.60 to 0.98"), ("c2", "nothing new"), ("b2", "greedy"), ("b3", "above chance")],
+}

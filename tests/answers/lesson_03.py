@@ -1,0 +1,72 @@
+"""Right and wrong answers to the exercises of lesson 03."""
+
+import numpy as np
+
+from lib.budget import anyres_grid, unpadded_box
+
+
+def canvas_by_loop(height, width, canvases):
+    """As both official codes write it: a loop that keeps the best so far."""
+    best, most, least = None, 0, float("inf")
+    for h, w in canvases:
+        scale = min(w / width, h / height)
+        shown = min(int(width * scale) * int(height * scale), width * height)
+        wasted = h * w - shown
+        if shown > most or (shown == most and wasted < least):
+            best, most, least = (h, w), shown, wasted
+    return np.array(best)
+
+
+def shown(height, width, canvas):
+    scale = min(canvas[0] / height, canvas[1] / width)
+    return int(height * scale) * int(width * scale)
+
+
+def biggest_first(height, width, canvases):
+    best = None
+    for one in canvases:
+        if best is None or min(shown(height, width, one), height * width) > min(
+            shown(height, width, best), height * width
+        ):
+            best = one
+    return best
+
+
+def boxed(change):
+    """A count from the number of rows and columns that remain."""
+
+    def tokens(height, width, rows, columns, side):
+        top, bottom, left, right = unpadded_box(height, width, rows * side, columns * side)
+        return change(bottom - top, right - left, side)
+
+    return tokens
+
+
+RIGHT = {
+    "03.canvas": [
+        canvas_by_loop,
+        lambda h, w, canvases: [side * 336 for side in anyres_grid(h, w, canvases)],
+    ],
+    "03.image_tokens": [boxed(lambda h, w, side: np.ones((h, w + 1)).sum() + side * side)],
+    "03.square": [2928],
+    "03.tiles": ["A-1"],
+}
+
+WRONG = {
+    "03.canvas": [
+        (lambda h, w, canvases: sorted(canvases, key=lambda c: abs(c[1] / c[0] - w / h))[0], "nearest shape"),
+        (lambda h, w, canvases: canvas_by_loop(w, h, canvases), "swapped"),
+        (lambda h, w, c: sorted(c, key=lambda one: (-shown(h, w, one), one[0] * one[1]))[0], "shows no more"),
+        (biggest_first, "take the smallest"),
+        (lambda h, w, canvases: canvas_by_loop(h, w, [*reversed(canvases)]), "the first one counts"),
+    ],
+    "03.image_tokens": [
+        (boxed(lambda h, w, side: h * w + h), "overview comes first"),
+        (boxed(lambda h, w, side: h * w + side * side), "ends in a newline"),
+        (lambda h, w, r, c, side: side**2 + r * side * c * side + r * side, "padding is still in"),
+        (boxed(lambda h, w, side: h * w + w + side * side), "for each column"),
+        (boxed(lambda h, w, side: h * w + h + side * side + 1), "CLS is dropped"),
+    ],
+    "03.square": [(576, "overview alone"), (2880, "Five crops"), (2352, "The overview is missing"), (1176, "2 x 2")],
+    "03.tiles": [("b1", "30,000"), ("c1", "already"), ("a2", "Section 7"), ("a3", "alone")],
+}

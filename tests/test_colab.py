@@ -1,0 +1,115 @@
+"""The set-up cell's helper, with a Colab that is made up, and the command that moves the course to another address."""
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from packaging.requirements import Requirement
+
+from lib import colab
+from notebooks import address
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES = [line.split("#")[0].strip() for line in colab.NEEDED.read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.fixture
+def on_colab(monkeypatch, tmp_path):
+    """Pretends to be Colab, with two packages missing; collects what pip is asked to do."""
+    asked = []
+
+    def run(command, **_):
+        held = Path(command[command.index("--constraint") + 1]).read_text()
+        asked.append((command, held))
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    monkeypatch.setattr(colab, "NEEDED", tmp_path / "needed.txt")
+    colab.NEEDED.write_text("# comment\nno-such-package>=1\npytest>=1\n")
+    monkeypatch.setattr(colab.subprocess, "run", run)
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def test_elsewhere_nothing_happens(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(colab.subprocess, "run", None)
+    colab.set_up()
+    assert Path.cwd() == tmp_path
+
+
+def test_only_what_is_missing_is_installed_and_everything_else_is_held(on_colab, capsys):
+    colab.set_up()
+    ((command, held),) = on_colab
+    assert command[-1] == "no-such-package>=1" and "pytest>=1" not in command
+    for name in ("torch", "numpy", "transformers", "pytest"):
+        assert f"{name}=={version(name)}\n" in held
+    assert Path.cwd() == ROOT / "notebooks"
+    assert capsys.readouterr().out == "installing what this runtime lacks: no-such-package>=1\n"
+
+
+def test_a_second_run_installs_nothing(on_colab):
+    colab.NEEDED.write_text("pytest>=1\n")
+    colab.set_up()
+    colab.set_up()
+    assert on_colab == []
+
+
+def test_what_is_too_old_may_move_and_a_replaced_package_asks_for_a_restart(on_colab, monkeypatch):
+    colab.NEEDED.write_text("pytest>=1000\n")
+    old, new = colab.versions, version("pytest") + ".1"
+    monkeypatch.setattr(colab, "versions", lambda names: old(names) | ({"pytest": new} if on_colab else {}))
+    with pytest.raises(RuntimeError, match="pytest was replaced while in use. Choose Runtime > Restart session"):
+        colab.set_up()
+    ((_, held),) = on_colab
+    assert "pytest==" not in held and "numpy==" in held
+
+
+def test_a_failing_pip_is_one_sentence(on_colab, monkeypatch):
+    failed = SimpleNamespace(returncode=1, stderr="much\nERROR: no network\n")
+    monkeypatch.setattr(colab.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="could not install no-such-package>=1: ERROR: no network. Fix"):
+        colab.set_up()
+
+
+def test_colab_needs_what_the_project_needs_and_never_the_large_three():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    names = {Requirement(line).name: Requirement(line).specifier for line in LINES}
+    assert not {"torch", "numpy", "transformers"} & set(names)
+    assert set(names) - set(bounds) == {"pyarrow"}  # datasets asks for a newer one than Colab's
+    assert [name for name in names if name in bounds and names[name] != bounds[name]] == []
+
+
+def test_the_helper_starts_without_anything_but_python_and_packaging():
+    code = "import sys; from lib import colab; print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_new_address_reaches_every_file_and_comes_back(tmp_path, monkeypatch):
+    for pattern in address.FILES:
+        for path in ROOT.glob(pattern):
+            (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path.relative_to(ROOT)).write_text(path.read_text())
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+    old = address.address()
+    assert address.main(["ada/her-course", "v9.9"]) == 0
+    assert address.address() == ("ada/her-course", "v9.9")
+    texts = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert [path.name for path, text in texts.items() if f"/{old[0]}" in text or "blob/main/notebooks" in text] == []
+    lessons = [text for path, text in texts.items() if path.suffix in (".py", ".ipynb")]
+    assert lessons and all("ada/her-course/blob/v9.9/notebooks/" in text for text in lessons)
+    assert all("--branch v9.9 https://github.com/ada/her-course " in text for text in lessons)
+    assert address.main(list(old)) == 0
+    assert all((ROOT / path.relative_to(tmp_path)).read_text() == path.read_text() for path in texts)
+
+
+@pytest.mark.parametrize("wrong", [[], ["name-only", "v1"], ["a/b"], ["a/b", "v 1"], ["a/b/c", "v1"]])
+def test_what_is_no_address_changes_nothing(wrong, capsys):
+    assert address.main(wrong) == 2
+    assert capsys.readouterr().err == "error: say which: make colab REPO=owner/name TAG=v1.0\n"

@@ -1,0 +1,430 @@
+"""Fine-tuning: what may change, the loop against transformers and TRL, interruptions, damaged files, adapters."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from bitsandbytes.nn import Linear4bit
+from datasets import Dataset
+from safetensors.torch import load_file
+from torch import nn
+from transformers import Trainer, TrainingArguments
+from trl import SFTConfig, SFTTrainer
+
+from lib import finetune, vlm
+from lib.data import Collator, Features, captioning, toybox_videos
+from lib.finetune import Plan, Step, add_lora, fit
+from lib.reducers import SpatialPool
+
+REDUCER = SpatialPool(4)
+PLAN = Plan(steps=6, batch=2, learning_rate=1e-2, warmup=2)
+LANGUAGE_LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+@pytest.fixture
+def fresh(random_vlm_folder):
+    """A model that a test may change."""
+    return vlm.load(random_vlm_folder)
+
+
+@pytest.fixture(scope="session")
+def examples():
+    videos = toybox_videos(range(10**6, 10**6 + 6))
+    return finetune.mixed(captioning(videos, "ko"), captioning(videos, "en"), PLAN.examples, 0.5)
+
+
+def collator(model):
+    return Collator(model, REDUCER, Features(model, frames=2))
+
+
+def weights_of(model):
+    return {name: weight.detach().clone() for name, weight in finetune.trainable(model).items()}
+
+
+# What may change
+
+
+def sites(model, targets):
+    """Where peft puts adapters for these targets."""
+    from peft import LoraConfig, get_peft_model
+
+    with finetune.without_deprecations():
+        get_peft_model(model, LoraConfig(r=2, target_modules=targets))
+    return [name.removesuffix(".lora_A") for name, _ in model.named_modules() if name.endswith("lora_A")]
+
+
+def test_adapters_only_on_the_language_model_and_on_all_of_it(fresh):
+    hit = sites(fresh.model, finetune.language_targets(fresh.model))
+    assert len(hit) == 2 * len(LANGUAGE_LAYERS)
+    assert {name.rsplit(".")[-1] for name in hit} == LANGUAGE_LAYERS
+    assert all(".language_model.layers." in name for name in hit)
+
+
+def test_the_usual_list_also_hits_clip(fresh):
+    hit = sites(fresh.model, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    assert sum("vision_tower" in name for name in hit) == 3 * 3  # q, k and v of three layers
+    assert finetune.parts_hit(fresh.model) == {"vision_tower": 9, "multi_modal_projector": 0, "language_model": 14}
+
+
+def test_targets_of_the_other_family(random_onevision):
+    pattern = finetune.language_targets(random_onevision.model)
+    linear = [name for name, module in random_onevision.model.named_modules() if isinstance(module, nn.Linear)]
+    hit = [name for name in linear if re.fullmatch(pattern, name)]
+    assert len(hit) == 14 and all("language_model" in name for name in hit)
+
+
+def test_what_each_way_of_training_may_change(fresh):
+    finetune.projector_only(fresh)
+    assert all("multi_modal_projector" in name for name in finetune.trainable(fresh))
+    finetune.all_but_tower(fresh)
+    names = list(finetune.trainable(fresh))
+    assert not any("vision_tower" in name or "newline" in name for name in names)
+    assert any("lm_head" in name for name in names) and any("embed_tokens" in name for name in names)
+    add_lora(fresh, rank=2)
+    assert all("lora_" in name for name in finetune.trainable(fresh))
+
+
+def test_weights_that_change_are_float32(random_vlm_folder):
+    half = vlm.load(random_vlm_folder, dtype=torch.bfloat16)
+    finetune.projector_only(half)
+    assert {weight.dtype for weight in finetune.trainable(half).values()} == {torch.float32}
+    assert half.model.model.language_model.embed_tokens.weight.dtype == torch.bfloat16
+
+
+def test_a_new_adapter_changes_nothing(fresh, make_frames):
+    before = fresh.logits(make_frames(2), fresh.prompt("What?"))
+    add_lora(fresh)
+    torch.testing.assert_close(fresh.logits(make_frames(2), fresh.prompt("What?")), before, rtol=0, atol=0)
+
+
+def test_the_same_seed_the_same_adapter(random_vlm_folder):
+    def first(seed):
+        model = vlm.load(random_vlm_folder)
+        add_lora(model, seed=seed)
+        return weights_of(model)
+
+    one, again, other = first(1), first(1), first(2)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+# 4 bits
+
+
+def in_four_bits(model):
+    return [name for name, module in model.named_modules() if isinstance(module, Linear4bit)]
+
+
+def test_short_names_would_not_keep_the_tower_whole(random_vlm_folder, monkeypatch):
+    long = in_four_bits(vlm.load(random_vlm_folder, four_bit=True).model)
+    assert len(long) == 14 and all("language_model" in name for name in long)
+
+    def short(dtype, config=vlm.four_bit_config):
+        settings = config(dtype)
+        settings.llm_int8_skip_modules = ["vision_tower", "multi_modal_projector", "lm_head"]
+        return settings
+
+    monkeypatch.setattr(vlm, "four_bit_config", short)
+    names = in_four_bits(vlm.load(random_vlm_folder, four_bit=True).model)
+    assert any("vision_tower" in name for name in names) and any("multi_modal_projector" in name for name in names)
+
+
+def test_qlora_learns_and_leaves_the_four_bits_alone(random_vlm_folder, examples):
+    model = vlm.load(random_vlm_folder, four_bit=True)
+    add_lora(model, rank=4)
+    stored = {name: weight.clone() for name, weight in model.model.named_parameters() if not weight.requires_grad}
+    log = fit(model, collator(model), examples, replace(PLAN, steps=5))
+    assert log[-1].loss < log[0].loss - 0.3
+    after = dict(model.model.named_parameters())
+    assert all(torch.equal(after[name], before) for name, before in stored.items())
+
+
+def test_four_bits_cannot_be_trained_themselves(random_vlm_folder):
+    with pytest.raises(ValueError, match="4 bits, which cannot be trained: load it whole"):
+        finetune.all_but_tower(vlm.load(random_vlm_folder, four_bit=True))
+
+
+# The loop
+
+
+def trained_by(way, folder, examples, tmp_path):
+    """The losses of PLAN's steps on a fresh model with a fresh adapter."""
+    model = vlm.load(folder)
+    adapter, collate = add_lora(model, rank=4), collator(model)
+    if way == "ours":
+        return [step.loss for step in fit(model, collate, examples, PLAN)]
+    settings = dict(
+        output_dir=str(tmp_path), max_steps=PLAN.steps, per_device_train_batch_size=PLAN.batch, learning_rate=1e-2,
+        lr_scheduler_type="cosine", warmup_steps=PLAN.warmup, logging_steps=1, save_strategy="no", report_to="none",
+        train_sampling_strategy="sequential", remove_unused_columns=False, disable_tqdm=True, bf16=False, use_cpu=True,
+    )  # fmt: skip
+    data = Dataset.from_dict({"number": range(len(examples))})  # TRL takes no list, and a Dataset holds no videos
+
+    def of_numbers(rows):
+        return collate([examples[row["number"]] for row in rows])
+
+    with finetune.without_deprecations(), model.looking_through(REDUCER):
+        if way == "transformers":
+            trainer = Trainer(adapter, TrainingArguments(**settings), data_collator=of_numbers, train_dataset=data)
+        else:
+            ours_only = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+            trainer = SFTTrainer(
+                adapter, SFTConfig(**settings, **ours_only, gradient_checkpointing=False), data_collator=of_numbers,
+                train_dataset=data, processing_class=model.tokenizer,
+            )  # fmt: skip
+        trainer.train()
+    return [line["loss"] for line in trainer.state.log_history if "loss" in line]
+
+
+@pytest.mark.parametrize("way", ["transformers", "trl"])
+def test_the_same_curve_as_a_trainer(way, random_vlm_folder, examples, tmp_path, capsys):
+    ours = trained_by("ours", random_vlm_folder, examples, tmp_path)
+    theirs = trained_by(way, random_vlm_folder, examples, tmp_path)
+    assert ours[0] > ours[-1] + 0.3  # it did learn
+    assert theirs == pytest.approx(ours, abs=1e-4)
+
+
+def test_rates_are_those_of_transformers():
+    from transformers import get_cosine_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=PLAN.learning_rate)
+    schedule = get_cosine_schedule_with_warmup(optimizer, PLAN.warmup, PLAN.steps)
+    for step in range(PLAN.steps):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(PLAN.rate(step), abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+def test_gradient_checkpointing_changes_no_gradient_and_keeps_less(fresh, examples):
+    add_lora(fresh, rank=4)
+    batch = collator(fresh)(examples[:2])
+
+    def gradients():
+        kept = 0
+
+        def pack(tensor):
+            nonlocal kept
+            kept += tensor.nbytes
+            return tensor
+
+        fresh.model.zero_grad()
+        with fresh.looking_through(REDUCER), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = fresh.model(**batch).loss
+        loss.backward()
+        return {name: weight.grad.clone() for name, weight in finetune.trainable(fresh).items()}, kept
+
+    fresh.model.train()
+    for weight in finetune.trainable(fresh).values():
+        weight.data.add_(0.01)  # away from the zeros, where half of the gradients vanish
+    whole, kept_whole = gradients()
+    with finetune.without_deprecations():
+        fresh.model.gradient_checkpointing_enable({"use_reentrant": False})
+    again, kept_again = gradients()
+    assert any(gradient.abs().max() > 1e-3 for gradient in whole.values())
+    for name in whole:
+        torch.testing.assert_close(again[name], whole[name], rtol=1e-5, atol=1e-7)
+    assert kept_again < 0.7 * kept_whole
+
+
+def test_merged_into_whole_weights_nothing_changes_and_into_four_bits_it_does(random_vlm_folder, make_frames, examples):
+    def change(four_bit):
+        model = vlm.load(random_vlm_folder, four_bit=four_bit)
+        adapter = add_lora(model, rank=4)
+        for name, weight in finetune.trainable(model).items():
+            weight.data.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(name))) * 0.1)
+        prompt, frames = model.prompt("What?"), make_frames(2)
+        before = model.logits(frames, prompt, REDUCER)
+        adapter.merge_and_unload()
+        assert not any("lora" in name for name, _ in model.model.named_modules())
+        return (model.logits(frames, prompt, REDUCER) - before).abs().max().item()
+
+    assert change(four_bit=False) < 1e-4
+    with pytest.warns(UserWarning, match="rounding errors"):
+        assert change(four_bit=True) > 0.01
+
+
+# Interruptions
+
+
+class Stop(Exception):
+    """What interrupts a run."""
+
+
+def interrupted(collate, calls):
+    """A collator that fails after so many calls, as a run is killed."""
+
+    class Failing:
+        reducer = collate.reducer
+        left = calls
+
+        def __call__(self, examples):
+            self.left -= 1
+            if self.left < 0:
+                raise Stop
+            return collate(examples)
+
+    return Failing()
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+def test_a_resumed_run_ends_with_the_same_weights(random_vlm_folder, examples, tmp_path, calls):
+    def start():
+        model = vlm.load(random_vlm_folder)
+        add_lora(model, rank=4)
+        return model
+
+    whole = start()
+    log = fit(whole, collator(whole), examples, PLAN)
+    first = start()
+    with pytest.raises(Stop):
+        fit(first, interrupted(collator(first), calls), examples, PLAN, tmp_path)
+    second = start()
+    resumed = fit(second, collator(second), examples, PLAN, tmp_path)
+    assert [step.loss for step in resumed] == [step.loss for step in log]
+    assert all(torch.equal(weights_of(second)[name], weight) for name, weight in weights_of(whole).items())
+    assert finetune.read_log(tmp_path / "log.jsonl") == resumed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.safetensors", "log.jsonl"]
+
+
+@pytest.fixture
+def half_way(random_vlm_folder, examples, tmp_path):
+    """A model, and the folder of a run that was interrupted after four of six steps."""
+    model = vlm.load(random_vlm_folder)
+    add_lora(model, rank=4)
+    with pytest.raises(Stop):
+        fit(model, interrupted(collator(model), 4), examples, PLAN, tmp_path)
+    return model, tmp_path
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize("file, damage, words", [
+    ("checkpoint.safetensors", cut, "checkpoint.safetensors is cut off or damaged: delete the folder"),
+    ("log.jsonl", cut, "log.jsonl, line 4 is cut off or no step: delete it and what follows"),
+    ("log.jsonl", lambda path: path.write_text(""), "log.jsonl ends before its checkpoint .step 4.: delete the folder"),
+    ("log.jsonl", lambda path: path.write_text("[1]\n"), "line 1 is cut off or no step"),
+])  # fmt: skip
+def test_damaged_files_are_refused(half_way, examples, file, damage, words):
+    model, folder = half_way
+    damage(folder / file)
+    with pytest.raises(ValueError, match=words):
+        fit(model, collator(model), examples, PLAN, folder)
+
+
+def test_a_missing_log_says_so(half_way, examples):
+    model, folder = half_way
+    (folder / "log.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match="there is no log"):
+        fit(model, collator(model), examples, PLAN, folder)
+
+
+@pytest.mark.parametrize("change", ["plan", "data"])
+def test_a_checkpoint_of_another_run_is_refused(half_way, examples, change):
+    model, folder = half_way
+    plan = replace(PLAN, learning_rate=2e-2) if change == "plan" else PLAN
+    others = examples[1:] + examples[:1] if change == "data" else examples
+    with pytest.raises(ValueError, match="is of another plan, base or data: delete the folder"):
+        fit(model, collator(model), others, plan, folder)
+
+
+def test_too_few_examples_and_nothing_to_train(fresh, examples):
+    finetune.projector_only(fresh)
+    with pytest.raises(ValueError, match="6 steps of 2 need 12 examples, there are 11"):
+        fit(fresh, collator(fresh), examples[:11], PLAN)
+    fresh.model.requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing of .* may change: call"):
+        fit(fresh, collator(fresh), examples, PLAN)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(fresh, examples):
+    finetune.projector_only(fresh)
+    with torch.no_grad():
+        fresh.model.model.multi_modal_projector.linear_1.bias.fill_(float("nan"))
+    with pytest.raises(ValueError, match="the loss is nan at step 1: lower the learning rate"):
+        fit(fresh, collator(fresh), examples, PLAN)
+
+
+def test_progress_is_for_terminals_only(fresh, examples, capsys):
+    finetune.projector_only(fresh)
+    fit(fresh, collator(fresh), examples, PLAN)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_mixed_is_even_and_goes_through_all(examples):
+    videos = toybox_videos(range(5))
+    korean, english = captioning(videos, "ko"), captioning(videos, "en")
+    order = finetune.mixed(korean, english, 40, 0.25)
+    assert [example in english for example in order] == [False, False, False, True] * 10
+    assert {example for example in order[:7] if example in korean} == set(korean)  # each once before any twice
+    assert finetune.mixed(korean, english, 40, 0.25) == order != finetune.mixed(korean, english, 40, 0.25, seed=1)
+    assert finetune.mixed(korean, [], 5, 0) == finetune.mixed(korean, english, 5, 0)
+    with pytest.raises(ValueError, match="no examples to draw from"):
+        finetune.mixed(korean, [], 5, 0.5)
+
+
+# Adapters as files
+
+
+@pytest.fixture
+def saved(random_vlm_folder, tmp_path):
+    """A trained adapter in a folder, and what its model then says."""
+    model = vlm.load(random_vlm_folder)
+    adapter = add_lora(model, rank=2)
+    for weight in finetune.trainable(model).values():
+        weight.data.add_(0.05)
+    finetune.save_adapter(model, adapter, tmp_path / "adapter")
+    return model, tmp_path / "adapter"
+
+
+def test_a_saved_adapter_comes_back(saved, random_vlm_folder, make_frames):
+    model, folder = saved
+    assert sorted(path.name for path in folder.iterdir()) == sorted(finetune.ADAPTER_FILES)
+    other = vlm.load(random_vlm_folder)
+    plain = other.logits(make_frames(2), other.prompt("What?"))
+    finetune.load_adapter(other, folder)
+    with_adapter = other.logits(make_frames(2), other.prompt("What?"))
+    torch.testing.assert_close(with_adapter, model.logits(make_frames(2), model.prompt("What?")), rtol=0, atol=1e-6)
+    assert (with_adapter - plain).abs().max() > 0.1
+
+
+def test_an_adapter_holds_nothing_of_this_machine_but_its_base(saved, random_vlm_folder):
+    config = json.loads((saved[1] / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(random_vlm_folder)  # as it was named when it was loaded
+    assert all("lora_" in name for name in load_file(saved[1] / "adapter_model.safetensors"))
+
+
+def test_an_adapter_of_another_base_is_refused(saved, random_vlm_folder, tmp_path):
+    other = shutil.copytree(random_vlm_folder, tmp_path / "other")
+    model = vlm.load(other)
+    model.model.lm_head.weight.data[0, 0] += 1e-3
+    model.model.save_pretrained(other)
+    with pytest.raises(ValueError, match="was trained on other weights than those of .*: load that base, or train"):
+        finetune.load_adapter(vlm.load(other), saved[1])
+
+
+@pytest.mark.parametrize("file, words", [
+    ("adapter_model.safetensors", "adapter_model.safetensors is cut off or damaged"),
+    ("base.json", "base.json is cut off"),
+])  # fmt: skip
+def test_a_damaged_adapter_is_refused(saved, fresh, file, words):
+    cut(saved[1] / file)
+    with pytest.raises(ValueError, match=words):
+        finetune.load_adapter(fresh, saved[1])
+
+
+@pytest.mark.parametrize("file", finetune.ADAPTER_FILES)
+def test_a_folder_without_an_adapter(saved, fresh, file):
+    (saved[1] / file).unlink()
+    with pytest.raises(FileNotFoundError, match=f"holds no adapter .{file} is missing"):
+        finetune.load_adapter(fresh, saved[1])
+
+
+def test_steps_are_lines_of_json(tmp_path):
+    steps = [Step(1, 2.5, 0.0, 0.1), Step(2, 2.25, 1e-3, 0.1)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(step._asdict()) + "\n" for step in steps))
+    assert finetune.read_log(tmp_path / "log.jsonl") == steps

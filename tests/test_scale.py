@@ -1,0 +1,411 @@
+"""Several processes: the same bytes and the same losses as one, shards that survive a kill, errors that surface."""
+
+import math
+import os
+import re
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib import budget, costs, scale, shards
+from lib.costs import Workload
+from lib.data import IGNORE, Collator, Features, Video, captioning, toybox_videos
+from lib.scale import Extraction, Training, World
+from lib.shards import Cache, Plan, extract, plan_of, seal, shard_path
+from lib.vlm import load
+
+VIDEOS = toybox_videos(range(7))
+
+
+@pytest.fixture(scope="module")
+def features():
+    return Features(load("tiny"), frames=4)
+
+
+@pytest.fixture(scope="module")
+def sealed(features, tmp_path_factory):
+    """7 clips in shards of 2, written by one process."""
+    folder = tmp_path_factory.mktemp("sealed")
+    extract(VIDEOS, features, folder, size=2)
+    seal(folder)
+    return folder
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Shards, in one process
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("clips", "size", "ranks"), [(7, 2, 1), (7, 2, 2), (7, 2, 5), (1, 64, 3), (128, 64, 2)])
+def test_every_clip_lies_in_one_shard_and_every_shard_has_one_maker(clips, size, ranks):
+    plan = Plan(tuple(map(str, range(clips))), size, "way")
+    parts = [plan.part(shard) for shard in range(plan.count)]
+    assert [name for part in parts for name in part] == list(plan.names)
+    assert all(name in parts[plan.where(name)] for name in plan.names)
+    assert sorted(shard for rank in range(ranks) for shard in plan.of(World(rank, ranks))) == list(range(plan.count))
+
+
+@pytest.mark.parametrize(("names", "size"), [((), 4), (("a",), 0)])
+def test_plan_refuses_nothing(names, size):
+    with pytest.raises(ValueError, match="at least one of each"):
+        Plan(names, size, "way")
+
+
+def test_cache_gives_what_the_tower_computes_in_order(sealed, features):
+    cache = Cache(sealed)
+    assert cache.names == [video.name for video in VIDEOS] == [name for name, _ in cache]
+    for video, (_, kept) in zip(VIDEOS, cache, strict=True):
+        assert torch.equal(kept, features(video)) and torch.equal(cache(video), kept)
+    assert cache.bytes == sum(path.stat().st_size for path in sealed.glob("shard-*"))
+    assert not list(sealed.glob(".*"))
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_more_processes_write_the_same_bytes(ranks, sealed, features, tmp_path):
+    for rank in reversed(range(ranks)):
+        extract(VIDEOS, features, tmp_path, size=2, world=World(rank, ranks))
+    seal(tmp_path)
+    assert files(tmp_path) == files(sealed)
+
+
+def interrupted(features, after):
+    """Features whose clips cannot be drawn any more after some: what a kill looks like from inside."""
+    left = iter(range(after))
+
+    class Killed(Video):
+        def frames(self, n):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return super().frames(n)
+
+    return [Killed(video.name, video.captions, video.clip) for video in VIDEOS]
+
+
+def test_interrupted_run_goes_on_with_other_ranks_and_ends_with_the_same_bytes(sealed, features, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        extract(interrupted(features, after=5), features, tmp_path, size=2)
+    assert sorted(tmp_path.glob("shard-*")) == [shard_path(tmp_path, 0), shard_path(tmp_path, 1)]
+    with pytest.raises(ValueError, match="2 of 4 shards are not ready .number 2: missing."):
+        seal(tmp_path)
+    with pytest.raises(FileNotFoundError, match="not complete"):
+        Cache(tmp_path)
+    written = [extract(VIDEOS, features, tmp_path, size=2, world=World(rank, 2)) for rank in (0, 1)]
+    assert [(part.made, part.kept, part.remade) for part in written] == [([2], [0], {}), ([3], [1], {})]
+    seal(tmp_path)
+    assert files(tmp_path) == files(sealed)
+
+
+def test_a_shard_gets_its_name_only_when_it_is_whole(features, tmp_path, monkeypatch):
+    def power_cut(number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards.os, "fsync", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        extract(VIDEOS, features, tmp_path, size=2)
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def damage(path, how):
+    data = path.read_bytes()
+    path.write_bytes({
+        "cut off in the middle": data[: len(data) // 2],
+        "cut off in the header": data[:6],
+        "empty": b"",
+        "of another shard": path.with_name("shard-00000.safetensors").read_bytes(),
+        "changed in one byte": data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
+    }[how])
+
+
+@pytest.mark.parametrize(("how", "told"), [
+    ("cut off in the middle", "cut off or damaged"),
+    ("cut off in the header", "cut off or damaged"),
+    ("empty", "cut off or damaged"),
+    ("of another shard", "other clips"),
+    ("changed in one byte", "other bytes than the manifest"),
+])
+def test_damaged_shard_is_made_again_and_told_of(how, told, sealed, features, tmp_path):
+    for name, data in files(sealed).items():
+        (tmp_path / name).write_bytes(data)
+    damage(shard_path(tmp_path, 1), how)
+    written = extract(VIDEOS, features, tmp_path, size=2)
+    assert list(written.remade) == [1] and told in written.remade[1]
+    assert (written.made, written.kept) == ([], [0, 2, 3])
+    seal(tmp_path)
+    assert files(tmp_path) == files(sealed)
+
+
+def test_seal_refuses_a_shard_that_is_cut_off(sealed, tmp_path):
+    for name, data in files(sealed).items():
+        (tmp_path / name).write_bytes(data)
+    damage(shard_path(tmp_path, 3), "cut off in the middle")
+    with pytest.raises(ValueError, match="1 of 4 shards .*number 3: cut off"):
+        seal(tmp_path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda videos, features: (videos[::-1], features, 2),
+    lambda videos, features: (videos[:-1], features, 2),
+    lambda videos, features: (videos, features, 3),
+    lambda videos, features: (videos, replace(features, frames=5), 2),
+    lambda videos, features: (videos, replace(features, dtype=torch.float16), 2),
+])
+def test_folder_of_another_plan_is_refused(change, sealed, features):
+    videos, other, size = change(VIDEOS, features)
+    before = files(sealed)
+    with pytest.raises(ValueError, match="holds features of other clips, of another model or of another shard size"):
+        extract(videos, other, sealed, size)
+    assert files(sealed) == before
+
+
+def test_clip_that_cannot_be_read_is_left_out_and_named(features, tmp_path):
+    gone = Video("gone", {}, path=tmp_path / "gone.mp4")
+    extract([*VIDEOS[:2], gone, VIDEOS[2]], features, tmp_path / "cache", size=2)
+    cache = seal(tmp_path / "cache")
+    assert cache.names == ["toybox-0", "toybox-1", "toybox-2"] == [name for name, _ in cache]
+    assert list(cache.unread) == ["gone"] and "gone.mp4" in cache.unread["gone"]
+    with pytest.raises(KeyError, match="could not be read when"):
+        cache["gone"]
+    assert extract([*VIDEOS[:2], gone, VIDEOS[2]], features, tmp_path / "cache", size=2).kept == [0, 1]
+
+
+def test_two_clips_of_one_name_are_refused(features, tmp_path):
+    with pytest.raises(ValueError, match="two videos are named"):
+        plan_of([VIDEOS[0], VIDEOS[0]], features, 2)
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path):
+    for read in (Cache, seal):
+        with pytest.raises(FileNotFoundError, match="fill it with extract first"):
+            read(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training, in one process
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("environment", [{}, {"RANK": "0", "WORLD_SIZE": "1"}])
+def test_one_process_in_place_of_several_is_refused(size, environment, monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert scale.world(1) == World(0, 1)
+    with pytest.raises(ValueError, match=f"{size} processes were asked for, but there is only this one"):
+        scale.world(size)
+
+
+def test_more_processes_than_asked_for_are_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert scale.world(2) == World(1, 2)
+    with pytest.raises(ValueError, match="1 processes were asked for, but there are 2"):
+        scale.world(1)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    (dict(way="fsdp1"), "unknown way"),
+    (dict(way="fsdp2", four_bit=True), "4-bit"),
+])
+def test_training_refuses(settings, words):
+    with pytest.raises(ValueError, match=words):
+        Training("toybox:0:8", "cache", **settings)
+
+
+@pytest.mark.parametrize(("settings", "here", "words"), [
+    (dict(batch=1), World(0, 2), "idle"),
+    (dict(way="fsdp2"), World(0, 1), "nobody to share"),
+])
+def test_training_refuses_a_world(settings, here, words):
+    with pytest.raises(ValueError, match=words):
+        Training("toybox:0:8", "cache", **settings).run(here)
+
+
+def test_too_few_examples_are_refused():
+    with pytest.raises(ValueError, match="2 steps of 4 need 8 examples, there are 7"):
+        scale.shares(range(7), Training("toybox:0:7", "cache", steps=2), World())
+
+
+@pytest.mark.parametrize("held", [588, 300 * 588 // 588 + 100, 200])
+def test_a_process_that_holds_too_much_is_not_sharded(held, monkeypatch):
+    monkeypatch.setattr(scale, "mean_over_processes", lambda number, here: number)  # both hold the same
+    with pytest.raises(ValueError, match="the model is not sharded"):
+        scale.check_shards(held, 588, World(0, 2))
+    scale.check_shards(294, 588, World(0, 2))
+
+
+def test_the_processes_losses_average_to_that_of_one(features):
+    """The reason for num_items_in_batch: the mean of two means is another number where answers differ in length."""
+    vlm = features.vlm
+    collate = Collator(vlm, vlm.default_reducer, features)
+    examples = captioning(VIDEOS[:4], "en")
+
+    def loss(of, **settings):
+        with torch.no_grad(), vlm.looking_through(collate.reducer):
+            return vlm.model(**collate(of), **settings).loss.item()
+
+    halves = examples[0::2], examples[1::2]
+    tokens = sum(int((collate(half)["labels"] != IGNORE).sum()) for half in halves)
+    mine = [loss(half, num_items_in_batch=tokens / 2) for half in halves]
+    naive = sum(loss(half) for half in halves) / 2
+    assert sum(mine) / 2 == pytest.approx(loss(examples), abs=1e-5)
+    assert abs(naive - loss(examples)) > 1e-4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several processes for real. Each imports torch and transformers: as few launches as will do.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_train_like_one(tmp_path):
+    """DDP, FSDP2 and QLoRA under DDP, in one launch; extraction before them."""
+    folder = str(tmp_path / "cache")
+    extraction = Extraction("toybox:0:12", folder, frames=4, size=4)
+    (written,) = scale.launch([extraction], processes=2)
+    assert [part["made"] for part in written] == [[0, 2], [1]]
+    seal(folder)
+
+    job = Training("toybox:0:12", folder, steps=3)
+    fsdp2, qlora = replace(job, way="fsdp2"), replace(job, four_bit=True)
+    alone, alone_in_four_bits = job.run(World()), qlora.run(World())
+    by_ddp, by_fsdp2, by_qlora = scale.launch([job, fsdp2, qlora], processes=2)
+
+    assert len(by_ddp) == len(by_fsdp2) == 2
+    for told in (*by_ddp, *by_fsdp2):
+        assert told["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+        assert told["megabytes"] > 100 and told["all"] == alone["all"]
+    assert alone["losses"][2] != pytest.approx(alone["losses"][0], abs=1e-3)  # something was learned in between
+    assert [told["held"] for told in by_ddp] == [alone["all"]] * 2
+    assert sum(told["held"] for told in by_fsdp2) == alone["all"]
+    assert max(told["held"] for told in by_fsdp2) < 0.51 * alone["all"]
+    for told in by_qlora:
+        assert told["losses"] == pytest.approx(alone_in_four_bits["losses"], abs=1e-5)
+
+
+def processes_of(torchrun):
+    return psutil.Process(torchrun.pid).children(recursive=True)
+
+
+def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
+    job = Extraction("toybox:0:160", str(tmp_path / "killed"), frames=16, size=2)
+    with scale.started([job], processes=2) as (torchrun, reports):
+        while not list(tmp_path.glob("killed/shard-*")):
+            assert torchrun.poll() is None, scale.what_went_wrong(reports, 2)
+            time.sleep(0.02)
+        workers = processes_of(torchrun)
+        os.kill(workers[0].pid, signal.SIGKILL)
+        assert torchrun.wait(120) != 0
+        assert "was killed" in scale.what_went_wrong(reports, 2)
+        assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    there = files(tmp_path / "killed")
+    assert 0 < sum(name.startswith("shard-") for name in there) < 80
+    features = Features(load("tiny"), frames=16)
+    written = extract(toybox_videos(range(160)), features, tmp_path / "killed", size=2)
+    assert len(written.made) + len(written.kept) == 80 and written.kept and not written.remade
+    seal(tmp_path / "killed")
+    now = files(tmp_path / "killed")
+    assert {name: now[name] for name in there if name.startswith("shard-")} == {
+        name: data for name, data in there.items() if name.startswith("shard-")
+    }
+    assert not [name for name in now if name.startswith(".")]
+
+
+@pytest.mark.parametrize(("codes", "words"), [
+    ((-15, -9), "process 1 of 2 ended with code -9 .it was killed"),
+    ((-9, -15), "process 0 of 2 ended with code -9 .it was killed"),
+    ((1, -15), "process 0 of 2 ended with code 1$"),
+    ((-15, -15), "process 0 of 2 ended with code -15$"),
+])
+def test_the_process_that_fell_first_is_named(codes, words, tmp_path):
+    ends = (f"[{rank}]:\n  rank      : {rank} (local_rank: {rank})\n  exitcode  : {code} (pid: 7)\n"
+            for rank, code in enumerate(codes))
+    (tmp_path / "output.txt").write_text("FAILED\n" + "".join(ends))
+    assert re.search(words, scale.what_went_wrong(tmp_path, 2))
+
+
+def test_what_torchrun_says_is_passed_on_where_no_process_fell(tmp_path):
+    (tmp_path / "output.txt").write_text("one\ntwo\nthree\nno free port\n")
+    assert scale.what_went_wrong(tmp_path, 2) == "torchrun failed: two | three | no free port"
+
+
+def test_an_error_in_a_process_is_one_error_here(tmp_path):
+    with pytest.raises(RuntimeError, match="process 0 of 1 failed: FileNotFoundError: .*no.such.model"):
+        scale.launch([Extraction("toybox:0:2", str(tmp_path), model="no.such.model/")], processes=1)
+
+
+def test_a_launch_that_takes_too_long_ends_and_leaves_nothing(tmp_path, monkeypatch):
+    running = []
+    monkeypatch.setattr(scale, "end", lambda torchrun, end=scale.end: (running.append(torchrun), end(torchrun)))
+    with pytest.raises(TimeoutError, match="did not finish in 0.5 s"):
+        scale.launch([Extraction("toybox:0:2", str(tmp_path))], processes=1, timeout=0.5)
+    assert running[0].poll() is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Costs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_cards_are_those_of_the_budget():
+    assert set(costs.PEAKS) <= set(budget.CARDS)
+
+
+def test_costs_by_hand():
+    job = Workload(clips=1_000_000)
+    seven = budget.MODELS["7b"]
+    assert job.tokens == 32 * 144 + 100
+    assert job.feature_bytes(pooled=False) == 1_000_000 * 32 * 576 * 1024 * 2
+    assert job.feature_bytes() == job.feature_bytes(pooled=False) // 4
+    assert job.reading_hours == pytest.approx(1e6 * 0.5 / 3600)
+    assert job.encoding_hours("T4") == pytest.approx(1e6 * budget.encode_flops(seven, 32) / (65e12 * 0.4) / 3600)
+    prefill = 1e6 * budget.prefill_flops(seven, 4708)
+    assert job.prefill_hours("H100") == pytest.approx(prefill / (989e12 * 0.4) / 3600)
+    third = budget.prefill_flops(seven, 4708 + 256) / (312e12 * 0.4) / 3600 * 1e6
+    assert job.training_hours("A100-40") == pytest.approx(3 * third)
+    assert replace(job, checkpointing=False, epochs=2).training_hours("A100-40") == pytest.approx(4 * third)
+    whole = job.encoding_hours("L4") + job.prefill_hours("L4") + job.decoding_hours("L4")
+    assert job.captioning_hours("L4") == pytest.approx(whole)
+
+
+def test_decoding_reads_the_weights_once_per_step_for_the_whole_batch():
+    job = Workload(clips=900, answer=100)
+    batch = job.batch("A100-40")
+    language = 2 * (7_063_431_168 - 303_507_456 - 20_979_712)
+    step = language + batch * (32 * 144 + 100 + 50) * 524_288
+    assert job.decoding_hours("A100-40") == pytest.approx(900 / batch * 100 * step / (1555e9 * 0.6) / 3600)
+
+
+def test_what_fits_is_what_the_budget_says():
+    """One clip more than the batch would exceed 95 % of the card."""
+    for card in costs.PEAKS:
+        job = Workload(clips=1)
+        precision = costs.PEAKS[card].precision
+        one = budget.kv_bytes(job.model, job.tokens + job.answer)
+        fixed = budget.GIB / 2 + budget.weight_bytes(job.model, precision, keep_vision=True)
+        fixed += budget.reading_bytes(job.model, job.tokens, precision)
+        room = 0.95 * budget.CARDS[card] * budget.GIB
+        assert fixed + job.batch(card) * one <= room < fixed + (job.batch(card) + 1) * one
+    with pytest.raises(ValueError, match="does not fit on T4"):
+        Workload(clips=1, frames=200).batch("T4")
+
+
+def test_costs_grow_with_the_clips_and_with_nothing_else():
+    small, large = Workload(clips=10_000), Workload(clips=100_000_000)
+    for card in costs.PEAKS:
+        assert large.captioning_hours(card) == pytest.approx(10_000 * small.captioning_hours(card))
+    assert [costs.cards_for(hours, 24) for hours in (0, 24, 24.1, math.pi * 24)] == [1, 1, 2, 4]
+
+
+def test_shard_holds_nothing_but_its_clips(sealed):
+    assert set(load_file(shard_path(sealed, 3))) == {"toybox-6"}

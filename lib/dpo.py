@@ -10,9 +10,7 @@ What this module does not do: rank more than two captions, ask a judge which one
 
 import random
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +24,7 @@ from trl import DPOConfig, DPOTrainer
 
 from lib import captions, toybox
 from lib.data import Collator, Pair, Video
-from lib.finetune import Plan
+from lib.finetune import Plan, without_deprecations
 from lib.vlm import VideoLM, compute_dtype
 
 disable_progress_bars()  # of datasets, one per pass over the pairs
@@ -246,14 +244,6 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
         bf16=dtype == torch.bfloat16, fp16=dtype == torch.float16,
         save_strategy="no", report_to="none", logging_steps=1, disable_tqdm=True,
     )  # fmt: skip
-
-
-@contextmanager
-def without_deprecations() -> Iterator[None]:
-    """Inside: no warning that transformers 6 will call gradient checkpointing by another name. TRL uses this one."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
-        yield
 
 
 def train(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib import toybox
 from lib.data import Video, read_aihub, toybox_videos
-from lib.evaluate import write_text
+from lib.files import write_text
 
 
 def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko") -> Path:

@@ -19,7 +19,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import digest, mark, write_text
+from lib.evaluate import digest, mark
+from lib.files import write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import sample_uniform
 from lib.vlm import VideoLM, load

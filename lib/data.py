@@ -32,6 +32,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lib import toybox
+from lib.files import write_text
 from lib.packing import IGNORE
 from lib.reducers import Reducer
 from lib.video import probe, read_frames, sample_uniform
@@ -356,9 +357,7 @@ def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) 
         clip = toybox.sample(seed)
         path = toybox.write_mp4(clips / f"toybox_{seed:06}.mp4", toybox.render(clip))
         label = {"filename": path.name, "annotation": {"description_kr": toybox.caption(clip, "ko")}}
-        beside = labels / f".{path.stem}.part"
-        beside.write_text(json.dumps(label, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, labels / f"{path.stem}.json")
+        write_text(labels / f"{path.stem}.json", json.dumps(label, ensure_ascii=False, indent=1) + "\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ pairs.
 A table is made of records alone, by the metrics of `lib.metrics`: who has the file has the table, to the last digit.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -25,11 +24,12 @@ from scipy import stats
 
 from lib import toybox
 from lib.data import Video
+from lib.files import write_text
 from lib.metrics import Metric, Record
 from lib.packing import IGNORE, answer_logits, pack, states
 from lib.reducers import SpatialPool
 from lib.video import sample_uniform
-from lib.vlm import TINY, load
+from lib.vlm import TINY, load, weights_digest
 
 
 class Score(NamedTuple):
@@ -376,7 +376,7 @@ def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) ->
     >>> print(paired(EXACT, first, second))
     +0.300 [+0.180, +0.440] p<0.001 n=50
     """
-    systems = [sorted(_of_task(metric, records), key=lambda record: record.clip) for records in (first, second)]
+    systems = [sorted(of_task(metric, records), key=lambda record: record.clip) for records in (first, second)]
     asked = [{(record.clip, record.task, record.language, record.asked) for record in records} for records in systems]
     if differ := asked[0] ^ asked[1]:
         raise ValueError(f"only one of the systems was asked {' / '.join(min(differ))!r}: compare them on the same")
@@ -400,7 +400,8 @@ def table(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, dic
     }
 
 
-def _of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
+def of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
+    """The records that a metric is about. Raises ValueError where there are none."""
     mine = [record for record in records if record.task.startswith(metric.task)]
     if not mine:
         raise ValueError(f"no record is of the task {metric.task!r}, which {metric.name} is a score of")
@@ -409,7 +410,7 @@ def _of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
 
 def _by_clip(metric: Metric, records: Sequence[Record]) -> np.ndarray:
     """(clips, k): the metric's counts of the records of its task, added up by clip, in the order of the clips."""
-    mine = _of_task(metric, records)
+    mine = of_task(metric, records)
     place = {name: i for i, name in enumerate(dict.fromkeys(record.clip for record in mine))}
     counts = metric.counts(mine)
     sums = np.zeros((len(place), counts.shape[1]))
@@ -501,15 +502,7 @@ def card(vlm, clips: int) -> str:
 
 def digest() -> str:
     """The sha256 of the tiny model's weights."""
-    return hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes beside the old file, in a folder made if need be, and then renames: an interruption leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    return weights_digest("tiny")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
 
 from lib.data import Collator, Example
-from lib.vlm import VideoLM, compute_dtype, find
+from lib.files import written_whole
+from lib.vlm import VideoLM, compute_dtype, weights_digest
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
@@ -268,7 +268,7 @@ def about(vlm: VideoLM, weights: dict[str, nn.Parameter], examples: Sequence[Exa
     """What a run is, in one line: its checkpoint is of no use to another one."""
     told = [(example.video.name, example.prompt, example.answer) for example in examples[: plan.examples]]
     data = hashlib.sha256(repr((told, list(weights))).encode()).hexdigest()
-    return f"{plan} base {base_digest(vlm.name)} data {data}"
+    return f"{plan} base {weights_digest(vlm.name, vlm.revision)} data {data}"
 
 
 @dataclass(frozen=True)
@@ -346,36 +346,9 @@ def read_log(path: str | Path) -> list[Step]:
     return log
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Inside: a path beside the old file. At the end it takes the old file's place; after an error it is gone."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Adapters as files
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def base_digest(name: str | os.PathLike) -> str:
-    """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
-
-    >>> base_digest("tiny") == hashlib.sha256(Path(find("tiny"), "model.safetensors").read_bytes()).hexdigest()
-    True
-    """
-    source = Path(find(name))
-    folder = source if source.is_dir() else Path(cached_file(find(name), "config.json", local_files_only=True)).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("model*.safetensors")):
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
@@ -385,7 +358,7 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
     adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
-        base = {"base": vlm.name, "sha256": base_digest(vlm.name)}
+        base = {"base": vlm.name, "sha256": weights_digest(vlm.name, vlm.revision)}
         Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
         for file in ADAPTER_FILES:
             os.replace(Path(beside, file), folder / file)
@@ -404,7 +377,7 @@ def load_adapter(vlm: VideoLM, folder: str | Path) -> PeftModel:
         base = json.loads((folder / "base.json").read_text(encoding="utf-8"))
     except json.JSONDecodeError:
         raise ValueError(f"{folder / 'base.json'} is cut off: restore it, or train the adapter again") from None
-    if base["sha256"] != base_digest(vlm.name):
+    if base["sha256"] != weights_digest(vlm.name, vlm.revision):
         raise ValueError(
             f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
             f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"

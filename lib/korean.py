@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from lib import toybox
 from lib.data import Collator, Example, Features, Video, captioning, toybox_videos
-from lib.evaluate import captions_by, digest, mark, measure, write_text
+from lib.evaluate import captions_by, digest, mark, measure
+from lib.files import write_text
 from lib.finetune import Plan, add_lora, all_but_tower, fit, mixed, projector_only, save_adapter, trainable
 from lib.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.reducers import LlavaVideo

@@ -25,10 +25,11 @@ from lib.evaluate import (
     drawn_times,
     measure,
     middle,
+    of_task,
     paired,
     plain,
-    write_text,
 )
+from lib.files import write_text
 from lib.finetune import Plan, add_lora, fit, mixed
 from lib.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
 from lib.reducers import LlavaVideo
@@ -105,11 +106,6 @@ def said_and_answered(vlm: VideoLM, features: Features, videos: Sequence[Video],
     return captions + answers_by(vlm, system, videos, features, asked, VIEW)
 
 
-def of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
-    """The records that a metric is about."""
-    return [record for record in records if record.task.startswith(metric.task)]
-
-
 def share_left(metric: Metric, after: Sequence[Record], before: Sequence[Record]) -> Score:
     """A score of captions as a share of what it was before, on the same clips, with its bootstrap interval."""
     counts = [metric.counts(of_task(metric, records)) for records in (after, before)]
@@ -121,10 +117,10 @@ def share_left(metric: Metric, after: Sequence[Record], before: Sequence[Record]
 def scores(after: Sequence[Record], before: Sequence[Record]) -> dict[str, dict[str, Score]]:
     """All that the lesson shows of one system, beside the model before."""
     return {
-        "scores": {metric.name: measure(metric, of_task(metric, after)) for metric in METRICS},
+        "scores": {metric.name: measure(metric, after) for metric in METRICS},
         "share of before": {metric.name: share_left(metric, after, before) for metric in (CHAIR_I, CHAIR_S, LENGTH)},
         "minus before": {
-            metric.name: paired(metric, of_task(metric, after), of_task(metric, before)).gap for metric in METRICS
+            metric.name: paired(metric, after, before).gap for metric in METRICS
         },
     }
 

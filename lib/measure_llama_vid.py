@@ -26,7 +26,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import mark, write_text
+from lib.evaluate import mark
+from lib.files import write_text
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, new_clip
 from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, cleared, load_llama_vid, needles, visual_tokens

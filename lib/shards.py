@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lib.data import Features, Video, unique
-from lib.finetune import written_whole
+from lib.files import written_whole
 
 
 class World(NamedTuple):

@@ -9,7 +9,6 @@ What it does not do: overlapping things, sounds, textures, camera motion.
 """
 
 import json
-import os
 import random
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,6 +20,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+
+from lib.files import write_text, written_whole
 
 CANVAS = 64  # the world is 64 x 64 units; one unit is one pixel at size=64
 PATCH = 8  # codes sit on an 8-unit grid, the patch size of the tiny model
@@ -604,8 +605,7 @@ def write_mp4(path: str | Path, video: np.ndarray, fps: int = 8, scale: int = 4)
     An interrupted write leaves an older file as it was: the new one is written beside it and then renamed.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.part.mp4")
-    with av.open(str(beside), "w", format="mp4") as container:
+    with written_whole(path) as beside, av.open(str(beside), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12", "preset": "medium"})
         stream.height, stream.width = (side * scale for side in video.shape[1:3])
         stream.pix_fmt = "yuv420p"
@@ -613,7 +613,6 @@ def write_mp4(path: str | Path, video: np.ndarray, fps: int = 8, scale: int = 4)
         for pixels in video.repeat(scale, axis=1).repeat(scale, axis=2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(beside, path)
     return path
 
 
@@ -635,9 +634,7 @@ def write_shipped(folder: str | Path) -> None:
         }
         if len(seeds) == 1:  # a long video has many circles: which one is meant?
             truth["questions"] = [qa._asdict() for qa in questions(clip)]
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path.with_suffix(".json"))
+        write_text(path.with_suffix(".json"), json.dumps(truth, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

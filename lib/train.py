@@ -38,6 +38,7 @@ from tqdm.auto import tqdm
 from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration, PreTrainedTokenizerFast
 
 from lib import toybox
+from lib.files import written_whole
 from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.video import sample_uniform
@@ -610,9 +611,8 @@ def save_checkpoint(run: Run, number: int, step: int, optimizer: torch.optim.Opt
         for name, tensor in of_parameter.items()
     }
     where = {"recipe": repr((run.recipe, run.seed)), "stage": str(number), "step": str(step)}
-    beside = run.checkpoint.with_suffix(".part")
-    save_file(run.tensors() | moments, beside, metadata=where)
-    os.replace(beside, run.checkpoint)
+    with written_whole(run.checkpoint) as beside:
+        save_file(run.tensors() | moments, beside, metadata=where)
 
 
 def restore(run: Run) -> tuple[int, int, dict]:

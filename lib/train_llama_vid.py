@@ -14,7 +14,6 @@ an ablation in which each way had its share of the training. All randomness of a
 """
 
 import argparse
-import os
 import random
 import re
 import time
@@ -33,6 +32,7 @@ from tqdm.auto import tqdm
 
 from lib import toybox
 from lib.evaluate import digest
+from lib.files import written_whole
 from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
@@ -330,9 +330,8 @@ def train_stage(run: Run, stage: Stage) -> None:
 
 def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: torch.dtype) -> None:
     """Writes beside and renames: an interrupted run leaves the old file."""
-    beside = path.with_suffix(".part")
-    save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
-    os.replace(beside, path)
+    with written_whole(path) as beside:
+        save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
 
 
 def origin_of(path: Path) -> dict[str, str]:

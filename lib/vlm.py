@@ -10,6 +10,7 @@ What this module does not do: several videos in one prompt, sampling (answers ar
 """
 
 import copy
+import hashlib
 import json
 import logging
 import os
@@ -554,6 +555,23 @@ def find(name: str | os.PathLike) -> str:
     if isinstance(name, str) and HUB_ID.fullmatch(name) and not folder.exists():
         return name
     raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
+
+
+def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
+    """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
+
+    >>> weights_digest("tiny") == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
+    True
+    """
+    folder = Path(find(name))
+    if not folder.is_dir():
+        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("model*.safetensors")):
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def hub_files(hub_id: str, revision: str | None) -> dict[str, int] | None:

@@ -12,7 +12,6 @@ A smaller card does what fits. Without an NVIDIA GPU: one sentence, exit code 2.
 import datetime
 import gc
 import json
-import os
 import platform
 import statistics
 import sys
@@ -37,6 +36,7 @@ from torch.utils._pytree import tree_leaves
 
 from lib import budget, finetune, twins
 from lib.budget import GIB, Memory, ModelSpec
+from lib.files import write_text
 from lib.reducers import LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM
 
@@ -365,10 +365,7 @@ def machine(device: str) -> dict:
 
 def write(report: dict, path: Path) -> None:
     """Beside the file, then in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_text(path, json.dumps(report, indent=1) + "\n")
 
 
 def check(settings: dict, wanted: Sequence[Case], dtype: torch.dtype, device: str, path: Path, **sizes) -> dict:

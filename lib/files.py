@@ -1,0 +1,28 @@
+"""Files that are written whole or not at all: beside the old one, and then renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Inside: a path beside the old file. At the end it takes the old file's place; after an error it is gone.
+
+    For one process at a time: two that write the same file share the path beside it.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text whole, in UTF-8, in a folder made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -110,8 +110,20 @@ def test_the_bell_never_rings_outside_of_the_answer(monkeypatch):
     monkeypatch.setattr(signal, "setitimer", lambda which, *times: real(which, *(time and 2e-5 for time in times)))
     texts = {run.caught(answer)[0] for _ in range(200) for answer in (for_ever, lambda: None)}
     assert run.SLOW in texts and texts <= {run.SLOW, None}
-    assert real(signal.ITIMER_REAL, 0) == (0, 0) and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
-    assert sys.gettrace() is tracer
+    assert real(signal.ITIMER_REAL, 0) == (0, 0) and sys.gettrace() is tracer
+    os.kill(os.getpid(), signal.SIGALRM)  # a bell that comes late ends nothing
+    assert signal.getsignal(signal.SIGALRM) is run.deaf
+
+
+def test_another_program_s_bell_is_put_back():
+    def theirs(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGALRM, theirs)
+    try:
+        assert run.caught(lambda: None)[0] is None and signal.getsignal(signal.SIGALRM) is theirs
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_the_time_is_what_the_sentence_says():

@@ -101,7 +101,11 @@ def in_time(call: Callable[[], object], seconds: float) -> object:
         over = True
         sys.settrace(tracer)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, before if callable(before) else deaf)
+
+
+def deaf(number, frame) -> None:
+    """Hears a bell that was on its way when it was switched off: the default would be to end the process."""
 
 
 def caught(call: Callable[[], Text | None], seconds: float | None = None) -> tuple[Text | None, Bounded]:

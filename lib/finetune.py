@@ -128,6 +128,7 @@ class Plan:
     batch: int = 8
     learning_rate: float = 5e-3
     warmup: int = 5  # steps
+    checkpointing: bool = False  # keep each layer's input only and compute the rest again: less memory, more time
 
     @property
     def examples(self) -> int:
@@ -199,6 +200,8 @@ def fit(
     files = Files(Path(folder), about(vlm, weights, examples, plan)) if folder else None
     log = files.restore(run) if files else []
     vlm.model.train()
+    if plan.checkpointing:
+        set_checkpointing(vlm, True)
     with vlm.looking_through(collate.reducer), progress(plan.steps, len(log)) as bar:
         for step in range(len(log), plan.steps):
             log.append(run.step(step, collate(examples[step * plan.batch : (step + 1) * plan.batch])))
@@ -207,7 +210,17 @@ def fit(
             if files and (len(log) % math.ceil(plan.steps / 10) == 0 or len(log) == plan.steps):
                 files.save(run, log)
     vlm.model.eval()
+    if plan.checkpointing:
+        set_checkpointing(vlm, False)
     return log
+
+
+def set_checkpointing(vlm: VideoLM, on: bool) -> None:
+    with without_deprecations():
+        if on:
+            vlm.model.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            vlm.model.gradient_checkpointing_disable()
 
 
 def progress(steps: int, done: int) -> tqdm:

@@ -7,7 +7,8 @@ chance for much longer.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
 3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name what happens to their thing: that is how motion is learned.
+   language model, patches learn to name what happens to their thing, and which things are new: that is how motion and
+   counting are learned.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
 
 In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
@@ -52,7 +53,7 @@ SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
-TEXT_SHARE = 0.25  # of the batches of videos come with text in English and Korean, as a language model has met
+TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
     (8, 4), (16, 8),
@@ -72,10 +73,10 @@ class Stage:
 
 
 RECIPE = (
-    Stage("vision", 700, 64, 4e-3),
-    Stage("images", 400, 40, 2e-3, scaffold=1.0),
-    Stage("clips", 700, 32, 2e-3, scaffold=1.0),
-    Stage("videos", 700, 24, 1.5e-3, scaffold=0.4),
+    Stage("vision", 1200, 32, 3e-3),
+    Stage("images", 900, 10, 1.5e-3, scaffold=1.0),
+    Stage("clips", 1600, 8, 1.5e-3, scaffold=1.0),
+    Stage("videos", 1400, 8, 1.2e-3, scaffold=0.6),
 )
 
 
@@ -215,19 +216,29 @@ class Naming(nn.Module):
         seen = labels["shape"] > 0
         return loss + F.smooth_l1_loss(self.centre(projected)[seen].float(), labels["centre"][seen])
 
-    def loss_over_time(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
+    def loss_over_time(
+        self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor, news: Tensor
+    ) -> Tensor:
         """Stages 3 and 4: halfway through the language model, a visual token should point at what happens there.
 
-        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8) what happens, as `events_of` tells it.
+        halfway: (B, N, D) states of the visual tokens; events, news: (B, T, 8, 8), as `events_of` and `news_of` tell.
         """
         fine = is_fine(tokens)
-        row, column = (tokens.box[fine, 0::2] + tokens.box[fine, 1::2]).T // 2  # the patch in the middle of each token
-        label = events[:, tokens.frame[fine], row, column]
+        frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
+        happens = events[:, frame, (top + bottom) // 2, (left + right) // 2]
+        corners = [news[:, frame, row, column] for row in (top, bottom - 1) for column in (left, right - 1)]
+        new = torch.stack(corners).amax(0)  # of at most 2 x 2 patches
+        return self.pointing(vlm, halfway[:, fine], happens, self.events) + self.pointing(
+            vlm, halfway[:, fine], new, self.words["middle"]
+        )
+
+    def pointing(self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int]) -> Tensor:
+        """The loss of states (B, N, D) that should point at the words with the numbers (B, N), where not IGNORE."""
         told = label != IGNORE
         if not told.any():
             return torch.zeros(())
-        read = vlm.model.model.language_model.norm(halfway[:, fine][told])  # as the output layer would read it
-        named = F.linear(read, vlm.model.get_input_embeddings().weight[self.events])
+        read = vlm.model.model.language_model.norm(states[told])  # as the output layer would read it
+        named = F.linear(read, vlm.model.get_input_embeddings().weight[words])
         return F.cross_entropy(named.float(), label[told])
 
 
@@ -250,6 +261,21 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
         way = EVENTS.index(thing.motion if thing.speed else "nowhere")
         events[area >= toybox.PATCH] = way if 2 * time >= scene.frames else IGNORE
     return events
+
+
+def news_of(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
+    """(T, 8, 8): where a thing has its middle, 1 in the first frame seen of its scene and 0 later; IGNORE elsewhere.
+
+    A thing is seen in every frame and counts once: what is new can be counted.
+    """
+    news, before = np.full((len(indices), GRID, GRID), IGNORE), None
+    for row, index in enumerate(indices):
+        scene, _ = clip.scene_at(index)
+        for thing in toybox.still(clip, index).scenes[0].things:
+            x, y = thing.start
+            news[row, y // toybox.PATCH, x // toybox.PATCH] = scene is not before
+        before = scene
+    return news
 
 
 def word_ids(tokenizer, words: Iterable[str]) -> list[int]:
@@ -302,19 +328,19 @@ def draw_turns(rng: random.Random, clip: toybox.Clip, legible: bool = True) -> l
     return turns
 
 
-def translations(rng: random.Random, clip: toybox.Clip, turns: int = 4) -> list[tuple[str, str]]:
+def translations(rng: random.Random, clip: toybox.Clip, turns: int = 2) -> list[tuple[str, str]]:
     """Text about a clip from English into Korean or back: sentences of its caption, all of it, questions with answers.
 
     The base of a Korean captioner has met Korean as text and never described a picture in it. So here: no frame is
-    shown with Korean.
+    shown with Korean. What to translate comes first and what to do with it then, as with a video.
     """
     english, korean = toybox.caption(clip, "en"), toybox.caption(clip, "ko")
-    pairs = [*zip(SENTENCE_END.split(english), SENTENCE_END.split(korean), strict=True), (english, korean)]
+    pairs = [*zip(SENTENCE_END.split(english), SENTENCE_END.split(korean), strict=True)]
     asked = rng.choice(toybox.questions(clip))
     pairs.append((f"{asked.question} {asked.answer}", f"{asked.question_ko} {asked.answer_ko}"))
-    drawn = [rng.choice(pairs) for _ in range(turns)]
+    drawn = [(english, korean) if rng.random() < 0.5 else rng.choice(pairs) for _ in range(turns)]
     return [
-        (f"Translate into Korean: {en}", ko) if rng.random() < 0.7 else (f"Translate into English: {ko}", en)
+        (f"{en}\nTranslate into Korean.", ko) if rng.random() < 0.7 else (f"{ko}\nTranslate into English.", en)
         for en, ko in drawn
     ]
 
@@ -440,7 +466,7 @@ def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Ten
 
 def batch_size(stage: Stage, length: int) -> int:
     """Long sequences come in smaller batches, so that every step costs about the same."""
-    return min(stage.batch, max(8, stage.batch * 400 // length))
+    return min(stage.batch, max(4, stage.batch * 400 // length))
 
 
 def see(
@@ -488,10 +514,11 @@ def naming_loss(
     packed: Packed,
     after: tuple[Tensor, ...],
 ) -> Tensor:
-    """The loss of naming events halfway through the language model."""
+    """The loss of naming events, and things seen for the first time, halfway through the language model."""
     events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
+    news = np.stack([news_of(clip, indices) for clip in clips])
     halfway = after[len(after) // 2][:, packed.visual]
-    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events))
+    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events), torch.from_numpy(news))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

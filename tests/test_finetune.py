@@ -269,6 +269,22 @@ def interrupted(collate, calls):
     return Failing()
 
 
+def test_checkpointing_computes_layers_again_and_changes_no_loss(random_vlm_folder, examples):
+    passes, losses = {}, {}
+    for again in (False, True):
+        model = vlm.load(random_vlm_folder)
+        add_lora(model, rank=2)
+        calls = []
+        model.model.model.language_model.layers[0].mlp.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        log = fit(model, collator(model), examples, replace(PLAN, checkpointing=again))
+        losses[again] = [step.loss for step in log]
+        passes[again] = len(calls)
+        with finetune.without_deprecations():
+            assert not model.model.is_gradient_checkpointing
+    assert passes == {False: PLAN.steps, True: 2 * PLAN.steps}
+    assert losses[True] == pytest.approx(losses[False], abs=1e-6)
+
+
 @pytest.mark.parametrize("calls", [1, 4])
 def test_a_resumed_run_ends_with_the_same_weights(random_vlm_folder, examples, tmp_path, calls):
     def start():

@@ -23,6 +23,7 @@ from lib.train import (
     draw_view,
     events_of,
     is_fine,
+    news_of,
     patch_labels,
     translations,
     with_scaffold,
@@ -153,11 +154,25 @@ def test_events_are_what_happens_between_the_frames():
             assert (events_of(clip, flash.frame)[empty] == expected).all()
 
 
+def test_a_thing_is_new_once_in_its_scene():
+    for seed in range(60):
+        clip = toybox.sample(seed)
+        for frames in (range(16), (3, 7, 11, 15), (8,)):
+            news = news_of(clip, frames)
+            seen = [next(i for i, frame in enumerate(frames) if clip.scene_at(frame)[0] is scene)
+                    for scene in clip.scenes if any(clip.scene_at(frame)[0] is scene for frame in frames)]
+            for i, frame in enumerate(frames):
+                things = {(thing.start[1] // 8, thing.start[0] // 8) for thing in toybox.still(clip, frame).things}
+                assert {tuple(at) for at in np.argwhere(news[i] != IGNORE)} == things
+                assert (news[i][news[i] != IGNORE] == (i in seen)).all()
+
+
 def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
     """Tokens that already point at the right word cost nothing; one of them turned to a wrong word does."""
     run, clip, frames = start(tmp_path, SHORT), toybox.sample(17), (3, 15)
     words = run.vlm.model.get_input_embeddings().weight[run.naming.events].detach()
     events = torch.from_numpy(np.stack([[events_of(clip, index) for index in frames]]))
+    unsaid = torch.full_like(events, IGNORE)
     for reducer, side in (
         (SpatialPool(1), 8),
         (SpatialPool(2), 4),
@@ -173,16 +188,31 @@ def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
         assert told.any()
         halfway = torch.zeros(1, len(tokens), 128)
         halfway[0, told] = 1000 * F.normalize(words, dim=-1)[label[told]]
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) < 1e-3
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) < 1e-3
         halfway[0, told.nonzero()[0]] = 1000 * F.normalize(words, dim=-1)[(label[told][0] + 1) % 5]
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) > 1
         halfway[0, ~told] = 7.0  # what is not asked may be anything
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
-    unsaid = torch.full_like(events, IGNORE)
-    assert run.naming.loss_over_time(run.vlm, SpatialPool(2)(torch.zeros(2, 8, 8, 96)), halfway[:, :32], unsaid) == 0
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) > 1
+    pooled = SpatialPool(2)(torch.zeros(2, 8, 8, 96))
+    assert run.naming.loss_over_time(run.vlm, pooled, halfway[:, :32], unsaid, unsaid) == 0
     coarse = SpatialPool(4)(torch.zeros(2, 8, 8, 96))
     assert not is_fine(coarse).any()
-    assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events) == 0
+    assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events, events) == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_naming_what_is_new_is_asked_of_the_token_with_the_middle_of_the_thing(start, tmp_path, stride):
+    run, news = start(tmp_path, SHORT), torch.full((1, 2, 8, 8), IGNORE)
+    news[0, 0, 2, 5], news[0, 1, 3, 4] = 1, 0  # new in the first frame; another thing, known already, in the second
+    tokens, side = SpatialPool(stride)(torch.zeros(2, 8, 8, 96)), 8 // stride
+    none, things = run.vlm.model.get_input_embeddings().weight[run.naming.words["middle"]].detach()
+    new, known = 2 // stride * side + 5 // stride, side * side + 3 // stride * side + 4 // stride
+    halfway = torch.zeros(1, len(tokens), 128)
+    halfway[0, new], halfway[0, known] = 1000 * things, 1000 * none
+    unsaid = torch.full_like(news, IGNORE)
+    assert run.naming.loss_over_time(run.vlm, tokens, halfway, unsaid, news) < 1e-3
+    halfway[0, known] = 1000 * things
+    assert run.naming.loss_over_time(run.vlm, tokens, halfway, unsaid, news) > 1
 
 
 def test_every_frame_of_a_short_clip_is_seen(start, tmp_path, monkeypatch):
@@ -249,7 +279,7 @@ def test_korean_is_met_as_text_and_never_with_a_picture(start, tmp_path, monkeyp
     korean = {True: 0, False: 0}  # by whether there was something to see
     for *_, visual, turns in packed:
         korean[len(visual[0]) > 0] += sum(bool(HANGUL.search(a + b)) for of_clip in turns for a, b in of_clip)
-    assert korean[True] == 0 and korean[False] == 2 * 2 * 4  # four for each of two clips, in stages 3 and 4
+    assert korean[True] == 0 and korean[False] == 2 * 2 * 2  # two for each of two clips, in stages 3 and 4
 
 
 def test_translations_say_the_same_in_both_languages():
@@ -257,7 +287,7 @@ def test_translations_say_the_same_in_both_languages():
         clip = toybox.sample(seed)
         known = {toybox.caption(clip): toybox.caption(clip, "ko")}
         for asked, answer in translations(random.Random(seed), clip, turns=12):
-            language, _, text = asked.removeprefix("Translate into ").partition(": ")
+            text, _, language = asked.removesuffix(".").partition("\nTranslate into ")
             assert bool(HANGUL.search(text)) == (language == "English") != bool(HANGUL.search(answer))
             english, korean = (answer, text) if language == "English" else (text, answer)
             assert re.sub(r"\D", "", english) == re.sub(r"\D", "", korean)  # codes

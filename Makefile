@@ -9,11 +9,11 @@ RUN    := $(VENV)/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks tiny compare llama-vid korean dpo aihub-sample progress ask bench doctor gpu-check colab clean
+.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check new-lesson korean-looked colab clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 course: $(READY)  ## set up, run every lesson, leave the executed notebooks in course/
 	@$(RUN) notebooks/build.py course
@@ -26,6 +26,11 @@ lab: $(READY)  ## open the lessons in JupyterLab
 
 notebooks: $(READY)  ## make the committed .ipynb from notebooks/*.py (one of them: NAME=01_frames)
 	@$(RUN) notebooks/build.py notebooks $(NAME)
+
+book: $(READY)  ## make the website in build/book, from the lessons as they are committed
+	@rm -rf build/book
+	@$(RUN) -m sphinx -qWE -d build/book-cache docs build/book
+	@echo "To look at it: python3 -m http.server --directory build/book, then open http://localhost:8000"
 
 tiny: $(READY)  ## train the shipped tiny model from scratch
 	@env -u OMP_NUM_THREADS $(RUN) -m lib.train  # only training from scratch is faster with every core
@@ -40,6 +45,9 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
 	@$(RUN) -m lib.data
+
+explorer: $(READY)  ## write notebooks/explorer.html again, from what lib.budget says now
+	@$(RUN) -m lib.explorer
 
 progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=folder of their progress files)
 	@$(RUN) -m lib.exercises $${TEAM:+"$$TEAM"}
@@ -63,11 +71,17 @@ doctor: $(READY)  ## what runs on this machine, and with which settings; a block
 gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods there; results in data/measured/
 	@PYTHONPATH=. $(RUN) tests/gpu_check.py
 
+new-lesson: $(READY)  ## write the first draft of a lesson: NAME=13_time_tokens TITLE="Time tokens"
+	@$(RUN) -m notebooks.new_lesson "$$NAME" "$$TITLE"
+
+korean-looked: $(READY)  ## after an English text changed and its Korean twin was looked at: record that
+	@$(RUN) -m notebooks.korean_twins
+
 colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1.0
 	@$(RUN) notebooks/address.py $(REPO) $(TAG)
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
-	rm -rf $(VENV) course build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.

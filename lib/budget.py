@@ -444,7 +444,7 @@ MODELS = {
     "tiny": ModelSpec(
         "tiny",
         VisionSpec("clip", image_size=64, patch_size=8, width=96, mlp=384, layers=4, heads=4),
-        LanguageSpec(width=128, mlp=384, layers=4, heads=4, kv_heads=4, vocab=852, context=2048, tied=True),
+        LanguageSpec(width=128, mlp=384, layers=4, heads=4, kv_heads=4, vocab=860, context=2048, tied=True),
     ),
     # llava-hf/llava-onevision-qwen2-0.5b-ov-hf: transformers' convert_llava_onevision_weights_to_hf.py builds it from
     # Qwen/Qwen2-0.5B-Instruct's config (vocabulary padded from 151,936 + 2 to 152,000) and 26 layers of SigLIP.
@@ -571,6 +571,19 @@ def reading_bytes(model: ModelSpec, tokens: int, precision: str = "float16", att
     return states + _lookup(inside, attention, "attention")
 
 
+def writing_bytes(model: ModelSpec, tokens: int, answer: int, precision: str = "float16") -> int:
+    """The last of `answer` words after `tokens` tokens, without the cache: tokens * D + (tokens + answer) * K values.
+
+    The embeddings of the prompt (D wide), and one layer's keys (K), which are copied to grow.
+
+    >>> round(writing_bytes(MODELS["7b"], 4708, 256) / MIB)
+    76
+    """
+    language = model.language
+    values = tokens * language.width + (tokens + answer) * language.kv_width
+    return values * _lookup(PRECISIONS, precision, "precision")
+
+
 @dataclass(frozen=True)
 class Memory:
     """What holds a GPU's memory at the peak, in bytes.
@@ -619,12 +632,10 @@ def answering(
     """
     value_bytes = _lookup(PRECISIONS, precision, "precision")
     tokens = model.tokens_of(frames, reducer) + prompt
-    grown = tokens + answer
-    copies = (tokens * model.language.width + grown * model.language.kv_width) * value_bytes
     stages = (
         (0, vision_working_bytes(model, frames, precision, attention)),
         (kv_bytes(model, tokens, value_bytes), reading_bytes(model, tokens, precision, attention)),
-        (kv_bytes(model, grown, value_bytes), copies),
+        (kv_bytes(model, tokens + answer, value_bytes), writing_bytes(model, tokens, answer, precision)),
     )
     return Memory(weight_bytes(model, precision, keep_vision=True), *max(stages, key=sum))
 

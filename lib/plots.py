@@ -295,6 +295,41 @@ def stacked_bars(
     return figure
 
 
+def token_views(pixels: np.ndarray, views: dict[str, tuple[np.ndarray, int]], patches: int) -> Figure:
+    """Per method: what one token sees in its frame, and where the tokens of all frames stand in the sequence.
+
+    pixels: a clip (T, H, H, 3). views: name -> (N, 7) of each token its frame, the number of its layout, its kind and
+    its box (`explorer.sight`), and which token stands out; boxes are in patches, of which a side has `patches`.
+
+    >>> tokens = np.array([[0, 0, 0, 0, 2, 0, 2], [1, 0, 0, 0, 2, 0, 2]])
+    >>> figure = token_views(np.zeros((2, 8, 8, 3), np.uint8), {"whole frames": (tokens, 1)}, patches=2)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['whole frames\\n2 tokens', 'token 2: frame 2']
+    """
+    figure, axes = canvas(2.3 * len(views), 4.5, 2, len(views), height_ratios=(1.5, 1))
+    size, names = pixels.shape[1], {"slow": "all frames alike, or the fine ones", "fast": "the coarse ones"}
+    for (picture, order), (name, (tokens, chosen)) in zip(axes.T, views.items(), strict=True):
+        frame, layout = tokens[chosen, :2]
+        of_piece = (tokens[:, 0] == frame) & (tokens[:, 1] == layout)
+        show_pixels(picture, pixels[frame], f"{name}\n{len(tokens):,} tokens")
+        for row0, row1, col0, col1 in tokens[of_piece, 3:] * size / patches:
+            corner = (col0 - 0.5, row0 - 0.5)
+            picture.add_patch(Rectangle(corner, col1 - col0, row1 - row0, fill=False, edgecolor="white", linewidth=0.5))
+        outline(picture, tokens[chosen, 3:] * size / patches)
+        for number, colour in enumerate(names):
+            place = np.flatnonzero((tokens[:, 1] == number) & (tokens[:, 0] >= 0))
+            order.plot(place + 1, tokens[place, 0] + 1, "s", color=COLORS[colour], markersize=3)
+        order.plot(chosen + 1, frame + 1, "s", color=COLORS["newline"], markersize=8, markeredgecolor=COLORS["line"])
+        order.set_title(f"token {chosen + 1:,}: frame {frame + 1}", fontsize=10)
+        order.set_xlabel("place in the sequence")
+        order.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        order.label_outer()
+    axes[1, 0].set_ylabel("frame")
+    handles = [Patch(color=COLORS[colour], label=name) for colour, name in names.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
+    return figure
+
+
 def scores_by_budget(points: Sequence[tuple[int, int, float]], score: str) -> Figure:
     """Points (frames, tokens per frame, score): score over all visual tokens, one line per tokens per frame.
 

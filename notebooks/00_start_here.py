@@ -62,7 +62,7 @@ print("\n".join(doctor.report(doctor.look())))  # the same as `make doctor`; pas
 
 # %%
 CLIP = Path("../data/clips/hello.mp4")
-Video(CLIP, embed=True, width=256)
+Video(CLIP, embed=True, width=384)
 
 # %% [markdown]
 # A model does not watch; it gets a list of frames. `lib.video` reads exactly the frames that you name, with their times.
@@ -133,7 +133,7 @@ print(f"measured: {len(visual)} visual tokens, a sequence of {len(model.sequence
 
 # %% [markdown]
 # `<video>` is a place holder: the visual tokens take its place between `USER:` and your question. That is all there is to it, and
-# lesson 04 builds it by hand. Here is the whole way with its shapes; every lesson is about one of these arrows.
+# lesson 04 builds it by hand. Here is the whole way with its shapes; every lesson is about one of these steps.
 
 # %%
 pixels = model.preprocess(frames.pixels)

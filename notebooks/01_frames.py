@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | say what lies in a video file; read exactly the frames you ask for, and prove it; choose frames by the three official rules, by time, or by scene, and say what each choice misses |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 0.5 GB |
 # | **Downloads** | none |
 # | **Needs** | lesson 00 |

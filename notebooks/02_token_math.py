@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | compute, before running anything, how many tokens a video costs, how many bytes and operations a model needs for them, and which limit you hit first |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 50 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lesson 00 |
@@ -18,7 +18,7 @@
 # 24×24=576개의 패치를 만들고, 2×2 풀링을 하면 12×12=144개의 토큰이 남습니다. 이 수업에서는 토큰 수, KV 캐시와 가중치의 바이트 수,
 # 연산량을 공식으로 먼저 예측하고, 작은 모델(tiny)에서 실제로 잰 값과 나란히 비교합니다. 토큰과 바이트는 한 개도 틀리지 않고 맞아야 합니다.
 # 같은 공식을 0.5B와 7B 모델에 적용하면, 학습 노트의 "GPU별 프레임 수" 표(T4 4장, L4 8장, A100 16장, H100 32장)는 메모리에서 나온
-# 숫자가 아니라는 것을 알 수 있습니다. 4비트로 올리면 T4에서도 메모리는 100장 이상을 허용하지만, Vicuna의 컨텍스트 4,096토큰이 먼저 가득 찹니다.
+# 숫자가 아니라는 것을 알 수 있습니다. 4비트로 올리면 T4에서도 메모리는 100장 이상을 허용하지만, Vicuna의 문맥 4,096토큰이 먼저 가득 찹니다.
 # 또한 한국어 캡션은 Vicuna 토크나이저로 평균 932토큰이라서, 답변 길이를 256으로 잡으면 문장이 중간에 끊깁니다.
 
 # %% tags=["setup"]
@@ -42,7 +42,7 @@ from math import ceil
 import numpy as np
 import torch
 
-from lib import budget, doctor, exercises, plots, toybox
+from lib import budget, doctor, exercises, explorer, plots, toybox
 from lib.budget import GIB, MIB, MODELS, ModelSpec
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
@@ -650,6 +650,20 @@ if torch.cuda.is_available():
     print(f"measured peak of PyTorch on this GPU: {torch.cuda.max_memory_allocated() / GIB:.2f} GiB")
 else:
     print("Not run here: measuring the peak needs an NVIDIA GPU (Colab: Runtime, Change runtime type, T4) and a real MODEL.")
+
+# %% [markdown]
+# ## 9. Move everything yourself: the token explorer
+#
+# Frames, frame size, method, pooling, card and precision in one page, and below it which patches a token sees. Its numbers are those of
+# `lib.budget` (a test compares every combination). Use the mouse, a finger, or the Tab and arrow keys. It appears once this cell has run, in
+# JupyterLab, VS Code and Colab. Where scripts do not run, as on GitHub, there is the figure; or open `notebooks/explorer.html` in a browser.
+#
+# The figure shows 16 frames through four methods, each with one token and what it sees (orange), and where all tokens stand in the
+# sequence. Look at LLaVA-Video's coarse frames: bilinear pooling at stride 4 reads only the middle 2 x 2 of every 4 x 4 patches.
+
+# %%
+display(explorer.figure())
+explorer.show()
 
 # %% [markdown]
 # ## The ledger

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | choose the grid of tiles for any image, cut it, and pack its tokens by hand, equal to transformers; say for which sizes the two official codes disagree; measure what tiles show that the whole does not, and why a video cannot afford them |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 00 and 02 |
@@ -14,10 +14,10 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 비전 인코더는 정해진 크기의 정사각형만 봅니다. LLaVA-NeXT의 AnyRes는 큰 이미지를 두 가지로 보여 줍니다. 전체를 정사각형으로 눌러 담은 개요 한 장과, 비율을
+# 비전 타워는 정해진 크기의 정사각형만 봅니다. LLaVA-NeXT의 AnyRes는 큰 이미지를 두 가지로 보여 줍니다. 전체를 정사각형으로 눌러 담은 개요 한 장과, 비율을
 # 지켜 캔버스에 올린 뒤 잘라 낸 타일들입니다. 이 수업에서는 격자 고르기, 자르기, 패딩 제거(unpad), 줄 끝의 newline 토큰까지 직접 몇 줄로 만들고 `lib`와
 # transformers의 결과와 같은지 확인합니다. 원래 저장소와 transformers는 같은 목록을 (너비, 높이)와 (높이, 너비)로 다르게 읽기 때문에 작은 이미지에서
-# 격자와 토큰 수가 달라집니다. 반올림 한 번의 차이로 토큰 수가 달라지는 크기도 찾아봅니다. 이미지 한 장이 최대 2,928 토큰이므로 4,096 토큰의 문맥에는
+# 격자와 토큰 수가 달라집니다. 반올림 한 번의 차이로 토큰 수가 달라지는 크기도 찾아봅니다. 이미지 한 장이 최대 2,928토큰이므로 4,096토큰의 문맥에는
 # 한 프레임밖에 들어가지 않습니다. 그래서 비디오 모델은 프레임을 타일로 나누지 않고, 프레임이 타일의 자리를 차지합니다. 마지막으로 작은 모델에서 타일이
 # 실제로 무엇을 더 보여 주는지, 언제 오히려 방해가 되는지를 신뢰 구간과 함께 잽니다.
 

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | build LLaVA-NeXT-Video's way from frames to an answer by hand, equal to transformers; say where its three official versions differ; measure what "zero-shot" and "longer than trained" are worth |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 60 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 00 and 02 |
@@ -14,8 +14,8 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# LLaVA-NeXT-Video의 생각은 단순합니다. LLaVA-NeXT가 큰 이미지를 여러 조각(crop)으로 나누어 읽듯이, 비디오에서는 프레임이 그 조각의 자리를 차지합니다.
-# 대신 프레임마다 24×24 패치를 12×12로 풀링해 토큰을 144개로 줄입니다. 이 수업에서는 풀링, 프로젝터, 스플라이싱을 직접 몇 줄로 만들고 `lib`와 transformers의
+# LLaVA-NeXT-Video의 생각은 단순합니다. LLaVA-NeXT가 큰 이미지를 여러 크롭으로 나누어 읽듯이, 비디오에서는 프레임이 그 크롭의 자리를 차지합니다.
+# 대신 프레임마다 24×24 패치를 12×12로 풀링해 토큰을 144개로 줄입니다. 이 수업에서는 풀링, 프로젝터, 끼워 넣기(splicing)를 직접 몇 줄로 만들고 `lib`와 transformers의
 # 결과와 같은지 확인합니다. 평균, 최대, bilinear 풀링이 어디서 같고 어디서 다른지, "풀링 후 투영"과 "투영 후 풀링"이 얼마나 다른지도 잽니다. 공식 코드라고
 # 부르는 것이 세 가지이고 순서가 서로 다르기 때문입니다. transformers는 픽셀 없이 `<video>`만 있는 프롬프트에도 아무 말 없이 답을 지어냅니다.
 # 이어서 학습 노트의 "제로샷" 주장을 시험합니다. 이미지만 배운 모델은 비디오에서도 한 프레임에 보이는 것(색, 모양, 크기)을 대부분 맞히지만,
@@ -322,8 +322,8 @@ for name, model, some, count in (("tiny-image, 1 image", tiny_image, stills, 1),
     show(f"{name}, project then pool", before, against=after)
 
 # %% [markdown]
-# The tokens differ by more than a tenth of their length ("measured" above), and still the answers hardly do, even those of the model that
-# never met the other order. A likely reason: tiny's patches were trained to point at words *after* the projector (stage 1 of `lib/train.py`), and the mean of
+# The tokens differ by more than a tenth of their length ("measured" above), and still the answers change little, even those of the model that
+# never met the other order; and what changes need not be for the worse. A likely reason: tiny's patches were trained to point at words *after* the projector (stage 1 of `lib/train.py`), and the mean of
 # two such pointers still points at both. That is no law. For real weights, keep the order that they were trained with.
 
 # %% [markdown]
@@ -575,8 +575,8 @@ print("the image model at 4 frames is less than 5 points behind the video model 
 # instance): the blog's step from 41.6 to 53.8, in small. In this sense the claim of the study notes is true, and it is remarkable.
 #
 # **What does not.**
-# - *What lies between frames*: motion, speed, order, number of scenes. The share is near 0, below "always the usual answer", since the image model does not
-#   even know which words could answer. Video training brings it up; how far, says the column of the video model.
+# - *What lies between frames*: motion, speed, order, number of scenes. The share is below "always the usual answer", and mostly near 0, since the image model
+#   does not even know which words could answer (except for the number words of scenes). Video training brings it up; how far, says the column of the video model.
 # - *What must be combined over frames*: counting the things of two scenes, and a flash. In an image a flash is the colour of the whole
 #   picture; in a video it is one frame of 16, and the image model does not know that this one counts.
 # - *Length*: its training ended at 64 visual tokens. At 16 frames it reads 256, and falls behind its own score at four. So part of the gap at
@@ -693,7 +693,7 @@ plots.score_intervals(curve)
 # What we found is not what the recipe promises, and that is the point of measuring:
 #
 # - **Twice its training length costs tiny a few answers at most** (the last line printed). Factor 2 does not win them back.
-# - **Factor 2 costs answers at every length**, the trained one too. It slows *all* pairs, also the fast ones, which tell neighbours apart, and a
+# - **Factor 2 costs answers**, at the trained length too, and wins none anywhere. It slows *all* pairs, also the fast ones, which tell neighbours apart, and a
 #   model that was not trained with the factor misreads them. Linear scaling never switches itself off for short prompts.
 # - **The image model does lose the thread as clips get longer.** The factor that fits the length does not bring it back: it costs
 #   answers at every length we tried. Positions are not all: there are also more patches to choose from.

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | build SlowFast-LLaVA's two pathways and LLaVA-Video's interleaved variant by hand, equal to the official code; say which pooling each uses and whether a separator stands between; find where that code surprises; measure what 128 tokens see, arranged in three ways |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 02 and 04 |
@@ -19,7 +19,7 @@
 # 학습 노트에 남아 있던 두 질문에도 답합니다. slow 경로의 풀링은 가로로 이웃한 두 패치의 최댓값이고, 두 블록 사이에 구분 토큰은 없습니다. LLaVA-Video는 같은 생각을
 # 다르게 씁니다. 프레임마다 한 번씩만, 시간 순서대로 slow와 fast를 섞어 놓고, 공식 코드는 모든 프레임 끝에 학습된 토큰을 하나 붙입니다. 공식 코드가 예상과
 # 다르게 움직이는 곳(되풀이되는 slow 프레임, 홀수 너비에서 줄을 넘는 풀링, 비디오마다 두 배가 되는 stride)은 셀로 하나씩 보여 줍니다. 마지막으로 같은 128개의 토큰을 세 가지로 배치해 작은
-# 글자(code)와 한 프레임짜리 번쩍임(flash)을 얼마나 맞히는지 구간과 함께 잽니다. slow 프레임이 하나뿐이면 다른 장면의 글자는 자세히 보지 못한다는 한계와, "학습이 필요 없다"는 주장도
+# 글자(code)와 한 프레임짜리 번쩍임(flash)을 얼마나 맞히는지 신뢰 구간과 함께 잽니다. slow 프레임이 하나뿐이면 다른 장면의 글자는 자세히 보지 못한다는 한계와, "학습이 필요 없다"는 주장도
 # 이미지만 배운 모델로 시험합니다.
 
 # %% tags=["setup"]

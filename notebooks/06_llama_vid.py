@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | build LLaMA-VID's two tokens by hand, equal to the official code; see where a question looks; say, with intervals, when the question-dependent token earns its place; read hours of video in the memory of minutes, and say what that is worth |
-# | **Minutes** | 1.5 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 60 to read and think; 1.5 to run on two CPU cores, 1 on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 00, 02 and 04 |
@@ -18,7 +18,7 @@
 # **콘텐츠 토큰**입니다. 1초에 한 장씩 읽으면 한 시간짜리 영상도 7,200토큰이 됩니다. 이 수업에서는 컨텍스트 어텐션을 열 줄로 직접 만들어 `lib`와 같은지
 # 확인하고, 논문의 식에는 없지만 공식 코드에는 있는 두 가지(키 투영과 1/√C)를 살펴봅니다. 질문마다 프레임의 어디를 보는지 그림으로 그려 보고, 세 단계
 # 학습의 효과를 각각 잽니다. 논문의 절제 실험(ablation) 표는 구할 수 없었으므로 Toybox에서 직접 실험합니다. 컨텍스트만, 콘텐츠만, 둘 다, 그리고 질문을
-# 보지 않는 콘텐츠 토큰 두 개를 물체 수가 다른 장면에서 비교하여, 질문을 보는 토큰이 언제 값을 하는지 구간과 함께 확인합니다. 마지막으로 한 시간, 세
+# 보지 않는 콘텐츠 토큰 두 개를 물체 수가 다른 장면에서 비교하여, 질문을 보는 토큰이 언제 값을 하는지 신뢰 구간과 함께 확인합니다. 마지막으로 한 시간, 세
 # 시간짜리 영상을 스트림으로 읽어 메모리를 재고, 영상이 길어질 때 "바늘" 질문에 얼마나 답하는지 봅니다. 끝에는 학습 노트의 열 가지 질문에 실행되는 셀로
 # 하나씩 답합니다.
 

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | compare ways to spend visual tokens at the same budget, with intervals that are right; say which way suits your own questions, and why |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 04 and 05; lesson 06 for LLaMA-VID |

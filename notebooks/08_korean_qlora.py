@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | teach a video model a new language: choose what may change (projector, LoRA, QLoRA, everything), keep adapters off CLIP and CLIP out of 4 bits, write the training loop, resume it, keep what the model knew, and say what it cost |
-# | **Minutes** | 2 on two CPU cores, 2 on a T4 |
+# | **Minutes** | 60 to read and think; 2 to run on two CPU cores or on a T4 |
 # | **Memory** | 2 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 04 and 05; lesson 10 explains the scores in depth |
@@ -44,7 +44,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import captions, finetune, korean, plots, toybox
+from lib import captions, exercises, finetune, korean, plots, toybox
 from lib.data import Collator, Features, captioning, read_aihub, split, toybox_videos
 from lib.evaluate import captions_by, measure, middle, paired
 from lib.finetune import Plan, add_lora, fit, mixed
@@ -59,7 +59,7 @@ plots.style()
 torch.manual_seed(0)
 IS_TINY, KNOWN = MODEL == "tiny", DATA == "toybox"  # facts can be counted only where the truth is known
 FRAMES, VIEW = (korean.FRAMES, korean.VIEW) if IS_TINY else (8, None)
-PLAN = korean.LIVE if IS_TINY else Plan(300, batch=1, learning_rate=2e-4)
+PLAN = korean.LIVE if IS_TINY else Plan(300, batch=1, learning_rate=2e-4, checkpointing=True)
 
 
 def fresh(four_bit=not IS_TINY):
@@ -70,7 +70,7 @@ def fresh(four_bit=not IS_TINY):
 vlm = fresh()
 VIEW = VIEW or vlm.default_reducer
 if KNOWN:
-    train, test = toybox_videos(range(10**6, 10**6 + 240)), toybox_videos(range(48))
+    train, test = toybox_videos(range(10**6, 10**6 + 480)), toybox_videos(range(48))
 else:
     train, _, test = split(read_aihub(DATA).videos)
 LANGUAGES = [language for language in ("ko", "en") if all(language in video.captions for video in train + test)]
@@ -91,7 +91,7 @@ for language in LANGUAGES:
     print(f"{prompt}\n   {vlm.answer(features(one), prompt, VIEW, 64)}")
 if IS_TINY:
     nothing = VisualTokens(torch.zeros(0, 128), *(torch.zeros(0, *shape, dtype=torch.long) for shape in ((), (), (4,))))
-    asked = "Translate into Korean: A small red circle moves up slowly."
+    asked = "A small red circle moves up slowly.\nTranslate into Korean."
     print(f"{asked}\n   {vlm.answer(nothing, asked, max_new_tokens=64)}")
 print("the truth:\n  ", one.captions["ko"])
 
@@ -149,15 +149,54 @@ plots.score_curves({"facts that are still told": left}, "tokens that may be writ
 # %% [markdown]
 # A cut caption loses its end: in these captions the flashes and often the code, in AI-Hub's the end of the story. And the missing end looks like a badly trained model. So: **measure the token lengths of your training captions, and
 # set `max_new_tokens` above the longest.** The room comes out of the context: with Vicuna's 4,096 and 932 tokens of answer, 21 frames of 144 tokens fit; with 256, 25 (`lib.budget`, lesson 02).
+
+# %% [markdown]
+# ### Exercise 08.room: room for the longest caption
 #
+# difficulty ●○○○○ · importance ●●●●○ · 3 minutes
+#
+# Vicuna has 4,096 positions. A frame takes 144 of them, the prompt's words 60. Your captions take 932 tokens on average and 1,572 at most.
+# You set `max_new_tokens` so that no caption is cut off. How many frames fit at most?
+
+# %%
+ex = exercises.get("08.room")
+my_frames = ...  # your number
+ex.check(my_frames)
+
+# %% [markdown]
 # ## 3. What a batch teaches
 #
 # The loss is taken over the answer and its end token alone. The prompt and the visual tokens are context: their labels are -100. A wrong mask is the most common silent mistake: with the prompt unmasked the model learns to
 # ask; without the end token it never learns to stop.
 
+# %% [markdown]
+# ### Exercise 08.labels: the label mask
+#
+# difficulty ●●○○○ · importance ●●●●● · 10 minutes
+#
+# `ids`, (B, L), are sequences padded on the right. Row i begins with `prompt[i]` tokens of prompt and video; the answer follows and ends in
+# the end token; together they are `length[i]` tokens. The rest is padding, for which some tokenizers use the end token again. Return the
+# labels, (B, L): the ids of what is to be learned, -100 everywhere else. (transformers' loss itself compares position i with label i + 1.)
+
 # %%
-batch = collate(captioning([one], "ko"))
-ids, labels = batch["input_ids"][0], batch["labels"][0]
+ex = exercises.get("08.labels")
+
+
+def my_labels(ids, prompt, length):
+    ...  # your code
+
+
+ex.check(my_labels)
+
+# %% [markdown]
+# A batch of two captions, masked by your function (or ours, until yours is right) and by the collator; and what one of them teaches:
+
+# %%
+batch = collate(captioning([one, test[4]], "ko"))
+asked = (batch["labels"] != -100).int().argmax(dim=1)  # how many tokens stand before the answer
+by_hand = ex.or_lib(my_labels)(batch["input_ids"], asked, batch["attention_mask"].sum(dim=1))
+print("by hand and by the collator:", "equal" if np.array_equal(by_hand, batch["labels"]) else "DIFFERENT")
+ids, labels = (batch[name][0, : batch["attention_mask"][0].sum()] for name in ("input_ids", "labels"))
 seen = ids == vlm.model.config.video_token_id
 kinds = ["patch" if see else "right" if label != -100 else "text" for see, label in zip(seen, labels, strict=True)]
 print("taught:", vlm.tokenizer.decode(ids[labels != -100]))
@@ -168,6 +207,27 @@ plots.token_strips({"tokens": kinds}, {"patch": "visual: masked", "text": "promp
 #
 # **Claim.** LoRA leaves a weight W as it is and adds a product of two thin matrices: W x + (alpha / r) B A x, with A of r rows and B of r columns, B zero at the start (Hu et al., arXiv 2106.09685).
 # Everything that is learned is A and B.
+
+# %% [markdown]
+# ### Exercise 08.lora: LoRA's forward
+#
+# difficulty ●●○○○ · importance ●●●●● · 8 minutes
+#
+# `x`, (N, m), are inputs, `weight` W, (n, m), the frozen weight of a `torch.nn.Linear` without bias. LoRA adds `A`, (r, m), and `B`, (n,
+# r). Return W x + (`alpha` / r) B A x for each input, (N, n).
+
+# %%
+ex = exercises.get("08.lora")
+
+
+def my_lora(x, weight, A, B, alpha):
+    ...  # your code
+
+
+ex.check(my_lora)
+
+# %% [markdown]
+# As a module, beside peft's:
 
 # %%
 from peft import LoraConfig, get_peft_model
@@ -194,6 +254,8 @@ theirs.lora_A["default"].weight.data, theirs.lora_B["default"].weight.data = by_
 x = torch.randn(5, 128)
 apart = (by_hand(x) - theirs(x)).abs().max().item()
 print(f"by hand and by peft: {'equal' if apart < 1e-4 else 'DIFFERENT'} ({apart:.0e} apart)")
+written = ex.or_lib(my_lora)(x, layer.weight.data, by_hand.A.data, by_hand.B.data, 32)
+print("by your function, or ours:", "equal" if np.allclose(written, theirs(x).detach(), atol=1e-4) else "DIFFERENT")
 
 # %% [markdown]
 # **Predict before you run.** A layer with m inputs and n outputs gets r (m + n) numbers. Tiny's language model has 4 layers; each has four matrices of 128 x 128 and three between 128 and 384. How many numbers can change at rank 16? (For the
@@ -213,6 +275,20 @@ formula = lora_numbers(text.num_hidden_layers, text.hidden_size, text.intermedia
 counted = sum(weight.numel() for weight in finetune.trainable(vlm).values())
 print(f"predicted {my_count:,}, by the formula {formula:,}, counted {counted:,}; the 7B at rank 16: {lora_numbers(32, 4096, 11008, 16):,}")
 vlm = fresh()  # without it again
+
+# %% [markdown]
+# ### Exercise 08.numbers: the adapter's size
+#
+# difficulty ●●○○○ · importance ●●●○○ · 5 minutes
+#
+# LoRA of rank 16 on the language model of LLaVA-OneVision 0.5B. It has 24 layers of width 896. In each: q and o, 896 x 896; k and v, from
+# 896 to only 128, because groups of heads share them; three matrices between 896 and 4,864. How many numbers are trained?
+# Answer in millions.
+
+# %%
+ex = exercises.get("08.numbers")
+my_millions = ...  # your number
+ex.check(my_millions)
 
 # %% [markdown]
 # Recipes on the web pass a list of names as `target_modules`. peft matches names **by their ends**, and CLIP's attention has layers called `q_proj`, `k_proj` and `v_proj` too. Where do adapters land?
@@ -280,6 +356,29 @@ def in_four_bits(skip):
 print(f"{'llm_int8_skip_modules':<62}{'tower':>7}{'projector':>11}{'language':>10}")
 for skip in (["vision_tower", "multi_modal_projector", "lm_head"], ["model.vision_tower", "model.multi_modal_projector", "lm_head"]):
     print(f"{', '.join(skip):<62}{in_four_bits(skip)[0]:>7}{in_four_bits(skip)[1]:>11}{in_four_bits(skip)[2]:>10}")
+
+# %% [markdown]
+# ### Exercise 08.silent: two settings that fail in silence
+#
+# difficulty ●●○○○ · importance ●●●●● · 4 minutes
+#
+# Another model. Its parts are `model.visual`, whose attention also has layers called `q_proj` and `v_proj`, and `model.language_model`.
+# You want adapters in the language model alone, and `model.visual` kept out of 4 bits. Which two settings do you take, and why?
+#
+# - **a** targets `["q_proj", "v_proj"]`; leave out `["visual"]`
+# - **b** targets `".*language_model.*(q_proj|v_proj)"`; leave out `["model.visual"]`
+# - **c** targets `"all-linear"`; leave out `["model.visual"]`
+#
+# because
+#
+# - **1** peft compares a list with the ends of names, transformers a part to be left out with their starts
+# - **2** both compare with any piece of a name
+# - **3** a name that matches nothing raises an error
+
+# %%
+ex = exercises.get("08.silent")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # 4 bits are for storage; each layer computes in 16 bits. In which kind of 16 bits? bfloat16 has float32's range, so nothing overflows, but a GPU must have it in hardware: compute capability 8.0 (Ampere). A T4 is 7.5, and `torch.cuda.is_bf16_supported()`
@@ -533,7 +632,7 @@ if IS_TINY:
 # - **The projector alone** points pictures at Korean words, which this language model knows from text. That makes it write Korean, with most facts wrong, and since English goes through the same projector, English suffers. As a first stage it is what LLaVA does before anything else; as the only stage it is not enough.
 # - **QLoRA** is LoRA on rounded weights. Its model takes less memory (on the 7B: 3.8 to 4.2 GiB instead of 13.2), and the price is measured above.
 # - **Full fine-tuning** stores every number again for each task, and forgot more English than LoRA did.
-# - **Without English in the mix the model forgets English.** Nothing in the loss asks for it. Mixed into every batch, most of it stays, but not all: the short runs lose points on questions, with English questions in the mix and more without. The shipped adapter was trained for longer at a lower rate: its English captions are better than before, and its answers to questions a few points worse.
+# - **Without English in the mix the model forgets English.** Nothing in the loss asks for it. Mixed into every batch, most of it stays, but not all: the short runs lose points on questions, with English questions in the mix and more without. The shipped adapter was trained for longer at a lower rate: its English captions are better than before, and its answers to questions a little worse.
 #
 # The same lesson stands in LLaVA-NeXT-Video's own table. The study notes train on images first and then, "optionally", on video. The authors tried that:
 
@@ -576,7 +675,7 @@ if IS_TINY:
 # The reader is tolerant in where a label holds its caption and strict about everything else: what it leaves out it lists, with the reason.
 #
 # **A real model.** Set `MODEL = "llava-hf/LLaVA-NeXT-Video-7B-hf"` on a GPU. It is then loaded in 4 bits, 8 frames of 144 tokens, one example per step, at QLoRA's usual learning rate of 2e-4. Estimated by `lib.budget.training`, not measured here: 8.6 GiB with gradient checkpointing for 8 frames and a caption of 932 tokens,
-# which fits a T4; 26.5 GiB without, which does not. So on a T4 add `model.model.gradient_checkpointing_enable({"use_reentrant": False})` after `add_lora`. Section 10 is about tiny's results and says so; every other cell runs as it is.
+# which fits a T4; 26.5 GiB without, which does not. So `PLAN` has `checkpointing=True` there. Section 10 is about tiny's results and says so; every other cell runs as it is.
 #
 # ## What to remember
 #

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | make preference pairs that teach what you mean; write DPO's loss in ten lines, equal to TRL's; train a video captioner with it; measure whether it invents less, and at what price; recognise the ways in which DPO goes wrong |
-# | **Minutes** | 2 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 2 to run on two CPU cores, 1 on a T4 |
 # | **Memory** | 2 GB |
 # | **Downloads** | none |
 # | **Needs** | lessons 00, 04 and 08 |
@@ -16,8 +16,8 @@
 #
 # 비디오 캡션 모델은 영상에 없는 것을 자신 있게 지어내곤 합니다. DPO(Direct Preference Optimization)는 같은 영상에 대한 두 캡션 가운데 더 나은 쪽을 고르게 하여 모델을
 # 가르치는 방법입니다. 이 수업에서는 먼저 부주의한 캡션으로 모델에 나쁜 버릇을 들입니다. 도형이 보이는데도 대부분 "원"이라고 말하는 버릇입니다. 그리고 한 가지 사실만
-# 틀린 캡션과 모델 자신의 실수로 선호 쌍을 만들고, DPO 손실을 열 줄 정도로 직접 써서 TRL의 손실과 같은지 확인합니다. 그다음 TRL의 `DPOTrainer`로 비디오 모델을 학습하고, 학습에 쓰지 않은 영상에서 지어낸 사실(CHAIR)이 얼마나 줄었는지, 질문의 정답률과 캡션 길이가
-# 유지되는지를 신뢰구간과 함께 잽니다. DPO는 두 캡션의 차이만 보므로 선호하는 캡션의 확률까지 함께 떨어질 수 있습니다. beta가 너무 작거나 너무 오래
+# 틀린 캡션과 모델 자신의 실수로 선호 쌍을 만들고, DPO 손실을 열 줄 정도로 직접 써서 TRL의 손실과 같은지 확인합니다. 그다음 TRL의 `DPOTrainer`로 비디오 모델을 학습하고, 학습에 쓰지 않은 영상에서 지어낸 사실(CHAIR)이 얼마나 줄었는지, 질문의 정확도와 캡션 길이가
+# 유지되는지를 신뢰 구간과 함께 잽니다. DPO는 두 캡션의 차이만 보므로 선호하는 캡션의 확률까지 함께 떨어질 수 있습니다. beta가 너무 작거나 너무 오래
 # 학습하면 어떤 일이 생기는지도 직접 확인합니다. 마지막으로 좋아진 것이 "더 잘 보게 된 것"인지 "말을 아끼게 된 것"인지 구별하는 법을 배웁니다.
 
 # %% tags=["setup"]
@@ -43,7 +43,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lib import dpo, plots, toybox
+from lib import dpo, exercises, plots, toybox
 from lib.captions import compare, facts, truth
 from lib.data import Collator, Features, Pair, toybox_videos
 from lib.evaluate import captions_by, digest, measure, paired
@@ -149,7 +149,33 @@ plots.frame_strip(unseen[worst].frames(8))
 #
 # ## 3. Pairs
 #
-# DPO learns from pairs: of two answers about the same video, this one is better. Two sources, both without a judge:
+# DPO learns from pairs: of two answers about the same video, this one is better.
+
+# %% [markdown]
+# ### Exercise 09.pairs: which pairs?
+#
+# difficulty ●●○○○ · importance ●●●●○ · 3 minutes
+#
+# You want a model whose captions invent less. You can have pairs of three kinds, as many as you like of each. Which do you train on, and
+# why?
+#
+# - **a** the true caption against its first sentence
+# - **b** the true caption against the same with one fact changed
+# - **c** the true caption against the true caption of another clip
+#
+# because
+#
+# - **1** the two differ in what is to be learned, and in nothing else
+# - **2** the more the two differ, the more is learned
+# - **3** the preferred answer is the longer one, and long captions are better
+
+# %%
+ex = exercises.get("09.pairs")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
+# Two sources, both without a judge:
 #
 # - **Falsehoods.** The true caption against the same with *one* fact changed. Toybox writes them.
 # - **Mistakes.** The true caption against the same with one mistake that *this* model made, read from its own caption of that clip.
@@ -208,7 +234,53 @@ for pair in bad.values():
 #
 # > - log sigmoid( beta x (gain of the chosen - gain of the rejected) )
 #
-# The reference needs no second model. With LoRA it is the same model, the adapter switched off. The log-probability of an answer is a **sum** over its tokens:
+# The reference needs no second model. With LoRA it is the same model, the adapter switched off. The log-probability of an answer is a **sum** over its tokens.
+
+# %% [markdown]
+# ### Exercise 09.answers: how likely is an answer?
+#
+# difficulty ●●●○○ · importance ●●●●● · 12 minutes
+#
+# `logits`, (B, L, V), are a language model's scores: position i scores the token at i + 1. `ids`, (B, L), are the tokens, `mask`, (B, L),
+# is 1 for those of the answer and 0 for prompt, video and padding. Return log p(answer) of each row, (B,): the sum of the log-probabilities
+# of the answer's tokens.
+
+# %%
+ex = exercises.get("09.answers")
+
+
+def my_log_probs(logits, ids, mask):
+    ...  # your code
+
+
+ex.check(my_log_probs)
+print(
+    "an answer of two tokens, where ten are equally likely:",
+    ex.or_lib(my_log_probs)(torch.zeros(1, 4, 10), torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0, 0, 1, 1]])),
+)
+
+# %% [markdown]
+# ### Exercise 09.loss: DPO's loss
+#
+# difficulty ●●●○○ · importance ●●●●● · 10 minutes
+#
+# For B pairs, `chosen` and `rejected`, (B,), are log p(answer) of the model, `reference_chosen` and `reference_rejected`, (B,), those of
+# the reference. Return DPO's loss with `beta`, one number: the mean over the pairs of -log sigmoid(beta x (gain of the chosen - gain of the
+# rejected)). It has to be right for margins of thousands as well.
+
+# %%
+ex = exercises.get("09.loss")
+
+
+def my_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta):
+    ...  # your code
+
+
+ex.check(my_dpo_loss)
+print("a margin of 10 at beta 0.1:", ex.or_lib(my_dpo_loss)(*torch.tensor([[-30.0], [-40.0], [-35.0], [-35.0]]), 0.1))
+
+# %% [markdown]
+# Both, on a model:
 
 # %%
 def answer_log_probs(model, batch):
@@ -380,7 +452,23 @@ print("invented, tiny / with the habit / after DPO:", ", ".join(f"{kind} {' / '.
 # ## 7. How it goes wrong
 #
 # The loss sees only the **difference** of two gains. It is as content when the rejected answer falls by 20 as when the chosen one rises by 20, and when both fall, the rejected one
-# faster. Where the two share most of their words, that is what tends to happen (Pal et al., arXiv 2402.13228); users keep reporting it as a bug (huggingface/trl#800,
+# faster.
+
+# %% [markdown]
+# ### Exercise 09.both_fall: both fall
+#
+# difficulty ●●○○○ · importance ●●●●○ · 4 minutes
+#
+# Training has made both answers of a pair less likely: log p of the chosen one is 20 lower than at the start, that of the rejected one 50
+# lower. beta is 0.1. What is the loss of this pair now?
+
+# %%
+ex = exercises.get("09.both_fall")
+my_pair_loss = ...  # your number
+ex.check(my_pair_loss)
+
+# %% [markdown]
+# Where the two share most of their words, that is what tends to happen (Pal et al., arXiv 2402.13228); users keep reporting it as a bug (huggingface/trl#800,
 # eric-mitchell/direct-preference-optimization#36). What is likely then, if neither of the two is? Something that nobody asked for.
 #
 # `make dpo` trained on the same pairs in more ways: with a beta ten times smaller; with five times the learning rate; four times as long; with LLaVA-Hound's learning rate; and on
@@ -403,7 +491,7 @@ for name in names:
     print(f"{name:<24}{of['CHAIR_i']:>9.3f}{of['facts right']:>13.3f}{of['exactly right']:>15.3f}{of['characters']:>12.0f}{of['unread']:>8.3f}")
 
 # %% [markdown]
-# ("Unread" is the share of captions with a sentence that is no longer a sentence.) Three things to read in this table:
+# ("Unread" is the share of captions with a sentence that is no longer a sentence.) Four things to read in this table:
 #
 # - *Longer or faster is not better.* There the margin grew most (figure above); compare what became of the captions.
 # - *Beta is a leash for those who run far.* While margins stay well below 1 / beta, the pull is nearly constant whatever beta is, and AdamW divides a constant away: look how alike the first
@@ -412,7 +500,31 @@ for name in names:
 # - *The last row is the baseline.* It had the same chosen captions, no rejected ones, and a plain loss. Where it does as well as "ours" or better, the preference has earned
 #   nothing: who has the true captions can simply train on them. DPO is for where nobody can write the right answer, but somebody can say which of two is better, as in
 #   LLaVA-Hound.
+
+# %% [markdown]
+# ### Exercise 09.run: judge a run
 #
+# difficulty ●●●○○ · importance ●●●●● · 4 minutes
+#
+# A run with ten times the learning rate. Its log, at beta 0.1: loss from 0.69 to 0.03, the chosen answer ahead in 100 % of the pairs, gain
+# of the chosen -25, of the rejected -60. What do you do, and why?
+#
+# - **a** keep it: no other run has a loss as low
+# - **b** read its captions and count their facts; take an earlier checkpoint or a lower rate
+# - **c** train on until the gain of the chosen is positive
+#
+# because
+#
+# - **1** the loss holds the difference alone, which also grows while both fall
+# - **2** a low loss means that the chosen captions have become likely
+# - **3** the reference has moved away from the model in training
+
+# %%
+ex = exercises.get("09.run")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ## What to remember
 #
 # - A preference needs two answers about the same video and a reason to prefer one. If the two differ in length as well, length is learned too.

@@ -6,10 +6,10 @@
 # | | |
 # |---|---|
 # | **You will be able to** | score captions by words and by facts, answers, choices and hallucinations, with intervals and a paired test; say which trick each score falls for; keep results so that the table can be made again; carry a Korean task to lmms-eval |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 60 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
-# | **Needs** | lessons 04 and 05; 08 and 09 for the models that they train |
+# | **Needs** | lessons 04 and 05; 08 for the adapter that it trains |
 
 # %% [markdown]
 # ## 한국어 요약
@@ -47,7 +47,7 @@ import numpy as np
 import torch
 from sacrebleu.metrics import CHRF
 
-from lib import captions, metrics, plots, toybox
+from lib import captions, exercises, metrics, plots, toybox
 from lib.data import Features, toybox_videos
 from lib.evaluate import measure, paired, table
 from lib.finetune import load_adapter
@@ -176,7 +176,33 @@ for count in (1, 2, 12, 48):
 #
 # **Claim.** What matters in a caption is what it claims. In Toybox, captions can be read back (`lib.captions`), so a caption becomes a set of facts, and three numbers say everything:
 # facts *right*, *missed* and *invented*. From them come the share of facts that are told, and CHAIR (Rohrbach et al., arXiv 1809.02156): CHAIR_i, the share of what is said that is invented, and CHAIR_s,
-# the share of captions with anything invented. CHAIR looks at objects; here it looks at all facts. By hand:
+# the share of captions with anything invented. CHAIR looks at objects; here it looks at all facts.
+
+# %% [markdown]
+# ### Exercise 10.chair: CHAIR_i from sets of facts
+#
+# difficulty ●●○○○ · importance ●●●●○ · 6 minutes
+#
+# `said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption tells, and which are so in its clip. Return
+# CHAIR_i of all captions, one number: of all that is told, the share that is not so. Counts are added up over the captions first and
+# divided last. (Each caption tells something here.)
+
+# %%
+ex = exercises.get("10.chair")
+
+
+def my_chair(said, true):
+    ...  # your code
+
+
+ex.check(my_chair)
+print(
+    "two captions, five facts told, one of them invented:",
+    ex.or_lib(my_chair)(np.array([[1, 1, 0], [1, 1, 1]]), np.array([[1, 1, 1], [1, 0, 1]])),
+)
+
+# %% [markdown]
+# All three, from the sets that `lib.captions` reads:
 
 # %%
 right = missed = invented = captions_with = 0
@@ -196,9 +222,64 @@ print("invented in the caption above:", sorted(said - true))
 #
 # ## 4. How sure is a score?
 #
-# All of these scores are made of numbers that can be *added up over clips*. So they can be computed again on redrawn clips (lesson 07) without reading a single caption again. And two systems
-# can be tested in pairs: **if they were equally good, swapping their outputs for a clip would change nothing**. Swap at random, clip by clip, many times; count how often chance makes a
-# difference as large (approximate randomisation). By hand, for two systems: *one wrong colour* in each caption, as above, and *wrong particles*, in which every fact is true and 이/가 and 은/는 are mixed up:
+# All of these scores are made of numbers that can be *added up over clips*. So they can be computed again on redrawn clips (lesson 07) without reading a single caption again.
+
+# %% [markdown]
+# ### Exercise 10.interval: an interval for a difference
+#
+# difficulty ●●●○○ · importance ●●●●● · 12 minutes
+#
+# `first` and `second`, (clips, 2), hold two numbers for each clip and system; a system's score is the sum of the first numbers over the
+# clips divided by the sum of the second. `drawn`, (R, clips), are the clips of R redraws, the same for both. Return the 95 % interval of
+# the difference, first minus second, (2,): the quantiles 0.025 and 0.975 of what the redraws give.
+
+# %%
+ex = exercises.get("10.interval")
+
+
+def my_interval(first, second, drawn):
+    ...  # your code
+
+
+ex.check(my_interval)
+print(
+    "facts right, one wrong colour minus the truth:",
+    ex.or_lib(my_interval)(
+        metrics.FACTS_RIGHT.counts(one_wrong),
+        metrics.FACTS_RIGHT.counts(system("truth", truth)),
+        np.random.default_rng(0).integers(len(videos), size=(2000, len(videos))),
+    ),
+)
+
+# %% [markdown]
+# And two systems can be tested in pairs: **if they were equally good, swapping their outputs for a clip would change nothing**. Swap at random, clip by clip, many times; count how often chance makes a
+# difference as large (approximate randomisation).
+
+# %% [markdown]
+# ### Exercise 10.swap: swapped pairs
+#
+# difficulty ●●●○○ · importance ●●●●○ · 10 minutes
+#
+# `first` and `second`, (clips,), are two systems' right answers about each clip. `swapped`, (R, clips), is 1 where a trial swaps the two
+# systems' numbers of a clip. Return p = (1 + k) / (1 + R), where k is the number of trials after which the sums of the two differ by at
+# least as much as they really do, in either direction.
+
+# %%
+ex = exercises.get("10.swap")
+
+
+def my_p(first, second, swapped):
+    ...  # your code
+
+
+ex.check(my_p)
+print(
+    "nine clips for the first system, one for the second: p =",
+    ex.or_lib(my_p)(np.array([1] * 9 + [0]), np.array([0] * 9 + [1]), np.random.default_rng(0).integers(0, 2, (2000, 10))),
+)
+
+# %% [markdown]
+# By hand, for chrF++ and two systems: *one wrong colour* in each caption, as above, and *wrong particles*, in which every fact is true and 이/가 and 은/는 are mixed up:
 
 # %%
 wrong_particles = system("wrong particles", [after_a_shape.sub(lambda found: f"{found[1]}{swap[found[2]]} ", text) for text in truth])
@@ -295,7 +376,31 @@ for name in ("the truth", "one for all", "another clip's"):
 # - **Facts right** forgives invention: *said and more* is perfect there. So always both.
 # - **Exact facts** do not forgive good Korean: *other words* tells the truth and gets almost nothing. The column "unread" is the warning; look at what it catches before you believe a low score. On real video, nothing can be read back by rule, and this is why people use a judge.
 # - **One for all** hides from every column but a plain count: the share of distinct captions. Print it always. (It has no interval here: redrawing takes clips twice, and the best model says the same of the same clip twice.)
+
+# %% [markdown]
+# ### Exercise 10.fooled: half the inventions
 #
+# difficulty ●●○○○ · importance ●●●●● · 3 minutes
+#
+# A colleague has trained a captioner: CHAIR_i went from 0.20 to 0.09, on 500 clips, with intervals that lie far apart. Its captions have 30
+# characters on average; before, they had 130. Which number do you ask for, and why?
+#
+# - **a** CHAIR_s of the same captions
+# - **b** facts right of the same captions
+# - **c** CHAIR_i of 5,000 clips
+#
+# because
+#
+# - **1** who tells less has less to invent, and CHAIR does not ask what was left out
+# - **2** the difference may be an accident
+# - **3** short captions cannot be read back as facts
+
+# %%
+ex = exercises.get("10.fooled")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ## 6. Questions: exact, or by choice
 #
 # A question with a short answer is easier to score: right or not. Exact match is strict ("red." is not "red"), and multiple choice is generous: a model that cannot say a word may still find it likelier than three others. Both are measured here on
@@ -372,7 +477,21 @@ for name, records in fools.items():
 # %% [markdown]
 # Always "yes" has an F1 of 0.67 without looking; a model that is right about 60 % of the time, with as many errors on either side, has 0.60. So F1 alone rewards agreeing, and only the share of "yes" shows it. An
 # empty answer is worth 0 or 0.5, depending on whose code reads it.
+
+# %% [markdown]
+# ### Exercise 10.yes: how often yes?
 #
+# difficulty ●●○○○ · importance ●●●●○ · 5 minutes
+#
+# POPE with as many present things as absent ones. A model is right in 70 % of all questions, and in 96 % of those about things that are
+# there. In which share of all questions does it say yes?
+
+# %%
+ex = exercises.get("10.yes")
+my_yes = ...  # your number
+ex.check(my_yes)
+
+# %% [markdown]
 # ## 8. The judge
 #
 # **Claim.** Open answers about real video are scored by a language model. The protocol of Video-ChatGPT, which LLaVA-NeXT-Video, SlowFast-LLaVA and LLaMA-VID follow: GPT-3.5 gets question, correct answer and predicted answer, and returns a dictionary such as `{'pred': 'yes', 'score': 4.8}`.
@@ -425,7 +544,7 @@ print([read_verdict(text) for text in ("{'pred': 'yes', 'score': 4.8}", "{'pred'
 #
 # ## 9. Every model of the course in one table
 #
-# Each system is a set of weights, an adapter or none, a reducer and a language. All see the same 16 frames of the same clips (a reducer may read fewer). What a system says is kept as JSON lines, one to an output; the table is made from the file. An adapter that is not in `data/` is named and left out.
+# Each system is a set of weights, an adapter or none, a reducer and a language. All see the same 16 frames of the same clips (a reducer may read fewer). What a system says is kept as JSON lines, one to an output; the table is made from the file. An adapter that is not in `data/` is named and left out. (Lesson 09's captioners stand in its own table: their habit was given to them.)
 
 # %%
 from lib.evaluate import captions_by, read_records, write_records
@@ -438,7 +557,6 @@ SYSTEMS = {  # name: weights, adapter, frames, reducer, language of its captions
     "tiny, 8 x 16 tokens": ("tiny", None, 8, SpatialPool(2), "en"),
     "tiny, 2 x 64 tokens": ("tiny", None, 2, SpatialPool(1), "en"),
     "tiny-image, 8 x 16": (TINY.parent / "tiny-image", None, 8, SpatialPool(2), "en"),
-    "tiny, after DPO": ("tiny", data / "dpo-lora", 16, mixture, "en"),
     "tiny, asked in Korean": ("tiny", None, 16, mixture, "ko"),
     "tiny, Korean LoRA": ("tiny", data / "korean-lora", 16, mixture, "ko"),
 }
@@ -511,7 +629,7 @@ by_name = {name: [record for record in kept if record.system == name] for name i
 for name, mine in by_name.items():
     described = [record for record in mine if record.task == "caption"]
     print(f"{name:<24}{float(metrics.LENGTH(described)):>5.0f} characters, distinct captions per clip {metrics.distinct(described):.2f}")
-against = {"tiny, SlowFast 64 + 64": "tiny, 8 x 16 tokens", "tiny, after DPO": "tiny, 184 tokens", "tiny, Korean LoRA": "tiny, asked in Korean"}
+against = {"tiny, SlowFast 64 + 64": "tiny, 8 x 16 tokens", "tiny, Korean LoRA": "tiny, asked in Korean"}
 for first, second in against.items():
     if first in by_name:
         for metric in (metrics.FACTS_RIGHT, metrics.CHAIR_I, metrics.EXACT):

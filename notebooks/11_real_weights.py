@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | say before a download whether a model fits your machine; load the 0.5B, the 7B, its DPO variant and the 34B through the same three lines as tiny; run SlowFast-LLaVA on the 7B as in its paper; put a LoRA adapter on a model in 4 bits |
-# | **Minutes** | 1 on two CPU cores with twins; with real weights on a T4, mostly the download: not measured yet |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores with twins; with real weights on a T4, mostly the download: not measured yet |
 # | **Memory** | 2 GB; with real weights 4.2 GiB of GPU memory for the 7B's weights in 4 bits, more for each frame (section 2) |
 # | **Downloads** | none; with `REAL = True` 1.8 GB (0.5B) and 14 GB (7B) |
 # | **Needs** | lessons 02, 04 and 05; 08 for the adapter |
@@ -42,7 +42,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import budget, plots, toybox, twins, vlm
+from lib import budget, exercises, plots, toybox, twins, vlm
 from lib.captions import compare
 from lib.finetune import add_lora, load_adapter, save_adapter
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
@@ -144,6 +144,26 @@ for path, module in get_twin(VIDEO_7B, four_bit=True).model.named_modules():
 print(", ".join(f"{part}: {'/'.join(found)}" for part, found in kinds.items()))
 
 # %% [markdown]
+# ### Exercise 11.weights: a model in 4 bits
+#
+# difficulty ●●○○○ · importance ●●●●○ · 6 minutes
+#
+# `layers` numbers are in the linear layers of the language model, `others` everywhere else. How many bytes does the model take in 4 bits, as `lib`
+# loads it? Only `layers` are quantised (NF4 with double quantisation): half a byte each, a scale of one byte for every 64 of them, and a float32 for
+# every 256 scales. The rest has 16 bits.
+
+# %%
+ex = exercises.get("11.weights")
+
+
+def my_weight_bytes(layers, others):
+    ...  # your code
+
+
+ex.check(my_weight_bytes)
+print(f"the 7B: {ex.or_lib(my_weight_bytes)(6_476_005_376, 587_425_792) / 2**30:.2f} GiB, counted above {four:.2f} GiB")
+
+# %% [markdown]
 # ## 2. Does it fit? Ask before the download
 #
 # `load` counts the weights and looks at the free memory and disk **before** it fetches or reads any weights. Too little room is one line, in seconds, and not a crash after a
@@ -189,6 +209,59 @@ gib = [budget.weight_bytes(specs[name], precision, keep_vision=True) / 2**30 for
 clip = [budget.kv_bytes(specs[name], specs[name].video_tokens(16)) / 2**30 for name, _ in rows.values()]
 limits = {card: budget.CARDS[card] for card in ("T4", "L4", "A100-40", "A100-80")}
 plots.stacked_bars(list(rows), {"weights": gib, "cache of 16 frames": clip}, ["patch", "newline"], limits, "GiB")
+
+# %% [markdown]
+# ### Exercise 11.plan: frames on a card
+#
+# difficulty ●●○○○ · importance ●●●●● · 8 minutes
+#
+# A card has `card` GiB, and 95 % of them are planned with. A model takes `fixed` GiB, and each frame `per_frame` GiB more. Its context has `context`
+# positions, of which `text` are for prompt and answer; a frame is `tokens` tokens. Return two whole numbers: the frames that memory allows, and those
+# that the context allows.
+
+# %%
+ex = exercises.get("11.plan")
+
+
+def my_plan(card, fixed, per_frame, context, tokens, text):
+    ...  # your code
+
+
+ex.check(my_plan)
+
+# %% [markdown]
+# With the 7B's numbers. What a frame costs is the slope of lesson 02's peak, what is there before the first frame its start:
+
+# %%
+sixty, hundred = (budget.answering(specs[VIDEO_7B], count).total / 2**30 for count in (60, 100))
+per_frame = (hundred - sixty) / 40
+settings = budget.card_bytes(CARD) / 2**30, sixty - 60 * per_frame, per_frame, specs[VIDEO_7B].language.context, 144, 356
+by_memory, by_context = ex.or_lib(my_plan)(*settings)
+found = plans["7B, 4 bits"]
+print(f"the 7B in 4 bits, {settings[1]:.2f} GiB and {per_frame:.3f} a frame: {by_memory:.0f} frames by memory, {by_context:.0f} by context")
+print(f"lib's plan: {found.by_memory} and {found.by_context}")
+
+# %% [markdown]
+# ### Exercise 11.dtype: a number type for the T4
+#
+# difficulty ●●○○○ · importance ●●●●○ · 3 minutes
+#
+# A Colab T4 has compute capability 7.5, and `torch.cuda.is_bf16_supported()` returns True there. In which type should the 7B compute, and why?
+#
+# - **a** bfloat16
+# - **b** float16
+# - **c** float32
+#
+# because
+#
+# - **1** torch says that it is supported
+# - **2** the hardware computes in bfloat16 from capability 8.0 on; before that torch emulates it
+# - **3** float16 holds larger numbers than bfloat16
+
+# %%
+ex = exercises.get("11.dtype")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # **34B: a plan.** In 4 bits its weights take most of an L4, in 16 bits most of an 80 GB card. SlowFast-LLaVA's authors report about 80 GB for its 3,680 tokens (arXiv 2407.15841v2, section 4.2). Nothing
@@ -349,6 +422,29 @@ for method, how in reducers.items():
     print(f"{method:<34}{how.count(8, 24, 24):>10,}{how.count(8, 27, 27):>10,}   the 7B answers: {said[:40]} {note(model)}")
 
 # %% [markdown]
+# ### Exercise 11.reducer: fifty frames, no training
+#
+# difficulty ●●●○○ · importance ●●●●● · 5 minutes
+#
+# The 7B as downloaded, in 4 bits on a T4, with 4,096 positions. A video of four minutes, and nothing may be trained; 50 frames have to be seen. Which
+# reducer, and why?
+#
+# - **a** the model's own pooling, 144 tokens a frame
+# - **b** SlowFast-LLaVA, 10 frames with 288 tokens and all 50 with 16
+# - **c** LLaMA-VID, 2 tokens a frame
+#
+# because
+#
+# - **1** it needs no weights of its own, and all its tokens fit the context
+# - **2** fewer tokens are always better
+# - **3** it is the one for which the T4's memory suffices
+
+# %%
+ex = exercises.get("11.reducer")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ## 6. One set of weights, three RoPE settings
 #
 # **Claim.** The Hub's files of the 7B have carried different RoPE settings. The first configuration had the blog's factor 2 in a place where nothing reads it (lesson 04, section 8). Later copies say linear, 2.5. The 34B has none.
@@ -395,6 +491,18 @@ print("by hand and transformers:", torch.allclose(plain, frequencies(head)), tor
 # %% [markdown]
 # So at 3,680 tokens the setting of SlowFast-LLaVA's code is no scaling at all, which is how its image model was trained; while the 7B's own file would squeeze all of them to 40 %. `load(name, rope=...)` sets it **before** the model is built (later is too late:
 # lesson 04). Which setting answers better with the real 7B, nobody has measured here. Look at `VideoLM.context` and at the frequencies before you compare two results.
+
+# %% [markdown]
+# ### Exercise 11.dynamic: the slowest pair at 8,192 tokens
+#
+# difficulty ●●●●○ · importance ●●●○○ · 8 minutes
+#
+# Trained for 4,096 positions, dynamic scaling with factor 2, a sequence of 8,192 tokens. By which number is the turn of the *slowest* pair divided?
+
+# %%
+ex = exercises.get("11.dynamic")
+my_divisor = ...  # your number
+ex.check(my_divisor)
 
 # %% [markdown]
 # ## 7. An adapter on top

@@ -6,7 +6,7 @@
 # | | |
 # |---|---|
 # | **You will be able to** | start several processes and prove that they are several; extract the features of many clips so that a kill costs one shard; train LoRA with DDP and FSDP2 to the loss of one process; say what 10 thousand, 1 million or 100 million clips cost |
-# | **Minutes** | 1 on two CPU cores, 1 on a T4 |
+# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 2 GB, in all processes together |
 # | **Downloads** | none |
 # | **Needs** | lessons 02 and 08 |
@@ -44,8 +44,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import plots, scale
-from lib.budget import MODELS
+from lib import exercises, plots, scale
+from lib.budget import MODELS, kv_bytes, weight_bytes
 from lib.costs import PEAKS, Workload, cards_for
 from lib.data import IGNORE, Collator, Features, captioning
 from lib.finetune import add_lora
@@ -160,8 +160,27 @@ for line in say(scale.torchrun_command(2, str(trainer), str(work / "out"))):
 # 1. **Which clip lies in which shard follows from the list of clips alone**, not from the number of processes. Process r of w makes shards r, r + w, ...
 # 2. **Written beside, then renamed**: a rename is atomic, so a file with a shard's name is whole.
 # 3. **A plan first, a manifest last**: plan.json says what there will be, manifest.json what there is (bytes, sha256, clips that could not be read).
+
+# %% [markdown]
+# ### Exercise 12.split: each clip once
 #
-# By hand, and equal to `lib`'s plan:
+# difficulty ●○○○○ · importance ●●●●● · 4 minutes
+#
+# The clips are numbered 0 to `clips` - 1, the processes 0 to `world` - 1. Return the numbers that process `rank` takes: `rank`, `rank + world`, and so
+# on. All processes together take each clip exactly once.
+
+# %%
+ex = exercises.get("12.split")
+
+
+def my_clips(clips, rank, world):
+    ...  # your code
+
+
+ex.check(my_clips)
+
+# %% [markdown]
+# The same with shards, by hand, and equal to `lib`'s plan:
 
 # %%
 vlm = load(MODEL)
@@ -221,6 +240,26 @@ first = [f"process {shard % PROCESSES}" if there[shard] else "not there" for sha
 plots.shard_map({"two processes, ended": first, "one process, to the end": states})
 
 # %% [markdown]
+# ### Exercise 12.todo: what is still to be made
+#
+# difficulty ●●●○○ · importance ●●●●● · 8 minutes
+#
+# `clips` clips lie in shards of `size`, numbered from 0; the last may be smaller. Process `rank` of `world` makes shards `rank`, `rank + world`, and so
+# on. The run was killed; `there` lists the shards that are complete, by whomever. Return the numbers of those that this process still has to make, in
+# order.
+
+# %%
+ex = exercises.get("12.todo")
+
+
+def my_todo(clips, size, rank, world, there):
+    ...  # your code
+
+
+ex.check(my_todo)
+print(f"missing after the first run: {len(ex.or_lib(my_todo)(len(videos), SIZE, 0, 1, [n for n in range(plan.count) if there[n]]))}; made by lib: {len(written.made)}")
+
+# %% [markdown]
 # Read back, it is in order, and equal to what the tower computes. `cache(video)` is a function from a video to its features, so a Collator (lesson 08) takes it in the place
 # of `Features`:
 
@@ -266,6 +305,25 @@ print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):
 # %% [markdown]
 # The argument is called `num_items_in_batch`: all answer tokens of all processes, divided by the number of processes. Counting them takes one number to be
 # exchanged per step. `lib.scale.step` does it.
+
+# %% [markdown]
+# ### Exercise 12.gradient: one gradient of several
+#
+# difficulty ●●●○○ · importance ●●●●● · 8 minutes
+#
+# Process w computed `gradients[w]`, of `gradients` (W, N): the gradient of the *mean* loss over its `tokens[w]` answer tokens. Return the gradient of
+# the mean loss over the answer tokens of all processes, (N,).
+
+# %%
+ex = exercises.get("12.gradient")
+
+
+def my_gradient(gradients, tokens):
+    ...  # your code
+
+
+ex.check(my_gradient)
+print(f"two means, weighed so: {float(ex.or_lib(my_gradient)(torch.tensor([[loss(half)] for half in halves]), torch.tensor(answers).float())[0]):.6f}; the whole batch {whole:.6f}")
 
 # %% [markdown]
 # ## 4. DDP and FSDP2 for real
@@ -359,6 +417,28 @@ print(f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in th
 # - **Starting** is not in them: each process imports torch and loads the model before it does anything. For a job of seconds that is most of it.
 
 # %% [markdown]
+# ### Exercise 12.way: one copy or many
+#
+# difficulty ●●○○○ · importance ●●●●○ · 3 minutes
+#
+# LoRA on the 34B in 16 bits: 65 GiB of weights. There are four cards of 40 GB. How do you start, and why?
+#
+# - **a** DDP
+# - **b** FSDP2
+# - **c** one process on one card
+#
+# because
+#
+# - **1** it exchanges less between the processes
+# - **2** only gradients have to be averaged
+# - **3** no card has room for all of the weights
+
+# %%
+ex = exercises.get("12.way")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
+
+# %% [markdown]
 # ### When a process fails
 #
 # The one error that happened first comes back as one sentence, and torchrun ends the others. Here a model that does not exist:
@@ -444,6 +524,36 @@ plots.stacked_hours(stages, "card hours for 1 M clips")
 lean = replace(job_7b, frames=16, answer=128)
 saved = 1 - lean.captioning_hours("A100-40") / job_7b.captioning_hours("A100-40")
 print(f"16 frames and 128 tokens in place of 32 and 256: {saved:.0%} fewer hours on an A100")
+
+# %% [markdown]
+# ### Exercise 12.hours: hours of writing
+#
+# difficulty ●●●○○ · importance ●●●●○ · 8 minutes
+#
+# A card writes answers of `answer` tokens for `clips` clips, `batch` of them at a time. A step writes one token for each clip of the batch; it reads
+# the language model, `weights` bytes, once, and each clip's cache, `cache` bytes on average, at `speed` bytes a second. Nothing else takes time. How
+# many hours? (`batch` divides `clips`.)
+
+# %%
+ex = exercises.get("12.hours")
+
+
+def my_hours(clips, batch, answer, weights, cache, speed):
+    ...  # your code
+
+
+ex.check(my_hours)
+
+# %% [markdown]
+# With the numbers of the A100 in the table:
+
+# %%
+seven, a100 = job_7b.model, PEAKS["A100-40"]
+language = weight_bytes(seven, a100.precision, keep_vision=True) - 2 * (seven.vision.parameters + seven.projector_parameters)
+one_cache = kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half of the answer is written, on average
+reach = a100.gigabytes_per_second * 1e9 * job_7b.bandwidth
+mine = ex.or_lib(my_hours)(job_7b.clips, job_7b.batch("A100-40"), job_7b.answer, language, one_cache, reach)
+print(f"1 M clips: {mine:,.0f} hours of writing; lib {job_7b.decoding_hours('A100-40'):,.0f}")
 
 # %% [markdown]
 # ### On several machines

@@ -1,6 +1,9 @@
 """What the tests share: one thread, and untrained models of the official classes, saved and loaded like real ones."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: threads of tiny models wait more than they work
 os.environ |= {"F2T_PROGRESS": "off", "F2T_LANGUAGE": "en"}  # a learner's own progress is neither read nor written
@@ -8,6 +11,7 @@ os.environ |= {"F2T_PROGRESS": "off", "F2T_LANGUAGE": "en"}  # a learner's own p
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 from transformers import (
@@ -109,3 +113,19 @@ def make_frames():
         return smooth.permute(0, 2, 3, 1).to(torch.uint8).contiguous().numpy()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The website as `make book` makes it: built once, by the first of pytest's processes that needs it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    site, unfinished = folder / "book", folder / "book.part"
+    with FileLock(folder / "book.lock"):
+        if not site.exists():
+            docs = Path(__file__).resolve().parent.parent / "docs"
+            command = [sys.executable, "-m", "sphinx", "-qW", "-d", folder / "book-cache", docs, unfinished]
+            built = subprocess.run(command, capture_output=True, text=True)
+            assert built.returncode == 0, built.stderr
+            unfinished.rename(site)
+    return site

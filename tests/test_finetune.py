@@ -274,8 +274,8 @@ def test_checkpointing_computes_layers_again_and_changes_no_loss(random_vlm_fold
     for again in (False, True):
         model = vlm.load(random_vlm_folder)
         add_lora(model, rank=2)
-        calls = []
-        model.model.model.language_model.layers[0].mlp.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        calls, first = [], model.model.model.language_model.layers[0]
+        first.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         log = fit(model, collator(model), examples, replace(PLAN, checkpointing=again))
         losses[again] = [step.loss for step in log]
         passes[again] = len(calls)

@@ -162,7 +162,7 @@ def test_readme_links_lead_somewhere():
 
 def test_readme_maps_every_lesson():
     rows = re.findall(r"^\| (\d\d) \| (.+?) \| .+? \| (.+?) \|$", README, re.MULTILINE)
-    assert [number for number, _, _ in rows] == [f"{number:02}" for number in range(13)]
+    assert [number for number, _, _ in rows] == [path.stem[:2] for path in build.lessons()]
     linked = re.findall(r"notebooks/(\w+)\.ipynb", " ".join(lesson for _, lesson, _ in rows))
     assert linked == [path.stem for path in build.lessons()]
     assert [minutes == "coming" for _, _, minutes in rows] == ["ipynb" not in lesson for _, lesson, _ in rows]
@@ -177,8 +177,9 @@ def test_make_alone_lists_every_target():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     listed = re.findall(r"^  make ([\w-]+) ", make().stdout, re.MULTILINE)
     assert set(listed) == set(targets)
-    steps = {"tiny", "compare", "llama-vid", "korean", "dpo", "aihub-sample", "colab", "doctor", "gpu-check"}
-    assert set(targets) == steps | {"help", "course", "test", "lab", "notebooks", "progress", "ask", "bench", "clean"}
+    steps = {"tiny", "compare", "llama-vid", "korean", "dpo", "aihub-sample", "explorer", "book"}
+    tools = {"colab", "doctor", "gpu-check", "new-lesson", "korean-looked", "bench", "progress", "ask", "clean"}
+    assert set(targets) == steps | tools | {"help", "course", "test", "lab", "notebooks"}
 
 
 @pytest.mark.parametrize(("version", "fit"), [
@@ -232,6 +233,10 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     (["progress", "TEAM=our team"], "threads=1|-m|lib.exercises|our team|"),
     (["bench"], "threads=1|tests/bench_reducers.py|"),
     (["doctor"], "threads=1|-m|lib.doctor|"),
+    (["explorer"], "threads=1|-m|lib.explorer|"),
+    (["new-lesson", "NAME=13_time", 'TITLE=Is it "time"?'], 'threads=1|-m|notebooks.new_lesson|13_time|Is it "time"?|'),
+    (["new-lesson"], "threads=1|-m|notebooks.new_lesson|||"),
+    (["korean-looked"], "threads=1|-m|notebooks.korean_twins|"),
     (["gpu-check"], "threads=1|tests/gpu_check.py|"),
     (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
 ])

@@ -8,7 +8,7 @@
 
 One file for each lesson, lesson_NN.py, with TITLE and EXERCISES, in the order of the notebook. To add an exercise:
 write it there, put `exercises.get("NN.name").markdown("en")` into a Markdown cell of the notebook and a stub into the
-code cell after it, and give tests/exercise_answers.py right and wrong answers to it. Tests fail until all that agrees.
+code cell after it, and give tests/answers/lesson_NN.py right and wrong answers to it. Tests fail until all that agrees.
 """
 
 from functools import lru_cache

@@ -101,7 +101,7 @@ class Exercise:
         dots = {
             name: "●" * level + "○" * (5 - level) for name, level in (("d", self.difficulty), ("i", self.importance))
         }
-        heading = {"en": "Exercise", "ko": "연습"}[language]
+        heading = {"en": "Exercise", "ko": "연습 문제"}[language]
         card = getattr(CARD.fill(m=self.minutes, **dots), language)
         return f"### {heading} {self.id}: {getattr(self.title, language)}\n\n{card}\n\n{getattr(self.task, language)}"
 

@@ -274,11 +274,11 @@ order = Choose(
         "- **1** the projector is not linear, so the tokens are others than in training\n- **2** projecting first "
         "only takes longer\n"
         "- **3** the order of the frames changes",
-        '"풀링한 뒤 프로젝션"으로 학습한 가중치를 프로젝션부터 하는 코드에서 돌립니다. 오류는 나지 않습니다. 어떻게 '
+        '"풀링한 뒤 투영"으로 학습한 가중치를 투영부터 하는 코드에서 돌립니다. 오류는 나지 않습니다. 어떻게 '
         "하겠습니까? 이유는 무엇입니까?\n\n"
         "- **a** 그대로 둡니다. 평균은 평균입니다\n- **b** 가중치를 학습한 순서를 씁니다\n- **c** newline 벡터를 "
         "새로 학습합니다\n\n이유\n\n"
-        "- **1** 프로젝터가 선형이 아니므로 학습할 때와 다른 토큰이 됩니다\n- **2** 프로젝션을 먼저 하면 느려질 "
+        "- **1** 프로젝터가 선형이 아니므로 학습할 때와 다른 토큰이 됩니다\n- **2** 투영을 먼저 하면 느려질 "
         "뿐입니다\n- **3** 프레임의 순서가 바뀝니다",
     ),
     difficulty=2,
@@ -298,7 +298,7 @@ order = Choose(
         "3": Text("Both orders keep the frames where they are.", "두 순서 모두 프레임의 차례는 그대로입니다."),
     },
     hints=(
-        Text("When would pooling and projecting commute?", "풀링과 프로젝션의 순서를 바꾸어도 되는 것은 언제입니까?"),
+        Text("When would pooling and projecting commute?", "풀링과 투영의 순서를 바꾸어도 되는 것은 언제입니까?"),
         Text("What lies between the projector's two layers?", "프로젝터의 두 층 사이에는 무엇이 있습니까?"),
     ),
     why=Text(

@@ -1,0 +1,163 @@
+"""The website, by Sphinx: `make book`.
+
+The lessons are the committed notebooks, outputs included (the link docs/course leads to them, and nothing is run). What
+GitHub shows too (README.ko.md, CONTRIBUTING.md, README's table of lessons) is included, not copied. Whoever reads the
+site needs no network: mathematics becomes MathML, which browsers draw themselves, and the search is an index beside the
+pages.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))  # for autodoc, which imports lib
+
+from notebooks.address import address  # noqa: E402
+
+REPOSITORY, TAG = address()
+GITHUB = f"https://github.com/{REPOSITORY}"
+
+project = "Frames to Tokens"
+author = "The Frames to Tokens authors"
+copyright = f"{author}. Apache License 2.0"
+html_title = project
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinxcontrib.bibtex"]
+exclude_patterns = ["course/.ipynb_checkpoints"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+nb_merge_streams = True
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
+autodoc_inherit_docstrings = False  # torch's say nothing of a reducer
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+
+bibtex_bibfiles = ["papers.bib"]
+bibtex_reference_style = "author_year"
+
+html_theme = "furo"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#00639a", "color-brand-content": "#00639a"},
+    "dark_css_variables": {"color-brand-primary": "#7cc4f0", "color-brand-content": "#7cc4f0"},
+}
+html_math_renderer = "mathml"
+html_static_path = ["_static", "../notebooks/explorer.html"]
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_use_index = False  # the search finds every name
+
+# Our own files on GitHub were found here when the pages were made; Colab answers "yes" to any address.
+linkcheck_ignore = [re.escape(GITHUB), r"https://colab\.research\.google\.com/"]
+linkcheck_anchors = False
+
+PAGES = {"README.md": "/index.md", "README.ko.md": "/ko.md", "CONTRIBUTING.md": "/contributing.md"}
+LINK = re.compile(r"((?<!\w)\[[^]]*\]\()(?![a-z]+:)([^)\s#]+)(#[^)\s]*)?\)")  # not x[0](y), which is code
+BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\((https://colab\.[^)\s]*?/github/([^)\s]*))\)")
+CODE = re.compile(r"`([^`]+)`")
+SIGN = re.compile(r"((?<!\w)\*\w(?:[^*]*\w)?\*(?!\w))|[*_|\\`]")  # words between stars, or a sign to be escaped
+ITEM = re.compile(r"^(- |\d+\. )", re.MULTILINE)
+SETTING = re.compile(r"^[\w, ]+: ", re.MULTILINE)
+
+
+def on_site(link: str, fragment: str, folder: Path) -> str:
+    """Where a link to a file of the repository leads on the site: to the file's page, or else to GitHub."""
+    file = (folder / link).resolve()
+    if link.startswith("/") or not file.exists() or not file.is_relative_to(ROOT):
+        return link + fragment  # no file: an address of the site, or a mistake, which Sphinx then reports
+    name = file.relative_to(ROOT).as_posix()
+    if name + fragment in PAGES:
+        return PAGES[name]
+    if file.parent == ROOT / "notebooks" and file.suffix in (".ipynb", ".png"):
+        return f"/course/{file.name.removesuffix('.ipynb')}"  # no path: Sphinx would follow the link docs/course
+    if file.is_relative_to(DOCS):
+        return f"/{file.relative_to(DOCS).as_posix()}{fragment}"
+    return f"{GITHUB}/{'tree' if file.is_dir() else 'blob'}/{TAG}/{name}{fragment}"
+
+
+def for_site(text: str, folder: Path) -> str:
+    """The source of a page in `folder`: its links lead to the site's pages, its badge, an image elsewhere, is text."""
+    text = BADGE.sub(r"[Open in Colab](\1) · [See it on GitHub](https://github.com/\2)", text)
+    return LINK.sub(lambda match: f"{match[1]}{on_site(match[2], match[3] or '', folder)})", text)
+
+
+def read(app, file, text: list[str]) -> None:
+    """source-read and include-read: a page (named without its ending) or a file that a page includes, in place."""
+    text[0] = for_site(text[0], (DOCS / file).parent.resolve())
+
+
+def escaped(text: str) -> str:
+    """Plain text with `code` and *stress* as reStructuredText, where no other sign has a meaning."""
+    parts = CODE.split(text)  # text, code, text, code ...
+    parts[::2] = [SIGN.sub(lambda match: match[1] or rf"\{match[0]}", part) for part in parts[::2]]
+    parts[1::2] = [rf"\ ``{' '.join(part.split())}``\ " for part in parts[1::2]]
+    return "".join(parts)
+
+
+def paragraph(lines: list[str]) -> list[str]:
+    """One paragraph of a docstring (lines without an empty one) as reStructuredText.
+
+    An example stays. Indented schemes and columns stand as they are, lists are lists, and of settings ("name: what it
+    means", the rest indented) each has a line of its own.
+    """
+    text = "\n".join(lines)
+    if text.startswith(">>>"):
+        return lines
+    if all(line.startswith(" ") for line in lines) or re.search(r"\S {2,}\S", text):
+        return ["::", "", *(f"    {line}" for line in lines)]
+    if ITEM.search(text):
+        return ITEM.sub(r"\n\g<0>", escaped(text), count=1).split("\n")
+    if "\n " in text or len(SETTING.findall(text)) > 1:
+        return [f"  {line}" if line.startswith(" ") else f"| {line}" for line in escaped(text).split("\n")]
+    return escaped(text).split("\n")
+
+
+def docstring(app, what, name, obj, options, lines: list[str]) -> None:
+    """autodoc-process-docstring: each docstring, paragraph by paragraph, in place."""
+    text = "\n".join(lines).strip("\n")
+    lines[:] = [line for part in re.split(r"\n\s*\n", text) for line in (*paragraph(part.split("\n")), "")]
+
+
+def skip(app, what, name, obj, skipped: bool, options) -> bool | None:
+    """autodoc-skip-member: the fields of a NamedTuple, whose docstrings Python makes up. None: as autodoc likes."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def draw_mathematics(translator, node) -> None:
+    """A formula as MathML. Raises MathError for LaTeX that docutils does not know."""
+    translator.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
+
+
+def without_sphinx_search(app) -> None:
+    """The page search.md takes the place of Sphinx's, which does not find 토큰 in 토큰을."""
+    app.builder.search = False
+
+
+def make_index(app, exception) -> None:
+    """The search index, from the pages that were written."""
+    if exception is None and app.builder.name == "html":
+        pages = ("--site", app.outdir, "--glob", "{*,course/*,api/*}.html")
+        what = ("--root-selector", "article", "--exclude-selectors", ".headerlink")
+        subprocess.run([sys.executable, "-m", "pagefind", "--quiet", *pages, *what], check=True)
+
+
+def setup(app) -> dict:
+    app.add_html_math_renderer("mathml", (draw_mathematics, None), (draw_mathematics, None))
+    app.connect("builder-inited", without_sphinx_search)
+    app.connect("source-read", read)
+    app.connect("include-read", lambda app, file, parent, text: read(app, file, text))
+    app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-skip-member", skip)
+    app.connect("build-finished", make_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

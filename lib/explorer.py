@@ -1,0 +1,411 @@
+"""The token explorer: one page on which frames, resolution, method, card and precision move, and their cost follows.
+
+`make explorer` writes it to notebooks/explorer.html; lesson 02 shows it, and so does the website. The page has no
+formula of its own for a token or a byte. It looks up tables that are made here by `lib.budget` and the reducers; what
+grows with every token is given as the straight lines that it is (`decoder`). Seconds are shown only where data/measured
+holds them. The tests compare what the page says with `lib.budget`, for every combination.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lib import budget, doctor, plots, toybox
+from lib.budget import MODELS, ModelSpec
+from lib.files import write_text
+from lib.reducers import Kind, LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.reducers.base import patch_layout
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "notebooks" / "explorer.html"
+TEMPLATE = Path(__file__).with_name("explorer.template.html")
+BENCH = ROOT / "data" / "measured" / "reducers_cpu.json"
+
+FRAMES = (
+    1, 2, 4, 8, 10, 12, 16, 20, 21, 24, 25, 28, 32, 40, 48, 54, 56, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1800,
+    3600,
+)  # fmt: skip
+DRAWN = 64  # of longer clips the page draws so many frames
+SIZES = {64: (32, 64, 96), 336: (224, 336, 448), 384: (224, 384, 512)}  # pixels: those of training, those to choose
+NAMES = {"tiny": "tiny"} | doctor.NAMES
+PRECISIONS = {"nf4-double": ["4 bits", "4비트"], "float16": ["16 bits", "16비트"], "float32": ["32 bits", "32비트"]}
+PROMPT, CLIP = 100, 7  # tokens of text before the answer, as in budget.answering; the seed of the clip that is drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A method with one of its poolings, in words. `bench`: what `make bench` calls it, if it times it."""
+
+    method: str
+    english: str
+    korean: str
+    reducer: Reducer
+    bench: str = ""
+
+
+def ways() -> list[Way]:
+    """Everything that can be chosen. The learned vectors are one number wide: only how many there are counts here.
+
+    >>> [way.method for way in ways()][::4]
+    ['LLaVA-NeXT-Video', 'LLaVA-OneVision', 'SlowFast-LLaVA']
+    """
+    one = torch.zeros(1)
+    slow_fast = "slowfast-slow_{}frms_spatial_1d_max_pool-fast_4x4"
+    return [
+        Way("LLaVA-NeXT-Video", "none: every patch", "없음: 모든 패치", SpatialPool(1)),
+        Way("LLaVA-NeXT-Video", "2 x 2, average", "2 x 2 평균", SpatialPool(2), "SpatialPool average"),
+        Way("LLaVA-NeXT-Video", "3 x 3, average", "3 x 3 평균", SpatialPool(3)),
+        Way("LLaVA-NeXT-Video", "4 x 4, average", "4 x 4 평균", SpatialPool(4)),
+        Way(
+            "LLaVA-OneVision", "2 x 2, bilinear, 1 newline", "2 x 2 쌍선형, newline 1개",
+            SpatialPool(2, "bilinear", "before", "one", one),
+        ),
+        Way(
+            "LLaVA-Video", "2 x 2, bilinear, newline a row", "2 x 2 쌍선형, 행마다 newline",
+            SpatialPool(2, "bilinear", "before", "grid", one),
+        ),
+        Way(
+            "LLaVA-Video", "every 3rd 2 x 2, others 4 x 4", "3장 중 1장 2 x 2, 나머지 4 x 4",
+            LlavaVideo(3, newline_embed=one, frame_token=one), "LlavaVideo",
+        ),
+        Way(
+            "LLaVA-Video", "every 5th 2 x 2, others 4 x 4", "5장 중 1장 2 x 2, 나머지 4 x 4",
+            LlavaVideo(5, newline_embed=one, frame_token=one),
+        ),
+        Way(
+            "SlowFast-LLaVA", "10 slow frames + 16 a frame", "slow 10장 + 장마다 16개",
+            SlowFastLlava.from_spec(slow_fast.format(10)), "SlowFastLlava spatial_1d_max_pool",
+        ),
+        Way(
+            "SlowFast-LLaVA", "4 slow frames + 16 a frame", "slow 4장 + 장마다 16개",
+            SlowFastLlava.from_spec(slow_fast.format(4)),
+        ),
+        Way("LLaMA-VID", "1 context + 1 content", "컨텍스트 1개 + 콘텐츠 1개", LlamaVid(1, 1)),
+        Way("LLaMA-VID", "1 context + 4 x 4 content", "컨텍스트 1개 + 콘텐츠 4 x 4개", LlamaVid(1, 1, "grid:4")),
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------- which frames and patches each token sees
+
+
+def pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
+    """A clip's tokens as (frame, number of a layout) in the order in which they are read; frame -1 for none.
+
+    >>> pieces(LlavaVideo(slow_every=3), 4), pieces(SpatialPool(2, newline="one", newline_embed=torch.zeros(1)), 2)
+    ([(0, 0), (1, 1), (2, 1), (3, 0)], [(0, 0), (1, 0), (-1, 1)])
+    """
+    alike = [(t, 0) for t in range(frames)]
+    match reducer:
+        case SlowFastLlava():
+            return [(t, 0) for t in reducer.slow_indices(frames)] + [(t, 1) for t in range(frames)]
+        case LlavaVideo():
+            return [(t, int(t % reducer.slow_every > 0)) for t in range(frames)]
+        case SpatialPool(newline="one"):
+            return [*alike, (-1, 1)]
+    return alike
+
+
+def runs(pairs: list[tuple[int, int]]) -> list[list[int]]:
+    """The same pieces, shorter: [first frame, how many frames, layout] of neighbours alike.
+
+    >>> runs([(0, 0), (1, 1), (2, 1), (-1, 1)])
+    [[0, 1, 0], [1, 2, 1], [-1, 1, 1]]
+    """
+    found = []
+    for frame, layout in pairs:
+        if found and (sum(found[-1][:2]), found[-1][2]) == (frame, layout):
+            found[-1][1] += 1
+        else:
+            found.append([frame, 1, layout])
+    return found
+
+
+def layouts(reducer: Reducer, side: int) -> list[Tensor]:
+    """The layouts (n, 5), Kind and box, that `pieces` numbers, on a grid of side x side patches.
+
+    >>> [len(layout) for layout in layouts(SlowFastLlava.from_spec("slowfast-slow_1frms_concat-fast_2x2"), 8)]
+    [64, 4]
+    """
+    match reducer:
+        case LlamaVid():
+            return [reducer.layout(side, side)]
+        case SlowFastLlava(spec=spec):
+            both = spec.slow_spans(side, side), spec.fast_spans(side, side)
+            return [patch_layout(*spans).flatten(0, 1) for spans in both]
+    tokens = reducer(torch.zeros(2, side, side, 1))  # of two frames the second shows the second layout
+    rows = torch.cat([tokens.kind[:, None], tokens.box], dim=1)
+    first = {layout: frame for frame, layout in reversed(pieces(reducer, 2))}
+    return [rows[tokens.frame == first[layout]] for layout in sorted(first)]
+
+
+def blocks(layout: Tensor) -> list[list]:
+    """The same, shorter: [kind, rows, columns, whether a newline follows each row] of each grid of tokens in a layout.
+
+    >>> blocks(layouts(SpatialPool(2, newline="grid", newline_embed=torch.zeros(1)), 4)[0])
+    [[0, [0, 2, 2, 4], [0, 2, 2, 4], 1]]
+    """
+    kinds = layout[:, 0].tolist()
+    inside = Kind.PATCH in kinds and Kind.NEWLINE in kinds
+    found = []
+    for kind in dict.fromkeys(kinds):
+        if kind != Kind.NEWLINE or not inside:
+            box = layout[layout[:, 0] == kind, 1:]
+            rows, columns = (part.unique(dim=0).flatten().tolist() for part in (box[:, :2], box[:, 2:]))
+            found.append([kind, rows, columns, int(inside and kind == Kind.PATCH)])
+    return found
+
+
+def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
+    """(N, 7): of each token its frame, the number of its layout, its kind and its box.
+
+    >>> sight(SpatialPool(2), 2, 4)[4].tolist()
+    [1, 0, 0, 0, 2, 0, 2]
+    """
+    known = layouts(reducer, side)
+    parts = []
+    for frame, layout in pieces(reducer, frames):
+        head = torch.tensor([[frame, layout]]).expand(len(known[layout]), 2)
+        parts.append(torch.cat([head, known[layout]], dim=1))
+    return torch.cat(parts)
+
+
+# ---------------------------------------------------------------- the numbers
+
+
+def given(model: str, pixels: int) -> ModelSpec:
+    """A model whose tower is given frames of another size than it was trained with: as arithmetic.
+
+    >>> given("7b", 448).vision.side
+    32
+    """
+    return replace(MODELS[model], vision=replace(MODELS[model].vision, image_size=pixels))
+
+
+def projected(spec: ModelSpec, reducer: Reducer) -> ModelSpec:
+    """The model whose `encode_flops` project as many tokens of a frame as the reducer does.
+
+    LLaMA-VID projects its content tokens; its Q-Former and its context token are not counted.
+    """
+    match reducer:
+        case SpatialPool(stride=stride, mode=mode, project=project):
+            return replace(spec, stride=stride, mode=mode, project=project)
+        case LlamaVid():
+            return replace(spec, stride=reducer.cell_size(spec.vision.side, spec.vision.side)[0], mode="average")
+    return replace(spec, project="before")
+
+
+def line(cost: Callable[[int], int], near: int) -> list[int]:
+    """[cost of no token, cost of one more] of the straight line through near and near + 1 tokens.
+
+    >>> line(lambda tokens: 7 + 3 * tokens, near=5)
+    [7, 3]
+    """
+    slope = cost(near + 1) - cost(near)
+    return [cost(near) - near * slope, slope]
+
+
+def decoder(spec: ModelSpec, precision: str) -> dict:
+    """Bytes that depend on tokens only. Reading is the higher of two lines: with 4 bits a matrix must be unpacked."""
+
+    def reading(tokens: int) -> int:
+        return budget.reading_bytes(spec, tokens, precision)
+
+    return {
+        "cache": budget.kv_bytes(spec, 1, budget.PRECISIONS[precision]),
+        "reading": [line(reading, near) for near in (1, 10**6)],
+        "writing": line(lambda tokens: budget.writing_bytes(spec, tokens, budget.ANSWER, precision), 1),
+    }
+
+
+def parabola(cost: Callable[[int], int]) -> list[int]:
+    """[a, b, c] of a + b * tokens + c * tokens**2.
+
+    >>> parabola(lambda tokens: 1 + 2 * tokens + 3 * tokens**2)
+    [1, 2, 3]
+    """
+    none, one, two = map(cost, range(3))
+    square = (two - 2 * one + none) // 2
+    return [none, one - none - square, square]
+
+
+def problem(reducer: Reducer, side: int) -> str:
+    """Why a reducer cannot take this grid; nothing where it can."""
+    try:
+        reducer.count(1, side, side)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def frames_that_fit(spec: ModelSpec, chosen: list[Way]) -> dict:
+    """Of `budget.plan`: the frames of each way that the context allows, and those of each card and precision."""
+    side = spec.vision.side
+    by_context, by_memory = [], {card: {precision: [] for precision in PRECISIONS} for card in budget.CARDS}
+    for way in chosen:
+        works = not problem(way.reducer, side)
+        for card, of_card in by_memory.items():
+            for precision, found in of_card.items():
+                plan = budget.plan(card, spec, precision, prompt=PROMPT, reducer=way.reducer) if works else None
+                found.append(plan and plan.by_memory)
+        by_context.append(plan and plan.by_context)
+    return {"byContext": by_context, "byMemory": by_memory}
+
+
+def measured(spec: ModelSpec, chosen: list[Way]) -> dict[int, list]:
+    """number of a way -> [frames, milliseconds] of its reducer on a CPU, in float32, at this model's sizes."""
+    cases = json.loads(BENCH.read_text("utf-8"))["cases"]
+    sizes = spec.vision.side, spec.vision.width, "float32"
+    names = {way.bench: number for number, way in enumerate(chosen) if way.bench}
+    found = {}
+    for case in cases:
+        if (case["side"], case["channels"], case["dtype"]) == sizes and case["reducer"] in names:
+            found.setdefault(names[case["reducer"]], []).append([case["frames"], case["milliseconds"]["ours"]])
+    return found
+
+
+def sized(model: str, pixels: int, chosen: list[Way]) -> dict:
+    """Everything about a model that depends on how large its frames are."""
+    spec = given(model, pixels)
+    side = spec.vision.side
+    problems = [problem(way.reducer, side) for way in chosen]
+    looking = {how: [budget.vision_working_bytes(spec, frames, how) for frames in FRAMES] for how in PRECISIONS}
+    flops = [
+        None if wrong else budget.encode_flops(projected(spec, way.reducer), 1)
+        for way, wrong in zip(chosen, problems, strict=True)
+    ]
+    return {
+        "pixels": pixels,
+        "side": side,
+        "patch": spec.vision.patch_size,
+        "problems": problems,
+        "weights": {how: budget.weight_bytes(spec, how, keep_vision=True) for how in PRECISIONS},
+        "looking": looking,
+        "encode": flops,
+        "milliseconds": measured(spec, chosen),
+        **frames_that_fit(spec, chosen),
+    }
+
+
+def of_model(model: str, chosen: list[Way]) -> dict:
+    """Everything about a model."""
+    spec = MODELS[model]
+    trained = spec.vision.image_size
+    return {
+        "name": NAMES[model],
+        "context": spec.language.context,
+        "trained": SIZES[trained].index(trained),
+        "sizes": [sized(model, pixels, chosen) for pixels in SIZES[trained]],
+        "decoder": {how: decoder(spec, how) for how in PRECISIONS},
+        "prefill": parabola(lambda tokens: budget.prefill_flops(spec, tokens)),
+    }
+
+
+def of_way(way: Way, sides: list[int]) -> dict:
+    """What is drawn of a way, its pieces by frames and its layouts by side, and its tokens by side and frames."""
+    fit = [side for side in sides if not problem(way.reducer, side)]
+    drawn = [frames for frames in FRAMES if frames <= DRAWN]
+    return {
+        "method": way.method,
+        "pooling": [way.english, way.korean],
+        "pieces": [runs(pieces(way.reducer, frames)) for frames in drawn],
+        "layouts": {side: [blocks(layout) for layout in layouts(way.reducer, side)] for side in fit},
+        "tokens": {side: [way.reducer.count(frames, side, side) for frames in FRAMES] for side in fit},
+    }
+
+
+def pictures() -> dict:
+    """The clip as runs of one colour, row by row: a letter (the number of the colour) and how many pixels.
+
+    >>> pictures()["frames"][0][:4]
+    'a180'
+    """
+    video = torch.from_numpy(toybox.render(toybox.sample(CLIP)))
+    colours, pixels = video.reshape(-1, 3).unique(dim=0, return_inverse=True)
+
+    def code(frame: Tensor) -> str:
+        runs = torch.stack(frame.unique_consecutive(return_counts=True), dim=1).tolist()
+        return "".join(f"{chr(ord('a') + colour)}{length}" for colour, length in runs)
+
+    frames = [code(frame) for frame in pixels.reshape(len(video), -1)]
+    return {"side": video.shape[1], "colours": colours.tolist(), "frames": frames}
+
+
+@cache
+def tables() -> dict:
+    """All that the page knows."""
+    chosen = ways()
+    models = {model: of_model(model, chosen) for model in MODELS}
+    sides = sorted({size["side"] for model in models.values() for size in model["sizes"]})
+    return {
+        "frames": FRAMES,
+        "prompt": PROMPT,
+        "answer": budget.ANSWER,
+        "cuda": budget.CONTEXT_BYTES,
+        "cards": {card: budget.card_bytes(card) for card in budget.CARDS},
+        "share": budget.SHARE,
+        "precisions": PRECISIONS,
+        "ways": [of_way(way, sides) for way in chosen],
+        "models": models,
+        "clip": pictures(),
+        "measured": doctor.measured_lines(),
+        "colors": plots.COLORS,
+    }
+
+
+# ---------------------------------------------------------------- the page
+
+
+def page() -> str:
+    """The page as text: the template with the tables in it."""
+    known = json.dumps(tables(), ensure_ascii=False, separators=(",", ":"))
+    return TEMPLATE.read_text("utf-8").replace("@TABLES@", known)
+
+
+class Shown:
+    """The page in a notebook: in a frame of its own, whose text is part of the notebook, so that no file is needed.
+
+    JupyterLab, VS Code and Colab run its script once the cell has run; GitHub shows none of it.
+    """
+
+    def __repr__(self) -> str:
+        return "the token explorer: run this cell, or open notebooks/explorer.html in a browser"
+
+    def _repr_html_(self) -> str:
+        style = "width: 100%; height: 1300px; border: 0"  # its script makes it as high as the page, where it may
+        text = page().replace("&", "&amp;").replace("'", "&#39;")  # the page has few of these, and many "
+        return f"<iframe title='Token explorer' style='{style}' srcdoc='{text}'></iframe>"
+
+
+def show() -> Shown:
+    """What a notebook's cell shows as its last line.
+
+    >>> show()
+    the token explorer: run this cell, or open notebooks/explorer.html in a browser
+    """
+    return Shown()
+
+
+DRAWN_WAYS = {1: 1073, 6: 659, 8: 2954, 10: 14}  # number of a way, and the token of it that stands out
+
+
+def figure(frames: int = 16, side: int = 24) -> Figure:
+    """What the page draws, for four methods, without a script: which patches tokens see, and where they stand.
+
+    >>> figure().axes[0].get_title()
+    'LLaVA-NeXT-Video\\n2,304 tokens'
+    """
+    chosen, views = ways(), {}
+    for way, token in DRAWN_WAYS.items():
+        views[chosen[way].method] = sight(chosen[way].reducer, frames, side).numpy(), token
+    return plots.token_views(toybox.render(toybox.sample(CLIP)), views, side)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page())
+    print(f"{PAGE.relative_to(ROOT)}: {PAGE.stat().st_size:,} bytes; open it in a browser")

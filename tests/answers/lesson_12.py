@@ -1,0 +1,127 @@
+"""Right and wrong answers to the exercises of lesson 12."""
+
+from math import ceil
+
+import numpy as np
+import torch
+
+from lib.shards import Plan, World
+
+
+def clips_by_asking_each(clips, rank, world):
+    return [clip for clip in range(clips) if clip % world == rank]
+
+
+def todo_by_lib(clips, size, rank, world, there):
+    mine = Plan(tuple(map(str, range(clips))), size, "").of(World(rank, world))
+    return np.setdiff1d(mine, there)
+
+
+def todo_by_clips(clips, size, rank, world, there):
+    """The shard of each clip, kept where it is mine and not there."""
+    shards = dict.fromkeys(clip // size for clip in range(clips))
+    return [shard for shard in shards if shard % world == rank and shard not in there]
+
+
+def missing(clips, size, there):
+    return sorted(set(range(ceil(clips / size))) - set(there))
+
+
+def gradient_by_loop(gradients, tokens):
+    """float64, token by token."""
+    total = np.zeros(gradients.shape[1])
+    for gradient, count in zip(gradients.numpy(), tokens.numpy(), strict=True):
+        for _ in range(int(count)):
+            total += gradient
+    return total / float(tokens.sum())
+
+
+def weighted(weights):
+    return lambda gradients, tokens: torch.einsum("wn,w->n", gradients, weights(tokens))
+
+
+def hours_by_loop(clips, batch, answer, weights, cache, speed):
+    seconds = 0.0
+    for _ in range(answer):
+        seconds += (weights + batch * cache) / speed
+    return seconds * (clips // batch) / 3600
+
+
+def hours_with(clips=1, batch=1, answer=1, weights=1, cache=1, hour=3600):
+    """The hours with some quantities multiplied by a factor, or by the batch where that is "batch"."""
+
+    def hours(n, together, tokens, heavy, each, speed):
+        n, tokens, heavy, each = (
+            value * (together if factor == "batch" else factor)
+            for value, factor in ((n, clips), (tokens, answer), (heavy, weights), (each, cache))
+        )
+        return n / together * tokens * (heavy + together * each) / speed / hour
+
+    return hours
+
+
+RIGHT = {
+    "12.split": [
+        clips_by_asking_each,
+        lambda clips, rank, world: range(clips)[rank::world],
+        lambda clips, rank, world: torch.arange(clips)[rank::world],
+        lambda clips, rank, world: np.arange(rank, clips, world, dtype=np.float64),
+    ],
+    "12.todo": [todo_by_lib, todo_by_clips],
+    "12.gradient": [
+        gradient_by_loop,
+        lambda gradients, tokens: np.average(gradients, axis=0, weights=tokens),
+        lambda gradients, tokens: (gradients.double() * tokens[:, None]).sum(0) / tokens.sum(),
+    ],
+    "12.way": ["b3"],
+    "12.hours": [hours_by_loop, hours_with()],
+}
+
+WRONG = {
+    "12.split": [
+        (lambda clips, rank, world: np.arange(clips), "every clip"),
+        (lambda clips, rank, world: torch.arange(0, clips, world), "start at its rank"),
+        (lambda clips, rank, world: np.arange(clips)[: clips - clips % world][rank::world], "is lost"),
+        (
+            lambda clips, rank, world: np.resize(np.arange(clips), ceil(clips / world) * world)[rank::world],
+            "come twice",
+        ),
+        (lambda clips, rank, world: torch.arange(clips).tensor_split(world)[rank], "one behind the other"),
+        (
+            lambda clips, rank, world: [clips // world * rank + n for n in range(clips // world)],
+            "belong to nobody",
+        ),
+    ],
+    "12.todo": [
+        (lambda c, s, r, w, there: [n for n in range(c // s) if n % w == r and n not in there], "is not full"),
+        (lambda c, s, r, w, there: missing(c, s, there), "missing in all"),
+        (lambda c, s, r, w, there: missing(c, s, there)[r::w], "share out what is missing"),
+        (lambda c, s, r, w, there: np.arange(ceil(c / s))[r::w], "made again"),
+        (lambda c, s, r, w, there: sorted(n for n in there if n % w == r), "there already"),
+        (lambda c, s, r, w, there: [n for n in range(c) if n % w == r and n not in there], "Those are clips"),
+    ],
+    "12.gradient": [
+        (lambda gradients, tokens: np.mean(gradients.numpy(), axis=0), "A plain mean"),
+        (lambda gradients, tokens: np.sum(gradients.numpy(), axis=0), "plain sum"),
+        (weighted(lambda tokens: tokens), "divide by their number"),
+        (weighted(lambda tokens: tokens / len(tokens)), "not of the processes"),
+        (lambda gradients, tokens: (gradients * (tokens / tokens.sum())[:, None]).mean(0), "Divided twice"),
+        (weighted(lambda tokens: 1 - tokens / tokens.sum()), "turned round"),
+        (lambda gradients, tokens: torch.einsum("wn,w->wn", gradients, tokens) / tokens.sum(), "add them up"),
+    ],
+    "12.way": [("a3", "whole model"), ("c3", "too small"), ("b1", "exchanges more"), ("b2", "how DDP works")],
+    "12.hours": [
+        (hours_with(hour=1), "seconds"),
+        (hours_with(weights="batch"), "anew for each clip"),
+        (hours_with(clips="batch"), "writes together"),
+        (hours_with(cache=0), "caches are missing"),
+        (
+            lambda n, batch, tokens, weights, cache, speed: n / batch * tokens * (weights + cache) / speed / 3600,
+            "not of one",
+        ),
+        (
+            lambda n, batch, tokens, weights, cache, speed: n / batch * (weights + batch * cache) / speed / 3600,
+            "Each token of the answer",
+        ),
+    ],
+}

@@ -269,6 +269,31 @@ def interrupted(collate, calls):
     return Failing()
 
 
+def last_gradient(model) -> torch.Tensor:
+    """The gradient of a run's last step, as its optimizer saw it: all weights in one vector."""
+    return torch.cat([weight.grad.flatten() for weight in finetune.trainable(model).values()])
+
+
+def test_large_gradients_are_cut_to_a_norm_of_one(fresh, examples):
+    finetune.projector_only(fresh)
+    fresh.model.lm_head.weight.data *= 100  # a loss that is far too high, and steep
+    fit(fresh, collator(fresh), examples, replace(PLAN, steps=1))
+    assert last_gradient(fresh).norm() == pytest.approx(1, abs=1e-3)
+
+
+def test_gradients_in_float16_are_scaled_back_before_they_are_cut(random_vlm_folder, examples, monkeypatch):
+    """As on a T4: the same first step as in float32, to the precision of float16."""
+    found = {}
+    for dtype in (torch.float32, torch.float16):
+        monkeypatch.setattr(finetune, "compute_dtype", lambda device, dtype=dtype: dtype)
+        model = vlm.load(random_vlm_folder)
+        add_lora(model, rank=2)
+        fit(model, collator(model), examples, replace(PLAN, steps=1))
+        found[dtype] = last_gradient(model)
+    whole, half = found.values()
+    assert whole.norm() > 0 and (half - whole).norm() < 0.02 * whole.norm()
+
+
 def test_checkpointing_computes_layers_again_and_changes_no_loss(random_vlm_folder, examples):
     passes, losses = {}, {}
     for again in (False, True):

@@ -307,7 +307,7 @@ exercises.picture()
 #
 # ## Corrections of the study notes
 #
-# | the notes say | the truth | source |
+# | The note says | In truth | Source |
 # |---|---|---|
 # | authors "Haotian Liu et al.", ByteDance and UW-Madison | Yuanhan Zhang, Bo Li, Haotian Liu, Yong Jae Lee, Liangke Gui, Di Fu, Jiashi Feng, Ziwei Liu, Chunyuan Li; NTU too | blog of 30 April 2024, header |
 # | `frames = extract_frames(video_path, num_frames=8)` | no such function exists; `lib.video.read_frames` is one | the notes' own code |

@@ -566,7 +566,7 @@ for rule, count in missed.items():
 #
 # ## Corrections of the study notes
 #
-# | The note says | The truth | Source |
+# | The note says | In truth | Source |
 # |---|---|---|
 # | "default 8 frames, adjustable 4~32" | 16 frames were best at 4,096 positions, 32 in training and demo, up to 56 at 8,192; from 29 frames on, 144 tokens each exceed 4,096 and need RoPE scaling. 8 is the example of Hugging Face for one short clip | LLaVA-NeXT-Video blog, 30 April 2024; LLaVA-NeXT issue #468 |
 # | "Uniform Sampling", as if it were one rule | three official codes, three rules; LLaVA-NeXT reads clips shorter than n seconds at one frame per second instead | `video_demo.py`; SlowFast-LLaVA `dataset.py`; section 5 |

@@ -589,7 +589,7 @@ for why, numbers in unsupported.items():
 #
 # ## Corrections of the study notes
 #
-# | the study notes say | the truth | source |
+# | The note says | In truth | Source |
 # |---|---|---|
 # | MSVD-QA 67.8 / 70.1, MSRVTT-QA 53.2 / 55.8, TGIF-QA 67.1 / 69.3 for LLaVA-NeXT-Video-7B and its DPO version | the authors never reported them; the cells are empty where others compare | blog of 30 April 2024; arXiv 2407.15841v2, Table 1 |
 # | ActivityNet-QA 56.2 with DPO | 60.2 | blog of 30 April 2024, main table |

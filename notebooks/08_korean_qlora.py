@@ -694,7 +694,7 @@ if IS_TINY:
 #
 # ## Corrections of the study notes
 #
-# | The note says | The truth | Source |
+# | The note says | In truth | Source |
 # |---|---|---|
 # | `max_new_tokens=256` for detailed Korean captions | They average 932 Vicuna tokens (at most 1,572): 256 cuts most of each away | korean-video-captioning, `05_tokenization_analysis.md`; section 2 |
 # | Stage 1 images, stage 2 "optional" video fine-tuning | Images and videos mixed in each batch from the stage-1 checkpoint: 3.32; continual fine-tuning on video: 3.02, below the zero-shot image model's 3.14 | blog of 30 April 2024, "How to fine-tune on videos?" |

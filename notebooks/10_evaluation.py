@@ -679,7 +679,7 @@ for metric, ours in (("chrf_pp", metrics.CHRF_PP), ("facts_right", metrics.FACTS
 #
 # ## Corrections of the study notes
 #
-# | the study notes say | the truth | source |
+# | The note says | In truth | Source |
 # |---|---|---|
 # | ActivityNet-QA 56.2 with DPO | 60.2; and it is a judge's "yes", not an exact match | blog of 30 April 2024, main table; LLaVA-NeXT#109 |
 # | MSVD-QA, MSRVTT-QA, TGIF-QA of LLaVA-NeXT-Video | never reported by the authors | blog of 30 April 2024; arXiv 2407.15841v2, Table 1 |

@@ -49,7 +49,8 @@ def test_absence_is_said_with_its_fix_and_fails_in_ci(machine, monkeypatch, prog
         conftest.required()
 
 
-UPDATE, INSTALL = "update -qq", "install -qq --no-install-recommends chromium chromium-driver"
+RETRIES = "-o Acquire::Retries=3"
+UPDATE, INSTALL = f"update -qq {RETRIES}", f"install -qq {RETRIES} --no-install-recommends chromium chromium-driver"
 APT = 'echo "$@" >> ${0%/*}/asked'
 
 

@@ -340,6 +340,18 @@ def half_way(random_vlm_folder, examples, tmp_path):
     return model, tmp_path
 
 
+def test_a_log_that_is_ahead_of_its_checkpoint_goes_on_from_the_checkpoint(half_way, random_vlm_folder, examples):
+    """The log is written first: a run may end between the two."""
+    _, folder = half_way
+    with open(folder / "log.jsonl", "a") as log:
+        log.write(json.dumps(Step(5, 9.0, 9.0, 9.0)._asdict()) + "\n")
+    model = vlm.load(random_vlm_folder)
+    add_lora(model, rank=4)
+    resumed = fit(model, collator(model), examples, PLAN, folder)
+    assert [step.step for step in resumed] == [1, 2, 3, 4, 5, 6] and resumed[4].loss != 9
+    assert not model.model.training  # and the model is ready to be asked
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-30])
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lib.data import Collator, Example
-from lib.files import written_whole
+from lib.files import write_text, written_whole
 from lib.vlm import VideoLM, compute_dtype, weights_digest
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
@@ -200,9 +200,8 @@ def fit(
     files = Files(Path(folder), about(vlm, weights, examples, plan)) if folder else None
     log = files.restore(run) if files else []
     vlm.model.train()
-    if plan.checkpointing:
-        set_checkpointing(vlm, True)
-    with vlm.looking_through(collate.reducer), progress(plan.steps, len(log)) as bar:
+    kept, looking = checkpointing(vlm, plan.checkpointing), vlm.looking_through(collate.reducer)
+    with kept, looking, progress(plan.steps, len(log)) as bar:
         for step in range(len(log), plan.steps):
             log.append(run.step(step, collate(examples[step * plan.batch : (step + 1) * plan.batch])))
             bar.set_postfix_str(f"loss {log[-1].loss:.3f}", refresh=False)
@@ -210,16 +209,21 @@ def fit(
             if files and (len(log) % math.ceil(plan.steps / 10) == 0 or len(log) == plan.steps):
                 files.save(run, log)
     vlm.model.eval()
-    if plan.checkpointing:
-        set_checkpointing(vlm, False)
     return log
 
 
-def set_checkpointing(vlm: VideoLM, on: bool) -> None:
+@contextmanager
+def checkpointing(vlm: VideoLM, on: bool) -> Iterator[None]:
+    """Inside, if `on`, layers keep their inputs only; outside, also after an error, the model is as it was."""
+    if not on:
+        yield
+        return
     with without_deprecations():
-        if on:
-            vlm.model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
+        vlm.model.gradient_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        with without_deprecations():
             vlm.model.gradient_checkpointing_disable()
 
 
@@ -307,8 +311,7 @@ class Files:
         """The log first: a checkpoint always finds the lines up to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(step._asdict()) + "\n" for step in log)
-        with written_whole(self.log) as beside:
-            beside.write_text(lines, encoding="utf-8")
+        write_text(self.log, lines)
         tensors = {f"weight {name}": weight.detach() for name, weight in run.weights.items()}
         for name, weight in run.weights.items():
             tensors |= {f"{moment} {name}": tensor for moment, tensor in run.optimizer.state[weight].items()}

@@ -31,13 +31,11 @@ from lib.evaluate import (
 )
 from lib.files import write_text
 from lib.finetune import Plan, add_lora, fit, mixed
+from lib.korean import FRAMES, VIEW
 from lib.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
-from lib.reducers import LlavaVideo
 from lib.vlm import TINY, VideoLM, load
 
 FILE = TINY.parent / "measured" / "dpo.json"
-FRAMES = 16
-VIEW = LlavaVideo(slow_every=8, slow_stride=1, fast_stride=4, mode="average")  # 2 frames x 64 and 14 x 4: 184 tokens
 LEARNED = range(2 * 10**6, 2 * 10**6 + 160)  # seeds of the clips that captions and pairs are about
 UNSEEN = range(300, 500)  # and of those that scores are about: below a million nothing is trained on
 METRICS = (CHAIR_I, CHAIR_S, FACTS_RIGHT, LENGTH, UNREAD, EXACT)

@@ -306,6 +306,10 @@ def test_checkpointing_computes_layers_again_and_changes_no_loss(random_vlm_fold
         passes[again] = len(calls)
         with finetune.without_deprecations():
             assert not model.model.is_gradient_checkpointing
+    with pytest.raises(Stop):
+        fit(model, interrupted(collator(model), 2), examples, replace(PLAN, checkpointing=True))
+    with finetune.without_deprecations():
+        assert not model.model.is_gradient_checkpointing  # nor after an error
     assert passes == {False: PLAN.steps, True: 2 * PLAN.steps}
     assert losses[True] == pytest.approx(losses[False], abs=1e-6)
 

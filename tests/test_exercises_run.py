@@ -108,11 +108,26 @@ def test_the_bell_never_rings_outside_of_the_answer(monkeypatch):
     """Rings 50,000 times a second, so also in the lines that put everything back: a TimeUp there would end a kernel."""
     real, tracer = signal.setitimer, sys.gettrace()
     monkeypatch.setattr(signal, "setitimer", lambda which, *times: real(which, *(time and 2e-5 for time in times)))
-    texts = {run.caught(answer)[0] for _ in range(200) for answer in (for_ever, lambda: None)}
+    texts = {run.caught(answer, 1e-5)[0] for _ in range(200) for answer in (for_ever, lambda: None)}
     assert run.SLOW in texts and texts <= {run.SLOW, None}
     assert real(signal.ITIMER_REAL, 0) == (0, 0) and sys.gettrace() is tracer
     os.kill(os.getpid(), signal.SIGALRM)  # a bell that comes late ends nothing
     assert signal.getsignal(signal.SIGALRM) is run.deaf
+
+
+def test_a_late_bell_of_an_earlier_answer_ends_no_later_one(monkeypatch):
+    real, heard = signal.signal, []
+
+    def with_a_late_bell(number, handler):
+        before = real(number, handler)
+        signal.raise_signal(number)
+        heard.append(handler)
+        return before
+
+    monkeypatch.setattr(signal, "signal", with_a_late_bell)  # in the set-up and in the lines that put everything back
+    assert run.caught(lambda: signal.raise_signal(signal.SIGALRM))[0] is None  # and while the answer has time left
+    assert run.caught(lambda: signal.raise_signal(signal.SIGALRM), 0)[0] == run.SLOW  # with none left, a bell counts
+    assert len(heard) == 4
 
 
 def test_another_program_s_bell_is_put_back():

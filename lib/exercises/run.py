@@ -6,9 +6,11 @@ is no such timer (Windows, or another thread than the main one) nothing is stopp
 """
 
 import io
+import math
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -75,10 +77,12 @@ def in_time(call: Callable[[], object], seconds: float) -> object:
     """What `call` returns. After so many seconds TimeUp is raised in it, and every tenth of a second from then on.
 
     An answer that catches everything would catch that too: so it is raised once more in the next line that runs.
+    A bell may come late, long after it was switched off: on a busy machine another thread takes it and hands it on when
+    it next runs. So each is held against the clock, and rings only in a line that the answer runs.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         return call()
-    here, tracer, over = sys._getframe(), sys.gettrace(), False
+    here, tracer, ends = sys._getframe(), sys.gettrace(), math.inf  # no bell counts before the clock runs
 
     def again(frame, event, argument):
         if event == "line":
@@ -86,19 +90,24 @@ def in_time(call: Callable[[], object], seconds: float) -> object:
         return again
 
     def ring(number, frame):
-        if over or frame is here:  # not in the lines below, which put everything back
+        stack = []
+        while frame not in (here, None):
+            stack.append(frame)
+            frame = frame.f_back
+        if time.monotonic() < ends or frame is None or not stack:  # a late bell of another call; not in the answer
             return
-        while frame not in (here, None):  # None: a frame that has just ended knows no caller
-            frame.f_trace, frame = again, frame.f_back
+        for running in stack:
+            running.f_trace = again
         sys.settrace(again)
         raise TimeUp
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
+        ends = time.monotonic() + seconds
         signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
         return call()
     finally:
-        over = True
+        ends = math.inf
         sys.settrace(tracer)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before if callable(before) else deaf)

@@ -13,7 +13,7 @@ import json
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -140,6 +140,31 @@ def exact_match(
             for qa, hit in zip(of_clip, row, strict=True):
                 right[qa.kind].append(hit)
     return dict(right)
+
+
+def clip_shares(
+    right: dict[str, list[bool]], clips: Sequence[toybox.Clip], kinds: Collection[str] | None = None
+) -> list[float]:
+    """The share of right answers about each clip, from what `exact_match` says of these clips: numbers to redraw.
+
+    With `kinds`, of answers to these kinds of question alone. A clip that is not asked any of them is left out.
+    Raises ValueError where the answers are not those to the clips' questions.
+
+    >>> clips = [toybox.sample(seed) for seed in (3, 0)]                      # asked one and two questions of colours
+    >>> clip_shares({"colour": [True, True, False]}, clips)
+    [1.0, 0.5]
+    """
+    asked = [[qa.kind for qa in toybox.questions(clip)] for clip in clips]
+    left, shares = {kind: iter(hits) for kind, hits in right.items() if kinds is None or kind in kinds}, []
+    for kind in left:
+        if len(right[kind]) != (count := sum(of_clip.count(kind) for of_clip in asked)):
+            raise ValueError(
+                f"{len(right[kind])} answers to {count} questions of kind {kind}: give the clips that were asked about"
+            )
+    for of_clip in asked:
+        if hits := [next(left[kind]) for kind in of_clip if kind in left]:
+            shares.append(sum(hits) / len(hits))
+    return shares
 
 
 def mark(vlm, visual: Sequence[torch.Tensor], asked: Sequence[Sequence[toybox.QA]]) -> list[list[bool]]:

@@ -153,7 +153,7 @@ def score_intervals(
         mean, low, high, _ = np.array(list(scores.values())).T
         cell.errorbar(places, mean, (mean - low, high - mean), fmt="o", capsize=3, color=COLORS[colour], label=name)
     cell.set_xticks(range(len(first)), [f"{kind}\nn={score[3]}" for kind, score in first.items()])
-    cell.set(ylim=(0, 1.05), ylabel=ylabel)
+    cell.set(ylim=(-0.04, 1.05), ylabel=ylabel)  # a mark at 0 is whole, above the axis
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside upper right", ncols=len(series))
     return figure
@@ -393,7 +393,7 @@ def anyres_maps(edges: np.ndarray, grids: np.ndarray, tokens: np.ndarray, extra:
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
     ['1 x 2', '2 x 1', '2 x 2']
     """
-    figure, axes = canvas(12.5, 4.1, columns=3, sharey=True)
+    figure, axes = canvas(12.5, 4.3, columns=3, sharey=True)
     half = (edges[1] - edges[0]) / 2
     place = {"origin": "lower", "extent": (edges[0] - half, edges[-1] + half) * 2}
     colours = dict(zip(np.unique(grids), ("patch", "fast", "context", "newline", "content", "light"), strict=False))
@@ -537,7 +537,7 @@ def reading_maps(weights: dict[str, np.ndarray]) -> Figure:
     >>> [axes.get_title() for axes in figure.axes]
     ['average\\n0 of 16 patches unread', 'bilinear\\n12 of 16 patches unread']
     """
-    figure, axes = canvas(3 * len(weights), 3.4, columns=len(weights))
+    figure, axes = canvas(3 * len(weights), 3.6, columns=len(weights))
     for cell, (title, weight) in zip(axes.flat, weights.items(), strict=True):
         cell.imshow(weight, cmap="Blues", vmin=0, vmax=1.3 * weight.max())
         row, column = np.nonzero(weight == 0)
@@ -624,7 +624,8 @@ def token_numbers(maps: dict[str, np.ndarray]) -> Figure:
         for (row, column), number in np.ndenumerate(numbers):
             cell.text(column, row, "–" if number < 0 else number, ha="center", va="center")
         cell.set(xticks=[], yticks=[])
-        count = f"{numbers.max() + 1} tokens, {torn} torn; {(numbers < 0).sum()} patches unread"
+        unread = (numbers < 0).sum()
+        count = f"{numbers.max() + 1} tokens, {torn} torn; {unread} {'patch' if unread == 1 else 'patches'} unread"
         cell.set_title(f"{title}\n{count}", fontsize=10)
         cell.spines[:].set_visible(True)
     return figure
@@ -778,15 +779,20 @@ def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = ()) ->
 
 
 def label_points(axes: Axes, points: Sequence[Point]) -> None:
-    """The name of every point to the right of its neighbours; names that would cover each other move up."""
-    span = max(score[2] for *_, score in points) - min(score[1] for *_, score in points)
+    """Every point's name to the right of its neighbours; one that would cover another moves, and a line says so."""
+    step = 0.05 * (max(score[2] for *_, score in points) - min(score[1] for *_, score in points))
     taken = []  # tokens and height of the names so far
-    for family, name, tokens, score in sorted(points, key=lambda point: point[3][0]):
-        height = max([score[0], *(y + 0.05 * span for x, y in taken if 0.6 < x / tokens < 1.7)])
+    for family, name, tokens, (mean, *_) in sorted(points, key=lambda point: point[3][0]):
+        near = [height for other, height in taken if 0.6 < other / tokens < 1.7]
+        heights = [mean, *(height + way * step for height in near for way in (1, -1))]
+        free = [height for height in heights if all(abs(height - other) > 0.99 * step for other in near)]
+        height = min(free, key=lambda height: abs(height - mean))
         taken.append((tokens, height))
         left = 1.07 * max(other for _, _, other, _ in points if other < 1.2 * tokens)
-        look = {"fontsize": 9, "color": COLORS[FAMILY_COLOURS[family]]}
-        axes.text(left, height, name, va="center", bbox={"color": "white", "pad": 0.5}, **look)
+        colour = COLORS[FAMILY_COLOURS[family]]
+        if abs(height - mean) > step / 2:
+            axes.plot((tokens, left), (mean, height), color=colour, linewidth=0.6, zorder=1)
+        axes.text(left, height, name, va="center", bbox={"color": "white", "pad": 0.5}, fontsize=9, color=colour)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -984,8 +990,8 @@ def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
         for cell, values in zip(axes[0], (loss, pull), strict=True):
             cell.plot(margins, values, color=COLORS[colour], label=f"beta {beta:g}")
     axes[0, 0].set(xlabel="margin: gain of chosen - gain of rejected", title="loss of a pair")
-    axes[0, 1].set(xlabel="margin", title="pull on the margin")
-    axes[0, 0].axhline(np.log(2), color=COLORS["text"], linewidth=0.8, linestyle="--")
+    axes[0, 1].set(xlabel="margin", title="pull on the margin", yscale="log", ylim=(1e-3, 1))
+    axes[0, 0].axhline(np.log(2), color=COLORS["text"], linewidth=0.8, linestyle="--", label="log 2")
     axes[0, 0].legend(frameon=False)
     return figure
 

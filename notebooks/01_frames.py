@@ -58,6 +58,8 @@ def place(name):
 # %% [markdown]
 # ## 1. What is in a video file
 #
+# Lesson 00 read a short clip with one call, every frame of it. Of a longer one only some frames reach the model: they have to be chosen, and read exactly.
+#
 # To see whether a reader returns the frame we asked for, each frame carries its number: eight squares, black or white, are the
 # eight bits of the number. They survive lossy coding. Below them is a strip of texture, so that there is something to compress.
 
@@ -191,9 +193,9 @@ plots.asked_and_got(asked, with_decord)
 # %% [markdown]
 # The dangerous ones are those in the middle: **no error, other frames**. A model is then asked about one moment and shown another, and no
 # score says why. decord's last release is from June 2021; its list of open reports includes a deadlock on files that announce more frames
-# than they have (dmlc/decord#373). It has no build for Macs with ARM chips; on such a machine every panel above says "refused".
+# than they have (dmlc/decord#373). It has no build for ARM chips, those of today's Macs among them; on such a machine every panel above says "refused".
 #
-# PyAV is a thin layer over today's libav. This is the same question put to the default of `lib.video`:
+# PyAV is a thin layer over the libraries of today's FFmpeg. This is the same question put to the default of `lib.video`:
 
 # %%
 with_pyav = {name: numbers_from(name, "pyav") for name in files}
@@ -233,20 +235,20 @@ def read_by_hand(path, indices):
 # our reader have to decode? (Reading from the start would take 120.)
 
 # %%
-my_decoded = 8  # change me
+my_total = 8  # change me
 
 eight = video.sample_uniform(120, 8)
 pixels, decoded = read_by_hand(plain, eight)
 by_lib = video.read_frames(plain, eight)
-print(f"decoded: you predicted {my_decoded}, measured {decoded}")
+print(f"decoded: you predicted {my_total}, measured {decoded}")
 print("frames", [read(image) for image in pixels], "| equal to lib.video:", np.array_equal(pixels, by_lib.pixels))
 assert np.array_equal(pixels, by_lib.pixels) and [read(image) for image in pixels] == eight
 
 # %% [markdown]
 # More than 120! Frames 51 and 68 have the same key frame, 40, and our loop goes back to it for each. `lib.video` groups the wanted frames
 # by key frame and decodes each group once, passes over H.264 frames that nobody needs, and falls back to decoding from the start where the
-# list of packets cannot be trusted: in MPEG-TS and AVI, without timestamps, after damage. Our own reader does not know about that. On
-# a file that breaks off in the middle:
+# list of packets cannot be trusted: in MPEG-TS and AVI, without timestamps, after damage. Our own reader does none of that. Of
+# a file that breaks off in the middle, `lib.video` says what is left:
 
 # %%
 with open(files["stream.ts"], "rb") as whole, open(place("broken.ts"), "wb") as part:
@@ -334,7 +336,7 @@ print("the second list's true seconds:", [round(info.timestamps[i], 1) for i in 
 # %% [markdown]
 # ## 5. "Uniform sampling": three official rules
 #
-# The study notes say "Uniform Sampling; default 8 frames". There is more than one:
+# The study notes say "Uniform Sampling; default 8 frames". There is more than one such rule:
 #
 # - **LLaVA-NeXT** (`video_demo.py`): `np.linspace(0, total - 1, n, dtype=int)`: both ends, equal steps. (And only if the clip lasts more than n
 #   seconds or `force_sample` is set: a shorter one is read at one frame per second.)
@@ -404,8 +406,8 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# On a minute of video the first frames of the rules agree within a few seconds, the last ones do not: Hugging Face's rule leaves the last
-# eighth unseen. Ask "how does the clip end?" and the rule decides the answer. Train and test with the same rule.
+# The first frames of the three rules lie close together, the last ones less so: with 8 frames, Hugging Face's rule leaves the last
+# eighth of the clip unseen. Ask "how does the clip end?" and the rule decides the answer. Train and test with the same rule.
 #
 # **Predict before you run.** A clip has exactly 50 frames and we want 50. How many *different* frames does each rule return?
 
@@ -419,7 +421,7 @@ documented = np.arange(0, 15, 15 / 13).astype(int)
 print(f"and np.arange(0, 15, 15 / 13) returns {len(documented)} frames for 13 wanted, as its steps are rounded")
 
 # %% [markdown]
-# The middle rule rounds twice, so it doubles frame 24 and never reaches frame 49. The third, as documented, can return one frame too many;
+# SlowFast-LLaVA's rule rounds twice, so it takes frame 24 two times and never reaches frame 49. Hugging Face's, as documented, can return one frame too many;
 # transformers has replaced it by whole-number arithmetic (huggingface/transformers#48042), and `lib` does the same.
 #
 # And with **more frames than there are**? Each official code does something else, and we follow it:
@@ -434,7 +436,7 @@ for rule in ("llava_next", "slowfast_llava", "huggingface"):
 # %% [markdown]
 # ## 6. How many frames?
 #
-# **Claim.** "8 by default, 4 to 32" is in no paper. The authors' ablation found 16 frames best within Vicuna's 4,096 positions, trained and ran the
+# **Claim.** "8 by default, 4 to 32" is in no paper. The authors found 16 frames best within Vicuna's 4,096 positions, trained and ran the
 # demo with 32, and went up to 56 with 8,192 positions (LLaVA-NeXT-Video blog of 30 April 2024, "How to represent videos?"). Eight is what one example
 # of Hugging Face uses for one short clip.
 #
@@ -514,7 +516,7 @@ assert cuts_by_hand(small) == video.find_cuts(small) == list(story.cuts)
 # %% [markdown]
 # Then each scene gets one frame, and the rest are shared out by length.
 #
-# **Predict before you run.** Of the five scenes, how many does each rule show to the model, with 8 frames?
+# **Predict before you run.** Of the five scenes, how many does each rule show to the model, with 8 frames? (In the picture, the scenes are white and grey in turn.)
 
 # %%
 my_scenes = {"llava_next": 5, "slowfast_llava": 5, "huggingface": 5, "scenes": 5}  # change me
@@ -544,7 +546,7 @@ for rule, count in missed.items():
     print(f"{rule:<15} misses {count:>2} of {total} scenes ({100 * count / total:.0f} %)")
 
 # %% [markdown]
-# Sampling by scenes misses less than half as many. It still misses some: a flash next to a cut can hide it, and some stories have more scenes
+# Sampling by scenes misses about half as many as the best of the three rules. It still misses some: a flash next to a cut can hide it, and some stories have more scenes
 # than eight. And it has a price: the whole file is decoded, and a model that was trained on evenly spaced frames now sees uneven ones and is
 # not told. Whether its answers get better is another question, which only a measurement can decide.
 
@@ -555,14 +557,14 @@ for rule, count in missed.items():
 # - Exact reading = packet index + seek to the key frame before + decode up to the wanted timestamp; from the start where the index cannot be trusted.
 # - A reader can be wrong in silence. Draw the number into the frame and look.
 # - Seconds come from timestamps, not from number / rate.
-# - "Uniform" has three official meanings. They differ at the end of the clip, and when few frames are left.
+# - "Uniform" has three official meanings. They differ most at the end of the clip, and when a clip has few frames.
 # - n evenly spaced frames see an event of length L in a clip of length T with a chance of about nL / T.
 #
 # ## Questions of the study notes answered here
 #
 # - *What is `extract_frames(video_path, num_frames=8)`?* `video.read_frames(path, video.sample_uniform(video.probe(path).frames, 8)).pixels`: sections 2, 3 and 5.
 # - *"Uniform sampling → important moments may be missed": how often?* 8 frames miss 86 to 90 % of the one-second events in a minute: section 6.
-# - *"Consider adaptive sampling based on scene changes": what does it change?* It misses less than half as many scenes, at the price of decoding everything: section 7.
+# - *"Consider adaptive sampling based on scene changes": what does it change?* It misses about half as many scenes, at the price of decoding everything: section 7.
 #
 # ## Corrections of the study notes
 #

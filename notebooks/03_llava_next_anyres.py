@@ -61,6 +61,8 @@ print(f"{MODEL}: tiles of {tile} x {tile} pixels, canvases (height, width) {pinp
 # %% [markdown]
 # ## 1. Which grid of tiles?
 #
+# Lesson 02 counted the tokens of one square of 336 x 336 pixels. Most pictures are larger, and no square.
+#
 # **Claim.** CLIP sees 336 x 336 pixels, whatever you show it. LLaVA-NeXT (blog of 30 January 2024, "Dynamic High Resolution") shows an image
 # twice: whole, squashed into one such square, and in *tiles*: the image is put on a **canvas** of several squares, and the canvas is cut. The
 # blog names grids of 2 x 2, 1 x {2, 3, 4} and {2, 3, 4} x 1; the released code and transformers list only five canvases, without 1 x 4
@@ -312,8 +314,8 @@ print("the photo:", ex.or_lib(my_image_tokens)(height, width, *grid, side), "tok
 
 # %%
 ex = exercises.get("03.square")
-my_count = ...  # your number
-ex.check(my_count)
+my_square = ...  # your number
+ex.check(my_square)
 
 # %% [markdown]
 # ## 5. What it costs
@@ -413,7 +415,7 @@ images = {
 plots.rows_of_grids({name: (tiny.crops(some[5]), 8) for name, some in images.items()})
 
 # %% [markdown]
-# Each image is shown in three ways: only its overview (64 tokens); by AnyRes (336 tokens); and its five crops as five frames of a video (320 tokens, a layout that tiny
+# Each image is shown in three ways: only its overview (64 tokens); by AnyRes (336 tokens); and its five crops as five frames of a video (320 tokens, a kind of input that tiny
 # knows from its training). We ask for the three-digit code, the colours, the shapes, and how many things there are.
 #
 # **Predict before you run.** Which share of the codes is read, in images of the kind "far"?
@@ -467,15 +469,15 @@ print("one of them, asked like any clip:", tiny.answer(tiny.image_tokens(image),
 #
 # - **far, code.** In the overview a digit is two or three pixels wide, and no model can read what is not there. One tile shows the digits at the
 #   size that tiny knows. This is what AnyRes is for, and it works without any training for it: a tile is just one more picture.
-# - **far, cut.** The cuts run through the world, and the encoder sees each piece alone. Where the line says that AnyRes beats the crops as frames, it is the order that does
-#   it: AnyRes reads a row of the map through both tiles, so what was cut stands side by side again.
+# - **far, cut.** The cuts run through the world, and the encoder sees each piece alone. Where the line says that AnyRes beats the crops as frames, it is the order or the newlines that do
+#   it, for nothing else differs: AnyRes reads a row of the map through both tiles, so what was cut stands side by side again.
 # - **near.** The overview has it all. The tiles add no detail, they add things twice as large as any that tiny ever saw, and 272 tokens among which to look.
 #   Where the line says "worse", that is the price.
 # - **count.** Things are shown twice, in the overview and in a tile, and those that a cut goes through three times or more. A model must *learn* that these are the
-#   same; tiny never did.
+#   same; tiny never did. Against that stands the detail that the tiles add. Which of the two weighs more, say the three lines "count".
 #
 # (Intervals of shares are Wilson's, and take answers as independent; several questions for colours and shapes share an image, so theirs are a little too narrow.) So tiles give detail
-# to a model that needs it and can take it; the rest of what LLaVA-NeXT gains, it gains by training with them. No number here carries over to a 7B model. The
+# to a model that needs it and can take it. LLaVA-NeXT was trained with its tiles, tiny was not. No number here carries over to a 7B model. The
 # method does: the same image with and without its tiles, and a difference with an interval.
 
 # %% [markdown]

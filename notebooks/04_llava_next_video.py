@@ -14,7 +14,7 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# LLaVA-NeXT-Video의 생각은 단순합니다. LLaVA-NeXT가 큰 이미지를 여러 크롭으로 나누어 읽듯이, 비디오에서는 프레임이 그 크롭의 자리를 차지합니다.
+# LLaVA-NeXT-Video의 발상은 단순합니다. LLaVA-NeXT가 큰 이미지를 여러 크롭으로 나누어 읽듯이, 비디오에서는 프레임이 그 크롭의 자리를 차지합니다.
 # 대신 프레임마다 24×24 패치를 12×12로 풀링해 토큰을 144개로 줄입니다. 이 수업에서는 풀링, 프로젝터, 끼워 넣기(splicing)를 직접 몇 줄로 만들고 `lib`와 transformers의
 # 결과와 같은지 확인합니다. 평균, 최대, bilinear 풀링이 어디서 같고 어디서 다른지, "풀링 후 투영"과 "투영 후 풀링"이 얼마나 다른지도 잽니다. 공식 코드라고
 # 부르는 것이 세 가지이고 순서가 서로 다르기 때문입니다. transformers는 픽셀 없이 `<video>`만 있는 프롬프트에도 아무 말 없이 답을 지어냅니다.
@@ -39,14 +39,13 @@ import csv
 from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
-from itertools import islice
 
 import torch
 from transformers import AutoConfig, LlavaNextVideoForConditionalGeneration
 from transformers.models.llava_next_video.modeling_llava_next_video import LlavaNextVideoPooler
 
 from lib import exercises, plots, toybox
-from lib.evaluate import difference, exact_match, score
+from lib.evaluate import clip_shares, difference, exact_match, score
 from lib.reducers import SpatialPool
 from lib.reducers.base import Kind
 from lib.reducers.spatial_pool import pool_2d
@@ -72,13 +71,13 @@ print(f"{MODEL}: {len(features)} frames of {features.shape[1]} x {features.shape
 # %% [markdown]
 # ## 1. The idea: a video is an image of N crops
 #
-# **Claim.** LLaVA-NeXT reads a large image as several crops of 336 x 336 (AnyRes): the overview and, for 2 x 2, four tiles. A video is then
+# **Claim.** LLaVA-NeXT reads a large image as several crops of 336 x 336 (AnyRes, lesson 03): the overview and, for 2 x 2, four tiles. A video is then
 # nothing new: **frames take the place of crops**, "a {1 x N} grid". Only the price has to fall, because "24 x 24 x N + text" must stay below
 # 4,096 tokens. So each frame is pooled from 24 x 24 to 12 x 12. (Zhang, Li, Liu, Lee, Gui, Fu, Feng, Liu and Li, blog of 30 April 2024,
 # Technical Insights (1).)
 #
-# The study notes call this "AnyRes for video: high-resolution processing per frame". It is the other way round: no frame is tiled. Each is one
-# picture at the encoder's own size. By hand, at tiny's size:
+# So no frame is tiled, whatever the study notes' "AnyRes for video" makes one think (lesson 03, section 6): each is one picture at the encoder's own
+# size. By hand, at tiny's size:
 
 # %%
 image = toybox.render(toybox.sample(12), size=128, indices=[4])[0]  # twice as large as what the encoder takes
@@ -101,7 +100,7 @@ for (model, setting), of in scores.items():
     print(f"{model:<24}{setting:<50}{of['ActivityNet-QA accuracy']:>14}{of['VDD']:>15}")
 
 # %% [markdown]
-# - From 1 frame to 16, the image model gains 12 points on ActivityNet-QA: frames help a model that was never trained on video.
+# - From 1 frame (first row) to 16 (second), the image model gains 12 points on ActivityNet-QA: frames help a model that was never trained on video.
 # - Training on 100 K videos (860 K instead of 760 K) leaves ActivityNet-QA where it was, 53.5, and lifts the detailed descriptions.
 # - DPO lifts both: 60.2, not the 56.2 of the study notes.
 # - MSVD, MSRVTT and TGIF-QA, for which the study notes have numbers, do not occur in the blog at all.
@@ -227,28 +226,15 @@ plots.reading_maps(read)
 
 # %% [markdown]
 # On an odd grid (SigLIP-384 has 27 x 27) average and max round **down** and leave out the last row and column, 13 x 13 = 169 tokens. Bilinear
-# rounds **up**, 14 x 14 = 196, and reads everything, unevenly. Three numbers for "the same" pooling: that is why users ask
-# (LLaVA-VL/LLaVA-NeXT#271, #408).
+# rounds **up**, 14 x 14 = 196, and reads everything, unevenly. Two numbers for "the same" pooling, and with newlines there are more (section 6): that is why
+# users ask (LLaVA-VL/LLaVA-NeXT#271, #408).
 #
 # Does it matter? Tiny was trained with all three, mostly with "average". We ask it every question about clips that it never saw, at
-# stride 4: 16 frames x 4 tokens. The helper turns answers into one share per clip, because answers about one clip are not independent:
-# intervals of differences come from the clips (2,000 bootstrap resamples), paired, since both ways saw the same clips.
+# stride 4: 16 frames x 4 tokens. `clip_shares` turns answers into one share per clip, because answers about one clip are not independent:
+# intervals of differences come from the clips (bootstrap: the clips are drawn anew 2,000 times), paired, since both ways saw the same clips.
 
 # %%
 tiny = load("tiny")  # sections 3, 4, 7 and 8 measure answers about Toybox, which only tiny knows
-
-
-def by_clip(right, clips, kinds=None):
-    """What `exact_match` returned -> for each clip the share of right answers (to the given kinds of question)."""
-    left = {kind: iter(hits) for kind, hits in right.items()}
-    shares = []
-    for clip in clips:
-        asked = Counter(qa.kind for qa in toybox.questions(clip))
-        hits = {kind: list(islice(left[kind], count)) for kind, count in asked.items()}
-        chosen = [hit for kind in hits if kinds is None or kind in kinds for hit in hits[kind]]
-        if chosen:
-            shares.append(sum(chosen) / len(chosen))
-    return shares
 
 
 def show(name, shares, against=None):
@@ -262,7 +248,7 @@ def show(name, shares, against=None):
 
 
 clips = [toybox.sample(seed) for seed in range(24)]
-modes = {mode: by_clip(exact_match(tiny, clips, SpatialPool(4, mode)), clips) for mode in ("average", "max", "bilinear")}
+modes = {mode: clip_shares(exact_match(tiny, clips, SpatialPool(4, mode)), clips) for mode in ("average", "max", "bilinear")}
 show("16 frames x 4 tokens, average", modes["average"])
 for mode in ("max", "bilinear"):
     show(f"16 frames x 4 tokens, {mode}", modes[mode], against=modes["average"])
@@ -317,7 +303,7 @@ tiny_image = load(TINY.parent / "tiny-image")
 stills = [toybox.still(clip, seed % 16) for seed, clip in enumerate(clips)]
 for name, model, some, count in (("tiny-image, 1 image", tiny_image, stills, 1), ("tiny, 8 frames", tiny, clips, 8)):
     ways = (SpatialPool(2, project="after"), SpatialPool(2, project="before"))
-    after, before = (by_clip(exact_match(model, some, way, count), some) for way in ways)
+    after, before = (clip_shares(exact_match(model, some, way, count), some) for way in ways)
     show(f"{name}, pool then project", after)
     show(f"{name}, project then pool", before, against=after)
 
@@ -391,7 +377,7 @@ legend = {"text": "a word or a piece of one", "fast": "<video>", "patch": "a vis
 plots.token_strips(strips, legend)
 
 # %% [markdown]
-# The same three ways, all the way to the scores of the next word: our vectors, `lib`'s `logits`, and transformers' own forward, which wants
+# The same in three ways, all the way to the scores of the next word: our vectors, `lib`'s `logits`, and transformers' own forward, which wants
 # the right number of `<video>` ids and the pixels:
 
 # %%
@@ -524,7 +510,7 @@ with open("../data/papers.csv", encoding="utf-8") as file:
 
 # %% [markdown]
 # "Stage 2: video fine-tuning (optional)", the recipe of the study notes, is the third row: continued on videos alone, the model got *worse* than the image
-# model. Mixed from stage 1 on, it got better.
+# model. Mixed into every batch from stage 1 on, it got better (lesson 08, section 10, says what follows for your own training).
 #
 # Now the claim itself, where the truth is known. `tiny-image` has seen single images only; `tiny` went on from it and saw videos. Both are
 # asked about videos, 16 tokens per frame. A fair warning before you read the numbers: the 7B's language model has read about
@@ -550,22 +536,21 @@ table = {name: {kind: score(right[kind]) for kind in kinds} for name, right in a
 plots.score_intervals({name: table[name] for name in views if name != "images only, 4 frames"})
 
 # %%
-usual = {kind: Counter(qa.answer for clip in clips for qa in toybox.questions(clip) if qa.kind == kind) for kind in kinds}
+usual, gaps = {}, {}
 print(f"{'':<9}{'always the':>12}{'image model, frames':>24}{'video':>8}   video model minus image model at 16,")
 print(f"{'kind':<9}{'usual answer':>12}{'1':>10}{'4':>7}{'16':>7}{'model':>8}   per clip, 95 % interval")
-as_good, close = set(), []
 for kind in kinds:
-    base = usual[kind].most_common(1)[0][1] / usual[kind].total()
+    truths = Counter(qa.answer for clip in clips for qa in toybox.questions(clip) if qa.kind == kind)
+    usual[kind] = max(truths.values()) / truths.total()
     means = [table[name][kind].mean for name in views]
     compared = (answers["videos too, 16 frames"], answers["images only, 16 frames"])
-    gap = difference(*(by_clip(right, clips, {kind}) for right in compared))
-    as_good |= {kind} if gap.low <= 0 else set()
-    close += [kind] if means[1] > means[3] - 0.05 else []
+    gaps[kind] = gap = difference(*(clip_shares(right, clips, {kind}) for right in compared))
     verdict = "video model better" if gap.low > 0 else "image model better" if gap.high < 0 else "no difference seen"
-    print(f"{kind:<9}{base:>12.2f}{means[0]:>10.2f}{means[1]:>7.2f}{means[2]:>7.2f}{means[3]:>8.2f}"
+    print(f"{kind:<9}{usual[kind]:>12.2f}{means[0]:>10.2f}{means[1]:>7.2f}{means[2]:>7.2f}{means[3]:>8.2f}"
           f"   {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {verdict}")
-print("as well at 16 frames: you predicted", sorted(my_kinds), "and measured", sorted(as_good))
-weak = [kind for kind in kinds if table["videos too, 16 frames"][kind].low <= usual[kind].most_common(1)[0][1] / usual[kind].total()]
+print("as well at 16 frames: you predicted", sorted(my_kinds), "and measured", sorted(kind for kind in kinds if gaps[kind].low <= 0))
+weak = [kind for kind in kinds if table["videos too, 16 frames"][kind].low <= usual[kind]]
+close = [kind for kind in kinds if table["images only, 4 frames"][kind].mean > table["videos too, 16 frames"][kind].mean - 0.05]
 print("the video model itself is not surely above the usual answer at:", weak or "nothing")
 print("the image model at 4 frames is less than 5 points behind the video model at:", close)
 
@@ -577,10 +562,10 @@ print("the image model at 4 frames is less than 5 points behind the video model 
 # **What does not.**
 # - *What lies between frames*: motion, speed, order, number of scenes. The share is below "always the usual answer", and mostly near 0, since the image model
 #   does not even know which words could answer (except for the number words of scenes). Video training brings it up; how far, says the column of the video model.
-# - *What must be combined over frames*: counting the things of two scenes, and a flash. In an image a flash is the colour of the whole
+# - *What must be combined over frames*: counting the things of two scenes, whether a thing is there at all, where it starts and ends, and a flash. In an image a flash is the colour of the whole
 #   picture; in a video it is one frame of 16, and the image model does not know that this one counts.
-# - *Length*: its training ended at 64 visual tokens. At 16 frames it reads 256, and falls behind its own score at four. So part of the gap at
-#   16 frames is not about video at all. Section 8 goes on with that.
+# - *Length*: its training ended at 64 visual tokens. At 16 frames it reads 256. Where it does worse there than at four, more frames of the same clip
+#   did not help but hurt, so part of the gap at 16 frames may not be about video at all. Section 8 goes on with that.
 #
 # The code is a different matter: at 16 tokens per frame three small digits share one or two tokens, for both models. That is the price of pooling (lessons 05 and 07).
 
@@ -659,7 +644,7 @@ for name, (count, stride) in settings.items():
     for factor, model in (("factor 1", tiny), ("factor 2", twice)):
         right = exact_match(model, long, SpatialPool(stride), count, batch=4)
         measured[factor][name] = score([hit for hits in right.values() for hit in hits])
-        shares[factor] = by_clip(right, long)
+        shares[factor] = clip_shares(right, long)
     plain[name] = shares["factor 1"]
     show(f"{name} tokens, factor 1", plain[name])
     show(f"{name} tokens, factor 2", shares["factor 2"], against=shares["factor 1"])
@@ -684,7 +669,7 @@ for count in (2, 4, 8, 16):
     for name, model in zip(curve, (tiny_image, fitting), strict=True):
         right = exact_match(model, few, everything, count, batch=4)
         curve[name][f"{count} x 64 tokens"] = score([hit for kind in known for hit in right[kind]])
-        shares.append(by_clip(right, few, known))
+        shares.append(clip_shares(right, few, known))
     show(f"tiny-image, {count:>2} x 64, factor 1", shares[0])
     show(f"tiny-image, {count:>2} x 64, factor {count}", shares[1], against=shares[0])
 plots.score_intervals(curve)
@@ -692,7 +677,7 @@ plots.score_intervals(curve)
 # %% [markdown]
 # What we found is not what the recipe promises, and that is the point of measuring:
 #
-# - **Twice its training length costs tiny a few answers at most** (the last line printed). Factor 2 does not win them back.
+# - **Twice its training length costs tiny a few answers at most** (the last line above the first of the two figures). Factor 2 does not win them back.
 # - **Factor 2 costs answers**, at the trained length too, and wins none anywhere. It slows *all* pairs, also the fast ones, which tell neighbours apart, and a
 #   model that was not trained with the factor misreads them. Linear scaling never switches itself off for short prompts.
 # - **The image model does lose the thread as clips get longer.** The factor that fits the length does not bring it back: it costs
@@ -747,14 +732,11 @@ plots.score_intervals(curve)
 # |---|---|---|
 # | authors "Haotian Liu et al.", ByteDance and UW-Madison | Yuanhan Zhang, Bo Li, Haotian Liu, Yong Jae Lee, Liangke Gui, Di Fu, Jiashi Feng, Ziwei Liu, Chunyuan Li; NTU, ByteDance, UW-Madison | blog 2024-04-30, header |
 # | bibtex key `liu2024llavanext` | `zhang2024llavanextvideo`; the other key is the image post of January 2024 | blogs 2024-04-30 and 2024-01-30 |
-# | ActivityNet-QA of the DPO model: 56.2 | 60.2 (53.5 for the model without DPO is right) | blog, main table |
 # | MSVD 67.8 / 70.1, MSRVTT 53.2 / 55.8, TGIF 67.1 / 69.3 | never reported by the authors, and empty in SlowFast-LLaVA's comparison: treat as invented | blog; arXiv 2407.15841v2, Table 1 |
 # | the table's title "Zero-shot" | both columns are models trained on video. Zero-shot is LLaVA-NeXT-Image: 53.8 (4,096 tokens) and 53.5 (8,192) | blog, main table |
 # | "trained on images only" | true of LLaVA-NeXT-Image; LLaVA-NeXT-Video saw 100 K videos | blog; LLaVA-NeXT#2 |
-# | "AnyRes for video: high-resolution processing per frame" | each frame is one crop of 336 x 336; frames take the place of AnyRes crops | blog, Technical Insights (1) |
 # | projector "Linear Layer" | two layers and a GELU, or section 4 would show a zero | LLaVA-NeXT `multimodal_projector/builder.py:41-48` |
 # | pooling, then projector | right for April 2024 and transformers; reversed in the official code since August 2024 | section 4 |
-# | stage 1 images, stage 2 videos, "optional" | images and videos mixed in each batch from stage 1 on: 3.32; videos afterwards: 3.02, worse than zero-shot (3.14) | blog, (2) How to fine-tune on videos? |
 # | fine-tuned on Video-ChatGPT, ActivityNet-QA, NExT-QA | VideoInstruct-100K only; the other two are the benchmarks | LLaVA-NeXT#2 |
 # | DPO reduces hallucination | the blog shows higher scores and two examples; it measured no hallucination | blog, (3) |
 # | code: `torch_dtype`, no `import torch`, `extract_frames` undefined, no line break after `<video>`, `decode(outputs[0])` | `dtype`; the corrected example above; the decoded text begins with the prompt | transformers' model documentation; section 5 |

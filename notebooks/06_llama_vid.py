@@ -15,7 +15,7 @@
 # ## 한국어 요약
 #
 # LLaMA-VID는 비디오의 프레임 하나를 토큰 두 개로 줄입니다. 하나는 질문에 따라 달라지는 **컨텍스트 토큰**이고, 다른 하나는 프레임의 패치를 평균한
-# **콘텐츠 토큰**입니다. 1초에 한 장씩 읽으면 한 시간짜리 영상도 7,200토큰이 됩니다. 이 수업에서는 컨텍스트 어텐션을 열 줄로 직접 만들어 `lib`와 같은지
+# **콘텐츠 토큰**입니다. 1초에 한 장씩 읽으면 한 시간짜리 영상도 7,200토큰이 됩니다. 이 수업에서는 컨텍스트 어텐션을 몇 줄로 직접 만들어 `lib`와 같은지
 # 확인하고, 논문의 식에는 없지만 공식 코드에는 있는 두 가지(키 투영과 1/√C)를 살펴봅니다. 질문마다 프레임의 어디를 보는지 그림으로 그려 보고, 세 단계
 # 학습의 효과를 각각 잽니다. 논문의 절제 실험(ablation) 표는 구할 수 없었으므로 Toybox에서 직접 실험합니다. 컨텍스트만, 콘텐츠만, 둘 다, 그리고 질문을
 # 보지 않는 콘텐츠 토큰 두 개를 물체 수가 다른 장면에서 비교하여, 질문을 보는 토큰이 언제 값을 하는지 신뢰 구간과 함께 확인합니다. 마지막으로 한 시간, 세
@@ -85,6 +85,8 @@ print(toybox.caption(clip))
 # `data/llama-vid` is what each of its stages trained.
 #
 # ## 1. The idea: what was asked, and what else is there
+#
+# The tokens of lessons 04 and 05 are the same whatever is asked. Half of LLaMA-VID's are not.
 #
 # **Claim.** "An image is worth 2 tokens": each frame becomes a **context token**, which depends on the question, and a **content token**, which does not
 # (Li, Wang and Jia, arXiv 2311.17043). The context token comes first. For three frames and one question:
@@ -240,6 +242,8 @@ maps = {one: reducer.attention_map(features[8:9], one)[0].numpy() for one in ask
 plots.attention_maps(frames[8], maps)
 
 # %% [markdown]
+# (The brighter a patch, the more it counts; each map has a scale of its own, up to its brightest patch. Look also for light on things that were not asked about.)
+#
 # **Predict before you run.** A thing covers a few of the 64 patches. Which share of the attention falls on the patches of what is asked about?
 
 # %%
@@ -274,7 +278,7 @@ print(f"an untrained Q-Former: {from_nothing:.0%}")
 # | stage | data | trained | learning rate |
 # |---|---|---|---|
 # | 1 alignment | 558 K images + 232 K videos with captions | content projector, query, key and value projections | 1e-3 |
-# | 2 instruction | 665 K image + 98 K video conversations | everything but the vision encoder | 2e-5 |
+# | 2 instruction | 665 K image + 98 K video conversations | everything but the vision tower | 2e-5 |
 # | 3 long video | 15 K: 9 K about movies, 6 K long texts | language model and content projector | 2e-5 |
 #
 # The Q-Former comes trained, from InstructBLIP. Ours does not, so it has a stage before: it learns to look at the patches that a question is about, which
@@ -474,10 +478,11 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 # %% [markdown]
 # (Few questions at the right end: an hour is slow to read. The intervals, Wilson's, say how few.) Being able to hold three hours is not being able to use them:
 #
-# - Up to 960 frames the sequence is within what tiny declares; beyond that, positions are new to it. "RoPE scaled" squeezes them into the old range, without training for it (lesson 04).
+# - No training went beyond about 1,100 positions (lesson 04), so much of what 960 frames need is new to the model. From 3,600 frames on, the sequence is longer even than the 2,048 that tiny
+#   declares. "RoPE scaled" squeezes it into these, without training for it (lesson 04).
 # - Our stage 3 is short; the lines before and after it show what it changed.
 # - The longer the video, the more frames share the attention of the language model with the one frame that matters, and the more things resemble the needle.
-# - LLaMA-VID's own training reached such lengths; ours did not. The paper's claim is about a model trained for it. What this curve shows is that two tokens per frame are *necessary* for hours, not that they suffice.
+# - LLaMA-VID's third stage allows 65,536 tokens; ours saw at most 1,024. The paper's claim is about a model trained for it. Section 1 shows why hours *need* so few tokens per frame; this curve, that few tokens alone do not suffice.
 #
 # ## 8. The ten questions of the study notes
 #
@@ -493,7 +498,7 @@ for way, row in single.items():
     print(f"both minus {way}: {middle(all_kinds[:, 0] - all_kinds[:, row], clips)}")
 
 # %% [markdown]
-# **2. How exactly is the context token made?** Section 3, in five lines. The order of its sizes, for one frame:
+# **2. How exactly is the context token made?** Section 3, in a few lines. The order of its sizes, for one frame:
 
 # %%
 ids, mask = reducer.read([question])
@@ -504,7 +509,7 @@ print(f"question {tuple(ids.shape)} + frame {tuple(features[:1].flatten(1, 2).sh
       f"{tuple(weights.shape)} -> found {tuple(found.shape)} -> token {tuple(reducer.value_proj(found).shape)}")
 
 # %% [markdown]
-# **3. How is content adapted to images and videos?** By `compress_type` alone: every patch for an image, the mean for a video frame, a grid between. Detail is bought with tokens. On one frame of 24 x 24 patches, and how much of the content tokens' variation is left (1: nothing lost):
+# **3. How is content adapted to images and videos?** By `compress_type` alone: every patch for an image, the mean for a video frame, a grid between. Detail is bought with tokens. How many tokens that is on 24 x 24 patches, and how much of the patches' variation is left in the content tokens of one of tiny's frames (1: nothing lost):
 
 # %%
 for compress in (None, "grid:4", "grid:2", "mean"):
@@ -513,8 +518,8 @@ for compress in (None, "grid:4", "grid:2", "mean"):
     print(f"{compress or 'None':<8}{LlamaVid(8, 8, compress).count(1, 24, 24):>5} tokens at 24 x 24; variation left at tiny's 8 x 8: {left:.2f}")
 
 # %% [markdown]
-# **4. Why three stages, and why freeze?** Stage 1 keeps what is already good (encoder, Q-Former, language model) from being spoiled by projections that still know nothing; stage 2 frees all but the encoder; stage 3 freezes the token makers, because features of
-# long videos are read from disk. How far the shipped stages moved the weights:
+# **4. Why three stages, and why freeze?** Stage 1 keeps what is already good (vision tower, Q-Former, language model) from being spoiled by projections that still know nothing; stage 2 frees all but the vision tower; stage 3 freezes the token makers, because features of
+# long videos are read from disk. How far our stage 3 moved the weights:
 
 # %%
 after = load_llama_vid("long")[0].model.state_dict()
@@ -532,7 +537,7 @@ for name, per_frame in (("144 per frame", 144), ("2 per frame", 2)):
 
 # %% [markdown]
 # **6. What is in the 9 K long-video set, and why was it made?** Nobody had questions about hours of film. More than 400 movies of MovieNet: about 1 K summaries, 4 K questions on plot and persons, 4 K on reasoning and detail, written by GPT-4 and Claude-2 from synopsis, script and subtitles (as
-# a reproduction restates it: taslanidis/LLama-VID, blogpost.md; the categories: dvlab-research/LLaMA-VID#61). A frame there is a shot's key frame and comes *with its subtitle*: much of the answer can be read. Ours is the same need in small: clips in a row, questions that one of them answers, and no subtitles.
+# a reproduction restates it: taslanidis/LLama-VID, blogpost.md; the categories: dvlab-research/LLaMA-VID#61). A frame there stands for a whole shot (MovieNet's "key frame", not the key frame of lesson 01) and comes *with its subtitle*: much of the answer can be read. Ours is the same need in small: clips in a row, questions that one of them answers, and no subtitles.
 
 # %%
 hay, asked_here = needles(random.Random(3), 8, 3)
@@ -575,7 +580,7 @@ for row in rows:
 # %% [markdown]
 # The largest gain is on ActivityNet-QA, and ActivityNet videos are in its training data (Video-ChatGPT's 98 K conversations): "zero-shot" does not fit there.
 #
-# **10. Could it be trained from scratch?** The paper did not try; it needs a trained encoder, a trained Q-Former and a trained language model. Ours had the first and the last, and made the Q-Former from nothing, with help that real videos
+# **10. Could it be trained from scratch?** The paper did not try; it needs a trained vision tower, a trained Q-Former and a trained language model. Ours had the first and the last, and made the Q-Former from nothing, with help that real videos
 # do not give: Toybox said where to look. The share of attention on what is asked about, before and after:
 
 # %%
@@ -606,6 +611,6 @@ print(f"untrained {from_nothing:.2f}, after its stage {attention_on_target(read_
 # | "adapts the content token length based on constraints" | a setting fixed before training (`compress_type`), not adapted to the input | `llamavid_arch.py:392-411` |
 # | "ablations validate both tokens" | such tables exist; we could not get at the numbers and quote none. What we measured: section 6 | section 6 |
 # | "visualization of the context attention's response" | of the mean over 32 queries: one map per frame and question | section 4 |
-# | question 4: "freeze the visual encoder and text decoder in some stages" | encoder: all three; Q-Former: stages 1 and 3; all that makes tokens: stage 3 | official scripts; dvlab-research/LLaMA-VID#5 |
+# | question 4: "freeze the visual encoder and text decoder in some stages" | vision tower: all three; Q-Former: stages 1 and 3; all that makes tokens: stage 3 | official scripts; dvlab-research/LLaMA-VID#5 |
 # | question 8: "ETC and DNA tokens" | the citations lead nowhere; unfounded | question 8 |
 # | "state of the art on several benchmarks" | true in its time on some; stage 3 lowers short-video scores, and ActivityNet is in the training data | dvlab-research/LLaMA-VID#58; arXiv 2407.15841v2, Table 1 |

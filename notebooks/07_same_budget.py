@@ -37,6 +37,7 @@ import csv
 import random
 import time
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ for row in papers:
 # %% [markdown]
 # It is tempting to read this as a ranking of methods. It is none:
 #
-# - **other weights**: 760 K images; the same and 100 K videos; the same and 17 K preference pairs; for LLaMA-VID other encoders, and training data whose
+# - **other weights**: 760 K images; the same and 100 K videos; the same and 17 K preference pairs; for LLaMA-VID another vision tower, a text decoder, and training data whose
 #   videos come from ActivityNet itself;
 # - **other budgets**: 2,304 tokens (16 x 144), 4,608 (32 x 144), 3,680 (10 x 288 + 50 x 16), or 2 for each second;
 # - **another judge**: GPT-3.5 decides what is right, and its snapshots differ (LLaVA-VL/LLaVA-NeXT#109; dvlab-research/LLaMA-VID#52 reports swings of
@@ -186,7 +187,7 @@ print("never in exactly this form:", ", ".join(key for key, part in share.items(
 #
 # Toybox was made to ask for what the methods may differ on: small detail (a three-digit **code**), a single moment (a **flash** that lasts one frame), the **order** of
 # two flashes, **motion**, **count**, **colour** and **shape**. The score is the **mean of the seven shares**, each kind counting the same. That was fixed before anything was measured. It
-# is a choice: the plain share of all answers would count colour and shape, which every clip is asked two or three times, more than four times as much as a flash.
+# is a choice: the plain share of all answers would count colour and shape, which a clip is asked two or three times on average, more than four times as much as a flash.
 # Section 8 lets you choose your own weights.
 
 # %%
@@ -246,29 +247,31 @@ print(f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per 
 # all tokens. Lesson 02 predicts it: 4 layers x 2 x 128 numbers of 4 bytes per token.
 
 # %%
-def fastest(call, *arguments):
-    """Seconds of the fastest of five calls: what else the machine does can only add to them."""
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        call(*arguments)
-        took.append(time.perf_counter() - start)
-    return min(took)
+def fastest(calls):
+    """Seconds of the fastest of ten runs of each call, which take turns: a busy moment of the machine hits all alike."""
+    took = {name: [] for name in calls}
+    for _ in range(10):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            took[name].append(time.perf_counter() - start)
+    return {name: min(runs) for name, runs in took.items()}
 
 
 prompt = vlm.prompt("What is the code?")
-encoding = {count: fastest(vlm.encode, pixels[:count]) for count in {m.frames for m in METHODS}}
-seconds, kept, text = {}, {}, len(vlm.tokenizer(prompt).input_ids) - 1
+seen = {m.key: features[sample_uniform(len(features), m.frames)] for m in METHODS}
+vision = {count: partial(vlm.encode, pixels[:count]) for count in sorted({m.frames for m in METHODS})}
+language = {m.key: partial(vlm.logits, seen[m.key], prompt, m.reducer) for m in METHODS}
+seconds = fastest(vision | language)
+kept, text = {}, len(vlm.tokenizer(prompt).input_ids) - 1
 for method in METHODS:
-    seen = features[sample_uniform(len(features), method.frames)]
-    seconds[method.key] = encoding[method.frames], fastest(vlm.logits, seen, prompt, method.reducer)
     with torch.no_grad():
-        cache = vlm.model(**vlm.batch([seen], [prompt], method.reducer), use_cache=True).past_key_values
+        cache = vlm.model(**vlm.batch([seen[method.key]], [prompt], method.reducer), use_cache=True).past_key_values
     kept[method.key] = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 wrong = [m.key for m in METHODS if kept[m.key] != kv_bytes(MODELS["tiny"], m.tokens + text, value_bytes=4)]
 print("bytes kept, measured and predicted by lib.budget:", "equal for all methods" if not wrong else f"DIFFERENT for {wrong}")
-for count in sorted(encoding):
-    print(f"vision tower, {count:>2} frames: {1000 * encoding[count]:.0f} ms")
+for count in vision:
+    print(f"vision tower, {count:>2} frames: {1000 * seconds[count]:.0f} ms")
 
 # %% [markdown]
 # The table, with the mean of the seven shares on 1,000 clips:
@@ -280,7 +283,7 @@ place = {method.key: number for number, method in enumerate(METHODS)}
 intervals = [middle(means[:, number], len(clips)) for number in range(len(METHODS))]
 print(f"{'':<32}frames  tokens   ms: vision + language    KiB   mean, 95 % interval")
 for m, i in zip(METHODS, intervals, strict=True):
-    ms = "{:.0f} + {:.0f}".format(*(1000 * part for part in seconds[m.key]))
+    ms = f"{1000 * seconds[m.frames]:.0f} + {1000 * seconds[m.key]:.0f}"
     print(f"{m.key:<32}{m.frames:>6}{m.tokens:>8,}{ms:>24}{kept[m.key] / 2**10:>7,.0f}   {i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]")
 
 # %% [markdown]
@@ -292,13 +295,13 @@ plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], KINDS, 
 
 # %% [markdown]
 # Read the picture row by row within one budget (between two lines), then column by column. And in the table: at the same tokens, memory is the same by
-# construction, and so, nearly, are the milliseconds of the language model. What differs is the vision tower: who reads 16 frames pays for 16. (On a 7B that
-# matters less: at 32 frames its language model does six times the arithmetic of its vision tower, by the formulas of lesson 02.)
+# construction, and so is the work of the language model: where its milliseconds differ all the same, look for the reason in the machine first. What the method decides is the
+# work of the vision tower: who reads 16 frames pays for 16. (On a 7B that matters less: at 32 frames its language model does about six times the arithmetic of its vision tower, by the formulas of lesson 02.)
 
 # %% [markdown]
 # ## 5. An interval that is right
 #
-# How sure are these numbers? There are about ten answers for every clip, and they are not independent: a clip whose things are hard to see is hard for several questions.
+# How sure are these numbers? There are about eleven answers for every clip, and they are not independent: a clip whose things are hard to see is hard for several questions.
 # So we redraw **clips**, with all their questions, and recompute everything. The same redraws serve all methods, so the difference of
 # two methods is *paired*: what is hard for both drops out.
 
@@ -350,8 +353,8 @@ for number, kind in enumerate(KINDS):
 print("width by clips, over the width as if all answers were independent:", ratios)
 
 # %% [markdown]
-# A ratio above 1 says that answers about one clip stand or fall together; near 1, that they might as well be about different clips. (Code and count are asked once
-# per clip, so theirs differ from 1 only by the way of computing.) You cannot know which before you look, so always redraw clips.
+# A ratio above 1 says that answers about one clip stand or fall together; near 1, that they might as well be about different clips. (Code, count and flash are asked
+# at most once per clip, so theirs differ from 1 only by the way of computing, and most where hardly an answer is wrong.) You cannot know which before you look, so always redraw clips.
 #
 # `redrawn_shares` and `middle` of `lib.evaluate` are these lines for all methods at once. (`difference`, which lesson 04 used, takes one number per clip. A mean
 # over kinds is no such number: flash and order are asked about different clips.)
@@ -391,8 +394,10 @@ plots.score_intervals({
 #   4 x 4 are, one or two, with a dozen other patches. So a code wants a frame at full detail.
 # - **How many frames are read.** A flash lasts one frame. Who reads 2 of 16 frames misses most flashes, whatever the detail.
 #
-# A uniform way must choose. SlowFast does not: 64 tokens for detail and 64 for time. What if a uniform way could be chosen anew **for every kind of question**, knowing the right
-# answers? No real system can, but it is the most that choosing among uniform ways could bring:
+# Motion asks for some of both: several frames, each fine enough to tell where a thing stands. See which way leads there.
+#
+# A uniform way must choose. SlowFast need not: 64 tokens for detail and 64 for time. What if a uniform way could be chosen anew **for every kind of question**, knowing the right
+# answers? No real system can, but it is the most that choosing among uniform ways could bring. A plus below says that SlowFast beats even that, a minus that it does not:
 
 # %%
 for budget in (64, 128, 256):
@@ -418,7 +423,7 @@ two = np.array([len(clip.scenes) > 1 for clip in clips])
 print(f"code in the second scene: {second.sum()} of {len(clips)} clips")
 for method in (m for m in METHODS if m.budget == 128):
     hits = counts.right[:, place[method.key], code]
-    print(f"{method.key:<32} code in the first scene {hits[~second].mean():.2f}, in the second {hits[second].mean():.2f}")
+    print(f"{method.key:<32} code in the only or first scene {hits[~second].mean():.2f}, in the second {hits[second].mean():.2f}")
 print(f"predicted {my_share}, measured {counts.right[second, slowfast, code].mean():.2f}")
 for name, of in (("one scene", ~two), ("two scenes", two)):
     gap_of = redrawn_shares(counts.right[of][:, [slowfast, best("uniform", 128)]], counts.asked[of]).mean(axis=2)
@@ -426,8 +431,8 @@ for name, of in (("one scene", ~two), ("two scenes", two)):
     print(f"{name}: SlowFast minus the best uniform way {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], {gap.asked} clips")
 
 # %% [markdown]
-# That is no flaw of the idea but of *where the slow frame stands*. Two slow frames at half the columns (SlowFast-LLaVA's own 1 x 2 pooling) see both scenes, and pay with
-# detail. Lesson 01's `sample_scenes` could say where to look. The official method spreads ten slow frames over 50.
+# That is no flaw of the idea but of *where the slow frame stands*. Two slow frames at half the columns (SlowFast-LLaVA's own 1 x 2 pooling) are frames 0 and 8: they see the second scene
+# where it has begun by then, and pay with detail. Lesson 01's `sample_scenes` could say where to look. The official method spreads ten slow frames over 50.
 
 # %% [markdown]
 # ### Exercise 07.line: the Pareto line
@@ -577,7 +582,7 @@ for why, numbers in unsupported.items():
 # - Scores from different papers mix three things: weights, budget and judge. Compare methods with all three held fixed, or say that you cannot.
 # - At one budget, a uniform way chooses between detail and time. Mixing two rates, as SlowFast-LLaVA and LLaVA-Video do, need not choose.
 # - Which way is best depends on the questions. Ask for shares by kind, and weigh them by your own mix.
-# - The same tokens cost the same memory and the same language-model time. They do not cost the same in the vision tower.
+# - The same tokens cost the same memory and the same work of the language model. They do not cost the same in the vision tower.
 # - Redraw clips, not answers; pair the methods; and name your method before you look.
 #
 # ## Questions of the study notes answered here
@@ -591,9 +596,5 @@ for why, numbers in unsupported.items():
 #
 # | The note says | In truth | Source |
 # |---|---|---|
-# | MSVD-QA 67.8 / 70.1, MSRVTT-QA 53.2 / 55.8, TGIF-QA 67.1 / 69.3 for LLaVA-NeXT-Video-7B and its DPO version | the authors never reported them; the cells are empty where others compare | blog of 30 April 2024; arXiv 2407.15841v2, Table 1 |
-# | ActivityNet-QA 56.2 with DPO | 60.2 | blog of 30 April 2024, main table |
 # | frames per card: 4, 8, 16, 32 for T4, L4, A100, H100 | not a consequence of memory; the context binds first | lesson 02 |
-# | SlowFast-LLaVA is the "inspiration for LLaVA-NeXT" | it is built *on* LLaVA-NeXT, without training, and inspired LLaVA-Video | arXiv 2407.15841v2, section 3; arXiv 2410.02713, appendix A |
-# | the fast pathway captures "as much temporal context as possible in a frame" | across all frames: it keeps every frame and pools space | arXiv 2407.15841v2, section 3.2 |
 # | LLaMA-VID "outperforms previous state-of-the-art approaches" | against models of its time; 47.4 on ActivityNet-QA, whose videos are in its training data, is below LLaVA-NeXT's image model half a year later (53.8) | repository README; blog of 30 April 2024 |

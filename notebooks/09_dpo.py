@@ -18,7 +18,7 @@
 # 가르치는 방법입니다. 이 수업에서는 먼저 부주의한 캡션으로 모델에 나쁜 버릇을 들입니다. 도형이 보이는데도 대부분 "원"이라고 말하는 버릇입니다. 그리고 한 가지 사실만
 # 틀린 캡션과 모델 자신의 실수로 선호 쌍을 만들고, DPO 손실을 열 줄 정도로 직접 써서 TRL의 손실과 같은지 확인합니다. 그다음 TRL의 `DPOTrainer`로 비디오 모델을 학습하고, 학습에 쓰지 않은 영상에서 지어낸 사실(CHAIR)이 얼마나 줄었는지, 질문의 정확도와 캡션 길이가
 # 유지되는지를 신뢰 구간과 함께 잽니다. DPO는 두 캡션의 차이만 보므로 선호하는 캡션의 확률까지 함께 떨어질 수 있습니다. beta가 너무 작거나 너무 오래
-# 학습하면 어떤 일이 생기는지도 직접 확인합니다. 마지막으로 좋아진 것이 "더 잘 보게 된 것"인지 "말을 아끼게 된 것"인지 구별하는 법을 배웁니다.
+# 학습하면 어떤 일이 생기는지도 직접 확인합니다. 또한 좋아진 것이 "더 잘 보게 된 것"인지 "말을 아끼게 된 것"인지 구별하는 법을 배웁니다.
 
 # %% tags=["setup"]
 import os
@@ -61,6 +61,7 @@ from lib.measure_dpo import (
     with_habit,
 )
 from lib.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
+from lib.video import sample_uniform
 from lib.vlm import load
 
 MODEL = "tiny"
@@ -72,6 +73,8 @@ print(f"{FRAMES} frames, {VIEW.count(FRAMES, 8, 8)} visual tokens: 2 frames in d
 
 # %% [markdown]
 # ## 1. What the papers did
+#
+# Lesson 08 showed a model what to say. DPO shows it two answers and says which one is better.
 #
 # **Claim.** LLaVA-NeXT-Video-DPO is LLaVA-NeXT-Video, trained further on 17 K pairs of answers about videos, "following the same recipe" as
 # LLaVA-Hound (blog of 30 April 2024, (3); LLaVA-Hound: Zhang et al., arXiv 2404.01258). Nobody watched the videos to say which answer is better: a language model
@@ -141,7 +144,8 @@ print("it says:", said[worst].output)
 print("truth:  ", unseen[worst].captions["en"])
 shapes = of_task(replace(EXACT, task="question shape"), before)
 print(f"asked \"What shape is the red thing?\" and the like, it is right: {measure(EXACT, shapes)}")
-plots.frame_strip(unseen[worst].frames(8))
+strip = sample_uniform(unseen[worst].clip.frames, 8)
+plots.frame_strip(unseen[worst].frames(8), titles=[f"frame {number}" for number in strip])
 
 # %% [markdown]
 # A wrong name counts several times, because the size and the motion of a thing that is not there are invented as well. The habit may have spread to the answers, too: the last line says how far. But
@@ -326,7 +330,7 @@ plots.preference_losses([0.1, 0.5, 0.01], np.linspace(-30, 30, 200))
 
 # %% [markdown]
 # A new adapter changes nothing, so all gains are 0, and the loss is log 2 whatever the pairs and beta are. Left: the loss falls as the margin grows. Right: its pull
-# on the margin, beta x sigmoid(-beta x margin). **Beta is the leash**: at 0.5 the pull is gone after a margin of about 10, at 0.01 it has hardly
+# on the margin, beta x sigmoid(-beta x margin), on a logarithmic axis. **Beta is the leash**: at 0.5 the pull is gone after a margin of about 10, at 0.01 it has hardly
 # weakened at 30, and the model may go as far from the reference as it likes.
 #
 # Now the same loss by TRL's own code, on the same batch, with an adapter that has been shaken so that there is something to compare:
@@ -445,8 +449,8 @@ kinds_of = [wrong_by_kind(of_task(CHAIR_I, records)) for records in (tiny, befor
 print("invented, tiny / with the habit / after DPO:", ", ".join(f"{kind} {' / '.join(str(of[kind][0]) for of in kinds_of)}" for kind in kinds))
 
 # %% [markdown]
-# Compare the three numbers of each kind. If the last is back near the first, the habit is gone, and no more: it is neither new sight nor silence, the model says again what it saw all
-# along. What `tiny` told wrongly before it had the habit is not the subject of these pairs, and nothing here teaches it.
+# Compare the three numbers of each kind. The closer the last comes to the first, the more of the habit is gone. That is neither new sight nor silence: the model says again what it saw all
+# along. Motion and speed are in none of the pairs: what `tiny` told wrongly there before it had the habit, nothing here mends.
 
 # %% [markdown]
 # ## 7. How it goes wrong
@@ -549,4 +553,3 @@ ex.check(my_choice)
 # | training: probability of preferred up, of dispreferred down | the loss holds their difference alone; both can fall | arXiv 2305.18290, equation 7; arXiv 2402.13228; section 7 |
 # | DPO as a part of "Stage 2: video fine-tuning" on Video-ChatGPT, ActivityNet-QA, NExT-QA | a stage of its own after it, on 17 K pairs of LLaVA-Hound | blog 2024-04-30, main table and (3) |
 # | ActivityNet-QA of the DPO model: 56.2 | 60.2 | blog 2024-04-30, main table |
-# | MSVD 70.1, MSRVTT 55.8, TGIF 69.3 of the DPO model | never reported by the authors | blog; arXiv 2407.15841v2, Table 1 |

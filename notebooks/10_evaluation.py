@@ -682,7 +682,6 @@ for metric, ours in (("chrf_pp", metrics.CHRF_PP), ("facts_right", metrics.FACTS
 # | The note says | In truth | Source |
 # |---|---|---|
 # | ActivityNet-QA 56.2 with DPO | 60.2; and it is a judge's "yes", not an exact match | blog of 30 April 2024, main table; LLaVA-NeXT#109 |
-# | MSVD-QA, MSRVTT-QA, TGIF-QA of LLaVA-NeXT-Video | never reported by the authors | blog of 30 April 2024; arXiv 2407.15841v2, Table 1 |
 # | DPO: "effect: less hallucination, more accurate captions" | the blog shows judged scores and two examples; no CHAIR, no POPE | blog of 30 April 2024, (3) |
 # | accuracies on four benchmarks, without saying who judged them | the judge's version belongs to the number: 0613 and 0125 are two judges | LLaVA-NeXT#109; SlowFast-LLaVA `eval/eval_video_qa.py` |
 # | `max_new_tokens=256` for detailed Korean captions | cut off at about a quarter, so every score of the caption is a score of its beginning | lesson 02, section 4; lesson 08 |

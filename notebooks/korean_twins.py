@@ -8,6 +8,7 @@ and README.ko.md, each lesson's card with "What to remember" and its Korean summ
 glossary, each day of the onboarding plan and its Korean line, and the lead's page and its Korean summary.
 """
 
+import argparse
 import hashlib
 import json
 import re
@@ -157,8 +158,11 @@ def numbers(text: str) -> Counter[float]:
     return Counter(float(digits.replace(",", "")) * SCALE[scale] for digits, scale in found)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Record every English text of today as one whose twin was looked at, and say which those are; 0, or 2."""
+    text = "Record every English text as one whose Korean twin was looked at, in docs/korean.json."
+    parser = argparse.ArgumentParser(prog="python -m notebooks.korean_twins", description=text)
+    parser.parse_args(arguments)
     try:
         pairs = twins()
     except ValueError as error:

@@ -16,6 +16,7 @@ from lib.evaluate import (
     POPE,
     answers_by,
     captions_by,
+    clip_shares,
     difference,
     exact_match,
     measure,
@@ -86,6 +87,23 @@ def test_exact_match_is_what_greedy_decoding_writes(tiny):
     assert right == written
     share = np.mean([hit for hits in right.values() for hit in hits])
     assert 0.2 < share < 1  # at four pooled frames some answers are wrong: the comparison compared something
+
+
+def test_shares_of_clips_are_of_each_clips_own_answers():
+    """Answers that are right about the first clip alone, and about motion in the last one."""
+    clips = [toybox.sample(seed) for seed in (5, 0, 3)]
+    right = {}
+    for number, clip in enumerate(clips):
+        for qa in toybox.questions(clip):
+            right.setdefault(qa.kind, []).append(number == 0 or (number == 2 and qa.kind == "motion"))
+    asked = [Counter(qa.kind for qa in toybox.questions(clip)) for clip in clips]
+    assert clip_shares(right, clips) == [1, 0, asked[2]["motion"] / asked[2].total()]
+    assert clip_shares(right, clips, {"motion"}) == [1, 0, 1]
+    assert clip_shares(right, clips, {"order"}) == [1] and asked[1]["order"] == asked[2]["order"] == 0
+    both = asked[2]["motion"] / (asked[2]["motion"] + asked[2]["colour"])
+    assert clip_shares(right, clips, ("motion", "colour")) == [1, 0, both]
+    with pytest.raises(ValueError, match="give the clips that were asked about"):
+        clip_shares(right, clips[:2])
 
 
 def test_shipped_weights_reach_their_scores(tiny):

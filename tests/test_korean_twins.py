@@ -82,18 +82,28 @@ def test_the_examples_in_its_docstrings_run():
 def test_the_command_records_and_says_what(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(korean_twins, "RECORD", tmp_path / "korean.json")
     monkeypatch.setattr(korean_twins, "twins", lambda: PAIRS[:3])
-    assert korean_twins.main() == 0
+    assert korean_twins.main([]) == 0
     assert f"{PAIRS[0].name} -> {PAIRS[0].korean_place}\n" in capsys.readouterr().out
     assert json.loads((tmp_path / "korean.json").read_text()) == {p.name: digest(p.english) for p in PAIRS[:3]}
-    assert korean_twins.main() == 0
+    assert korean_twins.main([]) == 0
     assert capsys.readouterr().out.startswith("0 of 3 English texts recorded anew")
     assert [path.name for path in tmp_path.iterdir()] == ["korean.json"]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--check"], 2)])
+def test_asked_for_help_or_for_what_it_cannot_do_it_writes_nothing(tmp_path, monkeypatch, capsys, arguments, code):
+    monkeypatch.setattr(korean_twins, "RECORD", tmp_path / "korean.json")
+    with pytest.raises(SystemExit) as stop:
+        korean_twins.main(arguments)
+    said = capsys.readouterr()
+    assert stop.value.code == code and "usage: python -m notebooks.korean_twins" in said.out + said.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_section_without_a_twin_is_one_clear_line(monkeypatch, capsys):
     texts = {"README.md": "# T\n## One\n## Two\n", "README.ko.md": "# 제목\n## 하나\n"}
     monkeypatch.setattr(korean_twins, "read", texts.__getitem__)
-    assert korean_twins.main() == 2
+    assert korean_twins.main([]) == 2
     assert "README.md has 3 sections and README.ko.md 2: top, One, Two | top, 하나" in capsys.readouterr().err
 
 

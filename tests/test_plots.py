@@ -98,7 +98,7 @@ def test_token_timelines_stack_the_tokens_of_a_frame_and_keep_their_order():
 def test_tokens_that_read_no_rectangle_are_counted_and_stand_out():
     numbers = np.array([[0, 0, 1], [1, 2, -1]])
     cell = plots.token_numbers({"pairs": numbers}).axes[0]
-    assert cell.get_title() == "pairs\n3 tokens, 1 torn; 1 patches unread"
+    assert cell.get_title() == "pairs\n3 tokens, 1 torn; 1 patch unread"
     assert [text.get_text() for text in cell.texts] == ["0", "0", "1", "1", "2", "–"]
     image = cell.images[0].get_array()
     assert (image[0, 2] == image[1, 0]).all() and (image[0, 2] != image[0, 0]).any() and (image[1, 2] == 1).all()
@@ -141,6 +141,28 @@ def test_names_of_points_do_not_cover_each_other():
     points = [("uniform", f"{number}", 120 + number, (0.5 + number / 1000, 0, 1, 9)) for number in range(5)]
     heights = sorted(text.get_position()[1] for text in plots.pareto(points, "share").axes[0].texts)
     assert np.diff(heights).min() > 0.049
+
+
+def test_a_name_that_moves_goes_up_or_down_and_a_line_leads_to_its_point():
+    scores = {"stays": 0.5, "up": 0.51, "down": 0.52, "alone": 0.9}
+    points = [("uniform", name, 128, (mean, 0, 1, 9)) for name, mean in scores.items()]
+    cell = plots.pareto(points, "share").axes[0]
+    heights = {text.get_text(): text.get_position()[1] for text in cell.texts}
+    assert heights == pytest.approx({"stays": 0.5, "up": 0.55, "down": 0.45, "alone": 0.9})
+    thin = [line.get_ydata() for line in cell.lines if line.get_linewidth() == 0.6]
+    assert np.allclose(thin, [(0.51, 0.55), (0.52, 0.45)])
+
+
+def test_a_score_of_0_is_drawn_whole():
+    cell = plots.score_intervals({"tiny": {"code": (0.0, 0.0, 0.1, 9)}}).axes[0]
+    assert cell.get_ylim()[0] < -0.03
+
+
+def test_every_beta_can_be_seen_to_pull_and_the_line_says_what_it_is():
+    loss, pull = plots.preference_losses([0.1, 0.5, 0.01], np.linspace(-30, 30, 61)).axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()][-1] == "log 2"
+    bottom = pull.transAxes.inverted().transform(pull.transData.transform((0, 0.005)))[1]
+    assert bottom > 0.1  # beta 0.01 at its start, as a share of the panel's height
 
 
 def test_a_page_of_tiles_fades_what_is_cut_off_and_ends_each_kept_row_in_a_newline():

@@ -158,7 +158,7 @@ def reading_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Rand
     asked = [(row, question) for row, clip in enumerate(clips) for question, _ in draw_turns(rng, clip)]
     patches = noisy_features(vlm, images, None, noise)[[row for row, _ in asked]].flatten(1, 3)
     query = reducer.text_query(*reducer.read([question for _, question in asked]), patches)
-    looks = reducer.context_attention(query, patches).float()
+    looks = reducer.context_attention(query, patches)
     wanted = torch.from_numpy(np.stack([asked_patches(images[row], question).ravel() for row, question in asked]))
     return F.kl_div((looks + 1e-6).log(), wanted.float(), reduction="batchmean")
 
@@ -187,7 +187,7 @@ def answer_loss(vlm: VideoLM, reducer: LlamaVid, features: Tensor, turns: Sequen
     visual = visual_tokens(vlm, reducer, features[list(rows)], questions)
     packed = pack(vlm.model, vlm.tokenizer, list(visual), [[turn] for turn in zip(questions, answers, strict=True)])
     logits, target = answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
-    return F.cross_entropy(logits.float(), target)
+    return F.cross_entropy(logits, target)
 
 
 LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_loss, "long": long_loss}
@@ -219,8 +219,7 @@ class Run:
     def loss(self, stage: Stage, step: int) -> Tensor:
         rng = random.Random(f"llama-vid {self.seed} {stage.name} {step}")
         noise = np.random.default_rng(rng.getrandbits(64))
-        with torch.autocast("cpu", torch.bfloat16):
-            return LOSSES[stage.name](self.vlm, self.reducer, stage, rng, noise)
+        return LOSSES[stage.name](self.vlm, self.reducer, stage, rng, noise)
 
 
 def new_reducer(vlm: VideoLM, seed: int = 0) -> LlamaVid:

@@ -145,7 +145,7 @@ interval = Choose(
         "- **a** 그대로 받아들입니다\n- **b** 여러 클립에 대해 묻고, 비율을 신뢰 구간과 함께 적습니다\n"
         "- **c** 같은 질문 10개를 열 번 더 묻습니다\n\n이유\n\n"
         "- **1** 클립 하나에 관한 답 10개는 적고, 함께 맞거나 함께 틀립니다\n"
-        "- **2** 답이 무작위로 뽑히므로 되풀이하면 평균이 됩니다\n"
+        "- **2** 답이 무작위로 뽑히므로 되풀이하면 흔들림이 상쇄됩니다\n"
         "- **3** 10개 중 9개는 우연보다 높으므로 더 필요하지 않습니다",
     ),
     difficulty=1,
@@ -155,7 +155,7 @@ interval = Choose(
     replies={
         "a": Text(
             "Wilson's interval of 9 in 10 reaches from 0.60 to 0.98: that is no measurement yet.",
-            "10개 중 9개의 윌슨 구간은 0.60에서 0.98까지입니다. 아직 측정이라고 할 수 없습니다.",
+            "10개 중 9개의 윌슨 신뢰 구간은 0.60에서 0.98까지입니다. 아직 측정이라고 할 수 없습니다.",
         ),
         "c": Text(
             "The same clip and question give the same answer: nothing new is measured.",
@@ -167,7 +167,7 @@ interval = Choose(
         ),
         "3": Text(
             "Being above chance does not say how far: the interval does.",
-            "우연보다 높다는 것만으로는 얼마나 높은지 알 수 없습니다. 그것은 구간이 말해 줍니다.",
+            "우연보다 높다는 것만으로는 얼마나 높은지 알 수 없습니다. 그것은 신뢰 구간이 말해 줍니다.",
         ),
     },
     hints=(
@@ -180,8 +180,8 @@ interval = Choose(
     why=Text(
         "What varies is the clip. Many clips make a share, and its interval says how sure it is (lesson 07 redraws "
         "clips).",
-        "달라지는 것은 클립입니다. 여러 클립으로 비율을 구하고, 얼마나 확실한지는 구간으로 말합니다(7번 수업에서는 "
-        "클립을 다시 뽑습니다).",
+        "달라지는 것은 클립입니다. 여러 클립으로 비율을 구하고, 얼마나 확실한지는 신뢰 구간으로 말합니다(7번 "
+        "수업에서는 클립을 다시 뽑습니다).",
     ),
 )
 

@@ -173,7 +173,7 @@ def my_decoded(keys, wanted):
 
 decoded = Write(
     id="01.decoded",
-    title=Text("the price of a frame", "프레임 하나의 값"),
+    title=Text("the price of a frame", "프레임 하나의 비용"),
     task=Text(
         "A reader goes to the key frame before a wanted frame and decodes up to it, both included. It decodes each "
         "group "

@@ -43,8 +43,8 @@ frame_tokens = Write(
         "or not "
         'at all ("none"). How many tokens is the frame?',
         '패치 `height` x `width`개인 프레임을 `stride`로 풀링합니다. "average"와 "max"는 창을 다 채우지 못하는 '
-        '나머지를 버리고 "bilinear"는 올림합니다. '
-        'newline은 줄마다("grid"), 프레임 끝에 한 번("frame"), 또는 없습니다("none"). 프레임의 토큰은 몇 개입니까?',
+        '나머지를 버리고 "bilinear"는 올림합니다. newline은 줄마다 붙거나("grid") '
+        '프레임 끝에 한 번 붙거나("frame") 없습니다("none"). 프레임의 토큰은 몇 개입니까?',
     ),
     difficulty=2,
     importance=5,
@@ -122,7 +122,7 @@ max_frames = Write(
         "How many frames of `per_frame` tokens fit into `context` positions, beside `prompt` tokens of text and an "
         "answer of "
         "up to `answer` tokens?",
-        "문맥 길이가 `context`일 때, 프롬프트 `prompt`토큰과 최대 `answer`토큰의 답을 남겨 두면 프레임 하나가 "
+        "문맥 길이가 `context`일 때, 프롬프트 `prompt`토큰과 답 최대 `answer`토큰의 자리를 남기면 프레임 하나가 "
         "`per_frame`토큰인 비디오는 몇 장까지 들어갑니까?",
     ),
     difficulty=1,

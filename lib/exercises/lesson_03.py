@@ -154,10 +154,9 @@ image_tokens = Write(
         "the map where it fills the width (else columns, likewise). Of the rest, half, rounded down, is cut off on "
         "each side.",
         "`height` x `width`픽셀 이미지를 한 변의 패치가 `side`개인 타일 `rows` x `columns`개에 올립니다. 토큰 수를 "
-        "구하십시오. 개요 한 장, 그리고 패딩을 뺀 전체 지도의 줄마다 "
-        "newline 하나입니다. 이미지가 너비를 채우면 지도의 floor(height x 지도의 열 / width)행을 덮고, 아니면 열에 "
-        "대해 같습니다. 나머지의 절반을 내림하여 양쪽에서 "
-        "잘라 냅니다.",
+        "구하십시오. 먼저 개요가 오고, 그다음 타일 전체를 이어 붙인 지도가 패딩 없이 옵니다. 지도의 줄마다 newline이 "
+        "하나 붙습니다. 이미지가 너비를 채우면 지도의 floor(height x 지도의 열 / width)행을 덮고, 아니면 열을 똑같이 "
+        "계산합니다. 나머지의 절반을 내림하여 양쪽에서 잘라 냅니다.",
     ),
     difficulty=4,
     importance=4,
@@ -313,7 +312,8 @@ tiles = Choose(
     ),
     why=Text(
         "Tiles buy detail. A video spends the same tokens on more moments: frames take the place of tiles.",
-        "타일은 세부를 삽니다. 비디오는 같은 토큰을 더 많은 순간에 씁니다. 프레임이 타일의 자리를 차지합니다.",
+        "타일은 토큰을 써서 세부를 얻습니다. 비디오는 같은 토큰을 더 많은 순간에 씁니다. 프레임이 타일의 자리를 "
+        "차지합니다.",
     ),
 )
 

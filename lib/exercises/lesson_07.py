@@ -112,7 +112,7 @@ leads = Write(
         "`first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the "
         "numbers of the clips in R redraws. Return by how much the first method leads in each "
         "redraw, (R,): the mean difference over the drawn clips, which are the same for both.",
-        "`first`와 `second`(클립,)는 같은 클립에서 두 방법의 점수이고, `drawn`(R, 클립)은 R번 다시 뽑은 클립의 "
+        "`first`와 `second`(클립,)는 같은 클립에서 두 방법이 얻은 점수이고, `drawn`(R, 클립)은 R번 다시 뽑은 클립의 "
         "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주십시오. 뽑힌 클립은 두 "
         "방법에 똑같이 쓰고, 그 차이의 평균을 냅니다.",
     ),
@@ -159,7 +159,7 @@ leads = Write(
     why=Text(
         "What is hard for both drops out, so the interval is narrower. Its ends are the quantiles 0.025 and 0.975 "
         "of these leads.",
-        "두 방법 모두에게 어려운 것은 상쇄되어 구간이 좁아집니다. 구간의 끝은 이 값들의 0.025와 0.975 분위수입니다.",
+        "두 방법 모두에게 어려운 것은 상쇄되어 신뢰 구간이 좁아집니다. 그 끝은 이 값들의 0.025와 0.975 분위수입니다.",
     ),
 )
 

@@ -16,7 +16,7 @@ room = Predict(
         "on average and 1,572 at most. You set `max_new_tokens` so that no caption is cut off. How many frames "
         "fit at most?",
         "Vicuna의 문맥 길이는 4,096입니다. 프레임 하나가 144토큰, 프롬프트의 글이 60토큰을 씁니다. 캡션은 평균 "
-        "932토큰, 길면 1,572토큰입니다. 어떤 캡션도 잘리지 않도록 `max_new_tokens`를 정하면 프레임은 최대 몇 장 "
+        "932토큰, 최대 1,572토큰입니다. 어떤 캡션도 잘리지 않도록 `max_new_tokens`를 정하면 프레임은 최대 몇 장 "
         "들어갑니까?",
     ),
     difficulty=1,

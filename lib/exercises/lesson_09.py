@@ -44,11 +44,11 @@ pairs = Choose(
         "c": Text(
             "A caption of another clip is wrong all over, so a coarse look will do: the model's own mistakes are "
             "single facts.",
-            "다른 클립의 캡션은 모두 틀리므로 대강만 보아도 구별됩니다. 모델의 실수는 사실 하나하나입니다.",
+            "다른 클립의 캡션은 모두 틀리므로 대강만 보아도 구별됩니다. 모델의 실수는 사실 하나를 틀리는 것입니다.",
         ),
         "2": Text(
             "What is easy to tell apart is soon told apart, and whatever else differs is learned along with it.",
-            "구별하기 쉬운 것은 금방 구별되고, 함께 다른 것까지 덩달아 배웁니다.",
+            "구별하기 쉬운 것은 금방 구별되고, 그 밖의 차이까지 덩달아 배웁니다.",
         ),
         "3": Text(
             "Then length is what the model learns: it is the easiest difference to see.",
@@ -398,7 +398,7 @@ run = Choose(
         ),
     },
     hints=(
-        Text("Which of these numbers is about the chosen answers alone?", "chosen만을 말하는 수는 어느 것입니까?"),
+        Text("Which of these numbers is about the chosen answers alone?", "chosen만 다루는 수는 어느 것입니까?"),
         Text(
             "A gain of -25 is a logarithm. What does the model say instead of the chosen captions?",
             "이득 -25는 로그입니다. 모델은 chosen 캡션 대신 무엇을 말하겠습니까?",

@@ -328,7 +328,7 @@ dynamic = Predict(
             1,
             Text(
                 "Dynamic scaling changes nothing up to 4,096 tokens. Here are more.",
-                "dynamic 스케일링은 4,096토큰까지만 아무것도 바꾸지 않습니다. 여기서는 그보다 깁니다.",
+                "dynamic 스케일링은 4,096토큰까지는 아무것도 바꾸지 않습니다. 여기서는 그보다 깁니다.",
             ),
         ),
         Mistake(

@@ -6,7 +6,7 @@ import torch
 from lib.exercises.base import Choose, Mistake, Write, noise
 from lib.exercises.progress import Text
 
-TITLE = Text("Scale out", "여러 프로세스")
+TITLE = Text("Scale out", "규모 확장")
 
 
 def my_clips(clips, rank, world):

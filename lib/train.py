@@ -7,8 +7,8 @@ chance for much longer.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
 3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name what happens to their thing and whether it is new, and one layer later how many
-   things there were so far: that is how motion and counting are learned.
+   language model, patches learn to name what happens to their thing, and which things are new: that is how motion and
+   counting are learned.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
 
 In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
@@ -54,7 +54,6 @@ SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
-SHOWN = 2 * toybox.PATCH  # units, a quarter of a patch: a token that covers fewer of a thing shows it barely
 TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
@@ -206,7 +205,6 @@ class Naming(nn.Module):
         self.centre = nn.Linear(width, 2)
         self.words = {fact: word_ids(tokenizer, ("none", *names)) for fact, names in FACTS.items()}
         self.events = word_ids(tokenizer, EVENTS)
-        self.numbers = word_ids(tokenizer, ("none", *(english for english, _ in toybox.NUMBERS.values())))
 
     def loss(self, vlm: VideoLM, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
         projected, embeddings = vlm.project(features), vlm.model.get_input_embeddings().weight
@@ -219,37 +217,30 @@ class Naming(nn.Module):
         seen = labels["shape"] > 0
         return loss + F.smooth_l1_loss(self.centre(projected)[seen], labels["centre"][seen])
 
-    def loss_over_time(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
+    def loss_over_time(
+        self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor, news: Tensor
+    ) -> Tensor:
         """Stages 3 and 4: halfway through the language model, a visual token should point at what happens there.
 
-        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8), as `events_of` tells.
+        halfway: (B, N, D) states of the visual tokens; events, news: (B, T, 8, 8), as `events_of` and `news_of` tell.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
         happens = events[:, frame, (top + bottom) // 2, (left + right) // 2]
-        return self.pointing(vlm, halfway[:, fine], happens, self.events)
+        corners = [news[:, frame, row, column] for row in (top, bottom - 1) for column in (left, right - 1)]
+        new = torch.stack(corners).amax(0)  # of at most 2 x 2 patches
+        return self.pointing(vlm, halfway[:, fine], happens, self.events) + self.pointing(
+            vlm, halfway[:, fine], new, self.words["middle"]
+        )
 
-    def loss_of_counting(self, vlm: VideoLM, halfway: Tensor, later: Tensor, new: Tensor, so_far: Tensor) -> Tensor:
-        """Stages 3 and 4: a token that is the first to show a thing should say so, and every token one layer later how
-        many things there were so far. To count one by one is learned from a thousand tokens of a clip; from the one
-        word of an answer it was not.
-
-        halfway, later: (B, N, D) states of the visual tokens; new, so_far: (B, N), as `counted` tells.
-        """
-        firsts = (new == 1).sum().clamp(min=1)  # few among many: the mean over all tokens would hardly see them
-        first = self.pointing(vlm, halfway, new, self.words["middle"], "sum") / firsts
-        return 0.2 * first + self.pointing(vlm, later, so_far, self.numbers)
-
-    def pointing(
-        self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int], reduction: str = "mean"
-    ) -> Tensor:
+    def pointing(self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int]) -> Tensor:
         """The loss of states (B, N, D) that should point at the words with the numbers (B, N), where not IGNORE."""
         told = label != IGNORE
         if not told.any():
             return torch.zeros(())
         read = vlm.model.model.language_model.norm(states[told])  # as the output layer would read it
         named = F.linear(read, vlm.model.get_input_embeddings().weight[words])
-        return F.cross_entropy(named, label[told], reduction=reduction)
+        return F.cross_entropy(named, label[told])
 
 
 def is_fine(tokens: VisualTokens) -> Tensor:
@@ -258,55 +249,34 @@ def is_fine(tokens: VisualTokens) -> Tensor:
     return (tokens.kind == Kind.PATCH) & (rows * columns <= 4)
 
 
-def areas_of(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
-    """(things, T, 8, 8): how many units of each patch each thing of the clip covers in the frames `indices`.
-
-    >>> areas_of(toybox.sample(4), [0, 15]).sum(axis=(2, 3)).tolist()     # two things in each of two scenes
-    [[236, 0], [400, 0], [0, 204], [0, 220]]
-    """
-    areas = np.zeros((len(clip.things), len(indices), GRID, GRID), dtype=int)
-    for row, index in enumerate(indices):
-        scene, _ = clip.scene_at(index)
-        for thing, area in zip(scene.things, toybox.coverage(toybox.still(clip, index)), strict=True):
-            areas[clip.things.index(thing), row] = area
-    return areas
-
-
-def events_of(clip: toybox.Clip, indices: Sequence[int], areas: np.ndarray) -> np.ndarray:
-    """(T, 8, 8): what happens in each patch of the frames `indices`, as a number into EVENTS, or IGNORE.
+def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
+    """What happens in each of the 8 x 8 patches of a frame, as a number into EVENTS, or IGNORE.
 
     Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two.
     """
-    events = np.full((len(indices), GRID, GRID), IGNORE)
-    for row, index in enumerate(indices):
-        scene, time = clip.scene_at(index)
-        if len(clip.flashes) == 2 and index in (clip.flashes[0].frame, clip.flashes[1].frame):
-            events[row] = EVENTS.index("first" if index == clip.flashes[0].frame else "last")
-        for thing in scene.things:
-            way = EVENTS.index(thing.motion if thing.speed else "nowhere")
-            here = areas[clip.things.index(thing), row] >= toybox.PATCH  # an eighth of the patch
-            events[row, here] = way if 2 * time >= scene.frames else IGNORE
+    scene, time = clip.scene_at(index)
+    events = np.full((GRID, GRID), IGNORE)
+    if len(clip.flashes) == 2 and index in (clip.flashes[0].frame, clip.flashes[1].frame):
+        events[:] = EVENTS.index("first" if index == clip.flashes[0].frame else "last")
+    for thing, area in zip(scene.things, toybox.coverage(toybox.still(clip, index)), strict=True):
+        way = EVENTS.index(thing.motion if thing.speed else "nowhere")
+        events[area >= toybox.PATCH] = way if 2 * time >= scene.frames else IGNORE
     return events
 
 
-def counted(areas: np.ndarray, tokens: VisualTokens) -> tuple[np.ndarray, np.ndarray]:
-    """For each visual token (N,): is it the first that shows some thing, and how many things were shown so far?
+def news_of(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
+    """(T, 8, 8): where a thing has its middle, 1 in the first frame seen of its scene and 0 later; IGNORE elsewhere.
 
-    A thing is seen in every frame of its scene and counts once. Tokens before the first that show it barely are told
-    neither way: IGNORE. So are tokens that stand for no patch, such as newlines.
+    A thing is seen in every frame and counts once: what is new can be counted.
     """
-    sums = np.pad(areas.cumsum(axis=-1).cumsum(axis=-2), ((0, 0), (0, 0), (1, 0), (1, 0)))
-    frame, (top, bottom, left, right) = tokens.frame.numpy(), tokens.box.numpy().T
-    units = sums[:, frame, bottom, right] - sums[:, frame, top, right]
-    units -= sums[:, frame, bottom, left] - sums[:, frame, top, left]
-    is_patch = (tokens.kind == Kind.PATCH).numpy()
-    shown = np.maximum.accumulate((units >= SHOWN) & is_patch, axis=1)  # (things, N): in this token or one before
-    first = np.diff(shown, axis=1, prepend=False)
-    barely = ((units > 0) & ~shown).any(axis=0)
-    new, so_far = first.any(axis=0).astype(int), shown.sum(axis=0)
-    new[barely & (new == 0)] = IGNORE
-    new[~is_patch] = so_far[~is_patch] = IGNORE
-    return new, so_far
+    news, before = np.full((len(indices), GRID, GRID), IGNORE), None
+    for row, index in enumerate(indices):
+        scene, _ = clip.scene_at(index)
+        for thing in toybox.still(clip, index).scenes[0].things:
+            x, y = thing.start
+            news[row, y // toybox.PATCH, x // toybox.PATCH] = scene is not before
+        before = scene
+    return news
 
 
 def word_ids(tokenizer, words: Iterable[str]) -> list[int]:
@@ -483,7 +453,9 @@ def look_and_ask(
     loss = answer_loss(vlm, packed, after)
     if rng.random() < TEXT_SHARE:
         loss = loss + text_loss(vlm, rng, clips)
-    return loss + naming_loss(vlm, naming, clips, indices, reducer, tokens[0], packed, after)
+    if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
+        return loss
+    return loss + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
 
 
 def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Tensor:
@@ -539,23 +511,15 @@ def naming_loss(
     naming: Naming,
     clips: list[toybox.Clip],
     indices: list[int],
-    reducer: Reducer,
-    tokens: VisualTokens,
+    tokens: list[VisualTokens],
     packed: Packed,
     after: tuple[Tensor, ...],
 ) -> Tensor:
-    """The loss of naming events and of counting, halfway through the language model and one layer later.
-
-    `tokens` are those of any of the clips: where they come from is the same for all.
-    """
-    areas = [areas_of(clip, indices) for clip in clips]
-    new, so_far = torch.from_numpy(np.array([counted(of_clip, tokens) for of_clip in areas])).unbind(1)
-    halfway, later = (layer[:, packed.visual] for layer in after[len(after) // 2 :][:2])
-    loss = naming.loss_of_counting(vlm, halfway, later, new, so_far)
-    if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
-        return loss
-    events = np.stack([events_of(clip, indices, of_clip) for clip, of_clip in zip(clips, areas, strict=True)])
-    return loss + naming.loss_over_time(vlm, tokens, halfway, torch.from_numpy(events))
+    """The loss of naming events, and things seen for the first time, halfway through the language model."""
+    events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
+    news = np.stack([news_of(clip, indices) for clip in clips])
+    halfway = after[len(after) // 2][:, packed.visual]
+    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events), torch.from_numpy(news))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

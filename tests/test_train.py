@@ -12,19 +12,18 @@ from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
 from lib import toybox, train
 from lib.packing import IGNORE, pack
-from lib.reducers import Kind, LlavaVideo, SlowFastLlava, SpatialPool
+from lib.reducers import LlavaVideo, SpatialPool
 from lib.train import (
     EVENT_KINDS,
     EVENTS,
     FACTS,
     IMAGE_KINDS,
     Stage,
-    areas_of,
-    counted,
     draw_turns,
     draw_view,
     events_of,
     is_fine,
+    news_of,
     patch_labels,
     translations,
     with_scaffold,
@@ -142,61 +141,38 @@ def test_events_are_what_happens_between_the_frames():
         for start, scene in zip(clip.starts, clip.scenes, strict=True):
             index = start + scene.frames - 1
             first, last = toybox.still(clip, start), toybox.still(clip, index)
-            (events,) = events_of(clip, [index], areas_of(clip, [index]))
+            events = events_of(clip, index)
             covered = [area >= 8 for area in toybox.coverage(last)]
             for before, after, here in zip(first.things, last.things, covered, strict=True):
                 moved = np.sign(np.subtract(after.start, before.start))
                 alone = here & (sum(covered) == 1)  # no second thing in the same patch
                 assert (events[alone] == EVENTS.index(ways[tuple(moved.tolist())])).all()
-            (events,) = events_of(clip, [start], areas_of(clip, [start]))
-            assert (events[sum(toybox.coverage(first)) >= 8] == IGNORE).all()
+            assert (events_of(clip, start)[sum(toybox.coverage(first)) >= 8] == IGNORE).all()
         for flash, name in zip(clip.flashes, ("first", "last"), strict=False):
             empty = sum(toybox.coverage(toybox.still(clip, flash.frame))) == 0
             expected = EVENTS.index(name) if len(clip.flashes) == 2 else IGNORE
-            assert (events_of(clip, [flash.frame], areas_of(clip, [flash.frame]))[0][empty] == expected).all()
+            assert (events_of(clip, flash.frame)[empty] == expected).all()
 
 
-def test_areas_are_those_of_each_thing_in_each_frame_it_is_seen_in():
-    for seed in range(20):
-        clip, frames = toybox.sample(seed), [0, 6, 15]
-        areas = areas_of(clip, frames)
-        for row, frame in enumerate(frames):
-            in_view, shown = clip.scene_at(frame)[0].things, toybox.coverage(toybox.still(clip, frame))
-            for thing, area in zip(clip.things, areas[:, row], strict=True):
-                assert (area == (shown[in_view.index(thing)] if thing in in_view else 0)).all()
-
-
-@pytest.mark.parametrize("reducer", [
-    SpatialPool(1), SpatialPool(2), SpatialPool(4), SpatialPool(2, newline="grid", newline_embed=torch.zeros(96)),
-    LlavaVideo(8, 1, 4, "average"), SlowFastLlava.from_spec("slowfast-slow_2frms_spatial_1d_max_pool-fast_4x4"),
-], ids=["1", "2", "4", "newlines", "llava-video", "slowfast"])  # fmt: skip
-def test_things_are_counted_one_by_one_in_the_order_of_the_tokens(reducer):
-    """Every token by itself, in plain Python: which things have been shown when it has been read?"""
-    frames = [0, 2, 5, 7, 9, 11, 13, 15]
-    tokens = reducer(torch.zeros(len(frames), 8, 8, 96))
-    for seed in range(30):
+def test_a_thing_is_new_once_in_its_scene():
+    for seed in range(60):
         clip = toybox.sample(seed)
-        areas, seen, told = areas_of(clip, frames), set(), []
-        for row, kind, (top, bottom, left, right) in zip(
-            tokens.frame.tolist(), tokens.kind.tolist(), tokens.box.tolist(), strict=True
-        ):
-            if kind != Kind.PATCH:
-                told.append((IGNORE, IGNORE))
-                continue
-            units = areas[:, row, top:bottom, left:right].sum(axis=(1, 2))
-            new = {number for number, of_thing in enumerate(units) if of_thing >= 16} - seen
-            seen |= new
-            barely = any(of_thing and number not in seen for number, of_thing in enumerate(units))
-            told.append((1 if new else IGNORE if barely else 0, len(seen)))
-        assert np.array_equal(counted(areas, tokens), np.transpose(told))
-        assert len(seen) == len(clip.things)  # nothing is too small to be seen, or seen twice
+        for frames in (range(16), (3, 7, 11, 15), (8,)):
+            news = news_of(clip, frames)
+            seen = [next(i for i, frame in enumerate(frames) if clip.scene_at(frame)[0] is scene)
+                    for scene in clip.scenes if any(clip.scene_at(frame)[0] is scene for frame in frames)]
+            for i, frame in enumerate(frames):
+                things = {(thing.start[1] // 8, thing.start[0] // 8) for thing in toybox.still(clip, frame).things}
+                assert {tuple(at) for at in np.argwhere(news[i] != IGNORE)} == things
+                assert (news[i][news[i] != IGNORE] == (i in seen)).all()
 
 
 def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
     """Tokens that already point at the right word cost nothing; one of them turned to a wrong word does."""
     run, clip, frames = start(tmp_path, SHORT), toybox.sample(17), (3, 15)
     words = run.vlm.model.get_input_embeddings().weight[run.naming.events].detach()
-    events = torch.from_numpy(events_of(clip, frames, areas_of(clip, frames)))[None]
+    events = torch.from_numpy(np.stack([[events_of(clip, index) for index in frames]]))
+    unsaid = torch.full_like(events, IGNORE)
     for reducer, side in (
         (SpatialPool(1), 8),
         (SpatialPool(2), 4),
@@ -212,38 +188,31 @@ def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
         assert told.any()
         halfway = torch.zeros(1, len(tokens), 128)
         halfway[0, told] = 1000 * F.normalize(words, dim=-1)[label[told]]
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) < 1e-3
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) < 1e-3
         halfway[0, told.nonzero()[0]] = 1000 * F.normalize(words, dim=-1)[(label[told][0] + 1) % 5]
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) > 1
         halfway[0, ~told] = 7.0  # what is not asked may be anything
-        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events) > 1
+        assert run.naming.loss_over_time(run.vlm, tokens, halfway, events, unsaid) > 1
     pooled = SpatialPool(2)(torch.zeros(2, 8, 8, 96))
-    assert run.naming.loss_over_time(run.vlm, pooled, halfway[:, :32], torch.full_like(events, IGNORE)) == 0
+    assert run.naming.loss_over_time(run.vlm, pooled, halfway[:, :32], unsaid, unsaid) == 0
     coarse = SpatialPool(4)(torch.zeros(2, 8, 8, 96))
     assert not is_fine(coarse).any()
-    assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events) == 0
+    assert run.naming.loss_over_time(run.vlm, coarse, torch.zeros(1, len(coarse), 128), events, events) == 0
 
 
-def test_counting_is_asked_of_the_first_tokens_and_of_all(start, tmp_path):
-    """Where all tokens point at the right words it costs nothing; a turned first token, any other, or a number does."""
-    run = start(tmp_path, SHORT)
-    words, naming = run.vlm.model.get_input_embeddings().weight.detach(), run.naming
-    new, so_far = torch.tensor([[0, IGNORE, 1, 0, IGNORE]]), torch.tensor([[0, 0, 1, 1, IGNORE]])
-    none, things = naming.words["middle"]
-    halfway = 1000 * F.normalize(words[[none, none, things, none, none]], dim=-1)[None]
-    later = 1000 * F.normalize(words[naming.numbers][so_far.clamp(min=0)], dim=-1)
-
-    def loss(halfway, later):
-        return naming.loss_of_counting(run.vlm, halfway, later, new, so_far)
-
-    assert loss(halfway, later) < 1e-3
-    for at, costs in enumerate((True, False, True, True, False)):
-        other = halfway.clone()
-        other[0, at] = halfway[0, 0] + halfway[0, 2] - halfway[0, at]  # the other of the two words
-        assert (loss(other, later) > 0.1) == costs
-        other = later.clone()
-        other[0, at] = 1000 * F.normalize(words[naming.numbers[3]], dim=-1)
-        assert (loss(halfway, other) > 0.1) == (at < 4)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_naming_what_is_new_is_asked_of_the_token_with_the_middle_of_the_thing(start, tmp_path, stride):
+    run, news = start(tmp_path, SHORT), torch.full((1, 2, 8, 8), IGNORE)
+    news[0, 0, 2, 5], news[0, 1, 3, 4] = 1, 0  # new in the first frame; another thing, known already, in the second
+    tokens, side = SpatialPool(stride)(torch.zeros(2, 8, 8, 96)), 8 // stride
+    none, things = run.vlm.model.get_input_embeddings().weight[run.naming.words["middle"]].detach()
+    new, known = 2 // stride * side + 5 // stride, side * side + 3 // stride * side + 4 // stride
+    halfway = torch.zeros(1, len(tokens), 128)
+    halfway[0, new], halfway[0, known] = 1000 * things, 1000 * none
+    unsaid = torch.full_like(news, IGNORE)
+    assert run.naming.loss_over_time(run.vlm, tokens, halfway, unsaid, news) < 1e-3
+    halfway[0, known] = 1000 * things
+    assert run.naming.loss_over_time(run.vlm, tokens, halfway, unsaid, news) > 1
 
 
 def test_every_frame_of_a_short_clip_is_seen(start, tmp_path, monkeypatch):

@@ -441,13 +441,7 @@ ex.check(my_choice)
 # %% [markdown]
 # ### When a process fails
 #
-# The one error that happened first comes back as one sentence, and torchrun ends the others. Here a model that does not exist:
-
-# %%
-try:
-    scale.launch([replace(job, model="no/such/model")], processes=1)
-except RuntimeError as error:
-    print(error)
+# `scale.launch` raises one `RuntimeError` with the error that happened first, as one sentence and with its rank; torchrun ends the other processes.
 
 # %% [markdown]
 # ## 5. What it costs

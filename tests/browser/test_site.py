@@ -46,10 +46,9 @@ def test_no_page_scrolls_sideways_on_a_phone(browser, site):
 def test_search_finds_english_and_korean(browser, site, word, page):
     browser.get(f"{site}/course/00_start_here.html")
     browser.find_element(By.CSS_SELECTOR, "input.sidebar-search").send_keys(word + Keys.ENTER)
-    links = (By.CSS_SELECTOR, ".pagefind-ui__result-link")
-    found = browser.until(lambda _: browser.find_elements(*links), f"results for {word}")
+    wanted = (By.CSS_SELECTOR, f".pagefind-ui__result-link[href*='{page}']")  # results appear one after the other
+    link, *_ = browser.until(lambda _: browser.find_elements(*wanted), f"results for {word} in {page}")
     browser.picture(f"search-{word}")
-    (link, *_) = [one for one in found if page in one.get_attribute("href")]
     browser.get(link.get_attribute("href"))
     assert word in browser.find_element(By.TAG_NAME, "article").text
 

@@ -50,7 +50,7 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#7cc4f0", "color-brand-content": "#7cc4f0"},
 }
 html_math_renderer = "mathml"
-html_static_path = ["_static", "../notebooks/explorer.html"]
+html_static_path = ["_static", "../notebooks/explorer.html", "../data/fonts"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_copy_source = False

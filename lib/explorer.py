@@ -63,11 +63,11 @@ def ways() -> list[Way]:
         Way("LLaVA-NeXT-Video", "3 x 3, average", "3 x 3 평균", SpatialPool(3)),
         Way("LLaVA-NeXT-Video", "4 x 4, average", "4 x 4 평균", SpatialPool(4)),
         Way(
-            "LLaVA-OneVision", "2 x 2, bilinear, 1 newline", "2 x 2 쌍선형, newline 1개",
+            "LLaVA-OneVision", "2 x 2, bilinear, 1 newline", "2 x 2 bilinear, newline 1개",
             SpatialPool(2, "bilinear", "before", "one", one),
         ),
         Way(
-            "LLaVA-Video", "2 x 2, bilinear, newline a row", "2 x 2 쌍선형, 행마다 newline",
+            "LLaVA-Video", "2 x 2, bilinear, newline a row", "2 x 2 bilinear, 행마다 newline",
             SpatialPool(2, "bilinear", "before", "grid", one),
         ),
         Way(

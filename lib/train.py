@@ -601,6 +601,8 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
     for step in tqdm(range(steps_done, stage.steps), stage.name, initial=steps_done, total=stage.steps):
         optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
         loss = run.loss(stage, step)
+        if not loss.isfinite():  # stop before the weights, and the checkpoint with them, are lost
+            raise FloatingPointError(f"the loss of {stage.name}, step {step}, is {loss}: {run.checkpoint} is as it was")
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

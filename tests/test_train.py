@@ -215,6 +215,17 @@ def test_naming_what_is_new_is_asked_of_the_token_with_the_middle_of_the_thing(s
     assert run.naming.loss_over_time(run.vlm, tokens, halfway, unsaid, news) > 1
 
 
+def test_a_loss_that_is_no_number_stops_before_the_checkpoint_is_lost(start, tmp_path, monkeypatch):
+    run = start(tmp_path, (Stage("vision", 120, 2, 1e-3),))
+    good = torch.zeros((), requires_grad=True)
+    monkeypatch.setattr(train.Run, "loss", lambda run, stage, step: good / 0 if step == 110 else good + 1)
+    monkeypatch.setattr(train.nn.utils, "clip_grad_norm_", lambda *_: None)
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 100)
+    with pytest.raises(FloatingPointError, match="step 110"):
+        train.train(run)
+    assert train.restore(start(tmp_path, run.recipe))[1] == 100
+
+
 def test_every_frame_of_a_short_clip_is_seen(start, tmp_path, monkeypatch):
     """So no question is asked whose answer was not on view, such as a flash between two sampled frames."""
     run, views, see = start(tmp_path, SHORT), [], train.see

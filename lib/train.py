@@ -7,9 +7,8 @@ chance for much longer.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
 3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name what happens to their thing and whether it is new, and one layer later how many
-   were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut: more
-   clips have one than in Toybox, and how many things there are counts more than other answers do.
+   language model, patches learn to name what happens to their thing, and which things are new: that is how motion and
+   counting are learned.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
 
 In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
@@ -27,7 +26,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +54,6 @@ SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
-CUT_SHARE = 0.4  # of the videos are drawn again until they have a cut: Toybox cuts three in ten
-COUNT = "How many things are there?"
-COUNT_WEIGHT = 0.5  # of the loss of its answers, which is added: among the tokens of all answers they are few
-NEW_WEIGHT = 0.1  # of the loss of naming what is new, in units of a new thing
-SO_FAR_WEIGHT = 0.5  # of the loss of naming how many things were new so far
 TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
@@ -83,7 +77,7 @@ RECIPE = (
     Stage("vision", 1200, 32, 3e-3),
     Stage("images", 900, 10, 1.5e-3, scaffold=1.0),
     Stage("clips", 1600, 8, 1.5e-3, scaffold=1.0),
-    Stage("videos", 1500, 8, 1.2e-3, scaffold=0.6),
+    Stage("videos", 1400, 8, 1.2e-3, scaffold=0.6),
 )
 
 
@@ -211,7 +205,6 @@ class Naming(nn.Module):
         self.centre = nn.Linear(width, 2)
         self.words = {fact: word_ids(tokenizer, ("none", *names)) for fact, names in FACTS.items()}
         self.events = word_ids(tokenizer, EVENTS)
-        self.numbers = word_ids(tokenizer, ("none", *(english for english, _ in toybox.NUMBERS.values())))
 
     def loss(self, vlm: VideoLM, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
         projected, embeddings = vlm.project(features), vlm.model.get_input_embeddings().weight
@@ -224,35 +217,21 @@ class Naming(nn.Module):
         seen = labels["shape"] > 0
         return loss + F.smooth_l1_loss(self.centre(projected)[seen], labels["centre"][seen])
 
-    def loss_of_events(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
+    def loss_over_time(
+        self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor, news: Tensor
+    ) -> Tensor:
         """Stages 3 and 4: halfway through the language model, a visual token should point at what happens there.
 
-        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8), as `events_of` tells.
+        halfway: (B, N, D) states of the visual tokens; events, news: (B, T, 8, 8), as `events_of` and `news_of` tell.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
         happens = events[:, frame, (top + bottom) // 2, (left + right) // 2]
-        return self.pointing(vlm, halfway[:, fine], happens, self.events)
-
-    def loss_of_counting(
-        self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, later: Tensor, news: Tensor
-    ) -> Tensor:
-        """And there it should point at "things" where a new one has its middle and at "none" everywhere else; one layer
-        later, at how many were new so far.
-
-        halfway, later: (B, N, D) states; news: (B, T, 8, 8), as `news_of` tells. Few tokens are new, so the loss of
-        naming them is per new thing and not per token. Nothing is asked where a token is not fine.
-        """
-        patch = tokens.kind == Kind.PATCH
-        if not is_fine(tokens)[patch].all():
-            return torch.zeros(())
-        frame, (top, bottom, left, right) = tokens.frame[patch], tokens.box[patch].T
-        sums = F.pad(news.cumsum(-1).cumsum(-2), (1, 0, 1, 0))  # of all patches above and to the left
-        upper = sums[:, frame, top, right] - sums[:, frame, top, left]
-        new = sums[:, frame, bottom, right] - sums[:, frame, bottom, left] - upper  # things, (B, tokens)
-        naming_new = self.pointing(vlm, halfway[:, patch], new.clamp(max=1), self.words["middle"])
-        so_far = self.pointing(vlm, later[:, patch], new.cumsum(1), self.numbers)
-        return NEW_WEIGHT * naming_new * new.numel() / new.sum().clamp(min=1) + SO_FAR_WEIGHT * so_far
+        corners = [news[:, frame, row, column] for row in (top, bottom - 1) for column in (left, right - 1)]
+        new = torch.stack(corners).amax(0)  # of at most 2 x 2 patches
+        return self.pointing(vlm, halfway[:, fine], happens, self.events) + self.pointing(
+            vlm, halfway[:, fine], new, self.words["middle"]
+        )
 
     def pointing(self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int]) -> Tensor:
         """The loss of states (B, N, D) that should point at the words with the numbers (B, N), where not IGNORE."""
@@ -286,16 +265,16 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
 
 
 def news_of(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
-    """(T, 8, 8): 1 where a thing has its middle in the first frame seen of its scene, 0 elsewhere and later.
+    """(T, 8, 8): where a thing has its middle, 1 in the first frame seen of its scene and 0 later; IGNORE elsewhere.
 
     A thing is seen in every frame and counts once: what is new can be counted.
     """
-    news, before = np.zeros((len(indices), GRID, GRID), dtype=np.int64), None
+    news, before = np.full((len(indices), GRID, GRID), IGNORE), None
     for row, index in enumerate(indices):
         scene, _ = clip.scene_at(index)
-        for thing in toybox.still(clip, index).scenes[0].things if scene is not before else ():
+        for thing in toybox.still(clip, index).scenes[0].things:
             x, y = thing.start
-            news[row, y // toybox.PATCH, x // toybox.PATCH] = 1
+            news[row, y // toybox.PATCH, x // toybox.PATCH] = scene is not before
         before = scene
     return news
 
@@ -422,14 +401,6 @@ def new_clip(rng: random.Random, frames: int = FRAMES) -> toybox.Clip:
     return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), frames)
 
 
-def new_video(rng: random.Random, frames: int) -> toybox.Clip:
-    """A clip; a share CUT_SHARE of them surely with a cut."""
-    clip, with_cut = new_clip(rng, frames), rng.random() < CUT_SHARE
-    while with_cut and not clip.cuts:
-        clip = new_clip(rng, frames)
-    return clip
-
-
 def new_image(rng: random.Random) -> toybox.Clip:
     """Any frame of a clip; one time in three one that flashes, if there is one: they are rare and carry a question."""
     clip = new_clip(rng)
@@ -475,12 +446,11 @@ def look_and_ask(
     reducer: Reducer,
 ) -> Tensor:
     """Clips of `length` frames, of which those at `indices` are seen: questions, events, and now and then text."""
-    clips = [new_video(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
+    clips = [new_clip(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
     tokens = see(vlm, clips, indices, reducer, noise)
-    turns = ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any()))
-    packed = pack_turns(vlm, tokens, turns)
+    packed = pack_turns(vlm, tokens, ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any())))
     after = states(vlm.model, packed)
-    loss = answer_loss(vlm, packed, after) + COUNT_WEIGHT * answer_loss(vlm, only_counts(packed, turns), after)
+    loss = answer_loss(vlm, packed, after)
     if rng.random() < TEXT_SHARE:
         loss = loss + text_loss(vlm, rng, clips)
     if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
@@ -530,12 +500,6 @@ def pack_turns(vlm: VideoLM, tokens: list[VisualTokens], turns: list[list[tuple[
     return pack(vlm.model, vlm.tokenizer, [of_clip.embeds for of_clip in tokens], turns)
 
 
-def only_counts(packed: Packed, turns: list[list[tuple[str, str]]]) -> Packed:
-    """The same batch, of whose answers only those to COUNT are asked for."""
-    asked = torch.tensor([[question for question, _ in of_clip].index(COUNT) for of_clip in turns])
-    return replace(packed, labels=packed.labels.where(packed.turn == asked[:, None], IGNORE))
-
-
 def answer_loss(vlm: VideoLM, packed: Packed, after: tuple[Tensor, ...]) -> Tensor:
     """The mean loss over the tokens of the answers. `after`: the states after 0, 1, ... layers."""
     logits, target = answer_logits(vlm.model, packed, after[-1])
@@ -551,12 +515,11 @@ def naming_loss(
     packed: Packed,
     after: tuple[Tensor, ...],
 ) -> Tensor:
-    """The loss of naming events and of counting, halfway through the language model and one layer later."""
+    """The loss of naming events, and things seen for the first time, halfway through the language model."""
     events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
     news = np.stack([news_of(clip, indices) for clip in clips])
-    halfway, later = (layer[:, packed.visual] for layer in after[len(after) // 2 :][:2])
-    loss = naming.loss_of_events(vlm, tokens[0], halfway, torch.from_numpy(events))
-    return loss + naming.loss_of_counting(vlm, tokens[0], halfway, later, torch.from_numpy(news))
+    halfway = after[len(after) // 2][:, packed.visual]
+    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events), torch.from_numpy(news))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

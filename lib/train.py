@@ -600,9 +600,7 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
     began, losses = time.monotonic(), []
     for step in tqdm(range(steps_done, stage.steps), stage.name, initial=steps_done, total=stage.steps):
         optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
-        loss = run.loss(stage, step)
-        if not loss.isfinite():  # stop before the weights, and the checkpoint with them, are lost
-            raise FloatingPointError(f"the loss of {stage.name}, step {step}, is {loss}: {run.checkpoint} is as it was")
+        loss = checked(run.loss(stage, step), stage, step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -612,6 +610,13 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
             save_checkpoint(run, number, step + 1, optimizer)
             log(run.folder, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
             began, losses = time.monotonic(), []
+
+
+def checked(loss: Tensor, stage: Stage, step: int) -> Tensor:
+    """The loss of a step, as it is. Raises ValueError where it is no number: what is saved stays as it was."""
+    if not loss.isfinite():
+        raise ValueError(f"the loss is {loss.item()} at step {step + 1} of {stage.name}: lower its learning rate")
+    return loss
 
 
 def learning_rate(stage: Stage, step: int) -> float:

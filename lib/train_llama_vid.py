@@ -35,7 +35,7 @@ from lib.evaluate import digest
 from lib.files import written_whole
 from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
-from lib.train import FRAMES, GRID, Stage, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
+from lib.train import FRAMES, GRID, Stage, checked, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
 from lib.vlm import VideoLM, load
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "llama-vid"
@@ -310,7 +310,7 @@ def train_stage(run: Run, stage: Stage) -> None:
     began, losses = time.monotonic(), []
     for step in tqdm(range(stage.steps), stage.name):
         optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
-        loss = run.loss(stage, step)
+        loss = checked(run.loss(stage, step), stage, step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights.values(), 1.0)

@@ -136,6 +136,14 @@ def never(run, stage):
     raise AssertionError(f"{stage.name} was trained again")
 
 
+def test_a_loss_that_is_no_number_stops_before_the_stage_is_written(tmp_path, monkeypatch):
+    run = train.start(tmp_path, SHORT)
+    monkeypatch.setattr(train.Run, "loss", lambda run, stage, step: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(ValueError, match="loss is nan at step 1 of reading"):
+        train.train(run)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_a_run_ends_with_the_same_weights_goes_on_from_its_files_and_ships_them(tmp_path, monkeypatch):
     first, second = (train.start(tmp_path / name, SHORT) for name in ("first", "second"))
     for run in (first, second):

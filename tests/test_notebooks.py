@@ -17,7 +17,7 @@ from notebooks import build
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = [path.stem for path in build.lessons()]
 CORES = {"12_scale_out": 2}  # kept busy by a lesson that starts processes side by side
-IMPORTS = 5.0  # seconds of a core to import lib.vlm, where the lessons' seconds were measured
+IMPORTS = 5.0  # seconds of a core to import lib.vlm on a machine that the limits are for: idle, it took 5.3
 SLACK = 1.5  # seconds of a core: busy cores inflate even these; "make course" shows seconds by the clock
 
 
@@ -53,7 +53,7 @@ def children_seconds():
 
 @pytest.fixture(scope="session")
 def pace():
-    """How many times as long as there things take here and now, at least 1: a slow machine gets more seconds."""
+    """How many times as long importing lib.vlm takes here and now, at least 1: a slow machine gets more seconds."""
     took = []
     for _ in range(2):  # the first may have to compile what it imports
         start = children_seconds()

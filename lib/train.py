@@ -5,11 +5,14 @@ chance for much longer.
 
 1. vision: vision tower, projector and word embeddings learn to name, patch by patch, what Toybox drew there.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
+   Halfway through the language model, digits learn to name their place in the code: so codes are read in order.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
 3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name what happens to their thing, and which things are new: that is how motion and
-   counting are learned.
+   language model, patches learn to name also what happens to their thing, and which things are new; a layer later, how
+   many were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut:
+   more clips have one than in Toybox, and the answers to the hardest questions weigh more than others do.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
+   What is named inside is known by now, and weighs less.
 
 In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
 
@@ -26,7 +29,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +44,7 @@ from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGener
 
 from lib import toybox
 from lib.files import written_whole
+from lib.muon import Muon
 from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.video import sample_uniform
@@ -54,6 +58,12 @@ SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
+CUT_SHARE = 0.4  # of the videos are drawn again until they have a cut: Toybox cuts three in ten
+HARDEST = ("How many things are there?", "What is the code?")  # no single patch shows the answer
+HARDEST_WEIGHT = 0.3  # of the loss of their answers, which is added
+SO_FAR_WEIGHT = 0.3  # of the loss of naming how many things were new so far
+MUON = 4.0  # how much faster Muon learns than AdamW
+NOT_NEW_WEIGHT = 0.5  # of the loss of naming nothing new where no thing has its middle
 TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
@@ -64,12 +74,13 @@ SHORT_VIEWS = ((4, 1), (6, 1), (4, 2), (6, 2), (8, 2), (8, 2))  # (frames of the
 
 @dataclass(frozen=True)
 class Stage:
-    """How long one stage trains, on how many clips at a time, and how fast it learns at its peak."""
+    """How long one stage trains, on how many clips at a time, how fast at its peak, and what helps it to learn."""
 
     name: str
     steps: int
     batch: int
     learning_rate: float
+    naming: float = 1.0  # the weight of what is named halfway through the language model
     scaffold: float = 0.0  # the share of batches with captions and answers that name the thing first
 
 
@@ -77,7 +88,7 @@ RECIPE = (
     Stage("vision", 1200, 32, 3e-3),
     Stage("images", 900, 10, 1.5e-3, scaffold=1.0),
     Stage("clips", 1600, 8, 1.5e-3, scaffold=1.0),
-    Stage("videos", 1400, 8, 1.2e-3, scaffold=0.6),
+    Stage("videos", 1400, 8, 1.2e-3, naming=0.5, scaffold=0.6),
 )
 
 
@@ -188,8 +199,8 @@ FACTS = {  # what a patch is named by; each can also be "none"
     "middle": ("things",),  # the patch in which a thing has its middle: one per thing, so things can be counted
 }
 EVENT_KINDS = ("motion", "order")  # the hardest questions: only several frames answer them
-IMAGE_KINDS = ("colour", "shape", "size", "code", "flash")  # the questions that one frame answers
-EVENTS = ("nowhere", "left", "right", "up", "down", "first", "last")  # which way a thing moves; which flash a flash is
+IMAGE_KINDS = ("colour", "shape", "size", "flash")  # the questions that one frame answers, and that images teach well
+EVENTS = ("nowhere", "left", "right", "up", "down", "first", "last", "middle")  # ways of things; flashes; digits
 
 
 class Naming(nn.Module):
@@ -205,6 +216,7 @@ class Naming(nn.Module):
         self.centre = nn.Linear(width, 2)
         self.words = {fact: word_ids(tokenizer, ("none", *names)) for fact, names in FACTS.items()}
         self.events = word_ids(tokenizer, EVENTS)
+        self.numbers = word_ids(tokenizer, ("none", *(english for english, _ in toybox.NUMBERS.values())))
 
     def loss(self, vlm: VideoLM, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
         projected, embeddings = vlm.project(features), vlm.model.get_input_embeddings().weight
@@ -217,21 +229,42 @@ class Naming(nn.Module):
         seen = labels["shape"] > 0
         return loss + F.smooth_l1_loss(self.centre(projected)[seen], labels["centre"][seen])
 
-    def loss_over_time(
-        self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor, news: Tensor
-    ) -> Tensor:
-        """Stages 3 and 4: halfway through the language model, a visual token should point at what happens there.
+    def loss_of_events(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
+        """Stages 2 to 4: halfway through the language model, a visual token should point at what happens there.
 
-        halfway: (B, N, D) states of the visual tokens; events, news: (B, T, 8, 8), as `events_of` and `news_of` tell.
+        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8), as `events_of` tells.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
         happens = events[:, frame, (top + bottom) // 2, (left + right) // 2]
+        return self.pointing(vlm, halfway[:, fine], happens, self.events)
+
+    def loss_of_news(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, news: Tensor) -> Tensor:
+        """And at "things" where a new one has its middle, at "none" where a known one has, and at "none" elsewhere.
+
+        halfway: (B, N, D) states of the visual tokens; news: (B, T, 8, 8), as `news_of` tells.
+        """
+        fine = is_fine(tokens)
+        frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
         corners = [news[:, frame, row, column] for row in (top, bottom - 1) for column in (left, right - 1)]
         new = torch.stack(corners).amax(0)  # of at most 2 x 2 patches
-        return self.pointing(vlm, halfway[:, fine], happens, self.events) + self.pointing(
-            vlm, halfway[:, fine], new, self.words["middle"]
-        )
+        elsewhere = torch.where(new == IGNORE, 0, IGNORE)  # a mean of its own: middles are few
+        states, words = halfway[:, fine], self.words["middle"]
+        return self.pointing(vlm, states, new, words) + NOT_NEW_WEIGHT * self.pointing(vlm, states, elsewhere, words)
+
+    def loss_of_counting(self, vlm: VideoLM, tokens: VisualTokens, later: Tensor, news: Tensor) -> Tensor:
+        """One layer later the token of a patch should point at how many things were new so far, it included.
+
+        later: (B, N, D) states of the visual tokens; news: (B, T, 8, 8). Not asked where a token is not fine.
+        """
+        patch = tokens.kind == Kind.PATCH
+        if not is_fine(tokens)[patch].all():
+            return torch.zeros(())
+        frame, (top, bottom, left, right) = tokens.frame[patch], tokens.box[patch].T
+        sums = F.pad((news == 1).long().cumsum(-1).cumsum(-2), (1, 0, 1, 0))  # of all patches above and to the left
+        upper = sums[:, frame, top, right] - sums[:, frame, top, left]
+        new = sums[:, frame, bottom, right] - sums[:, frame, bottom, left] - upper  # things, (B, tokens)
+        return SO_FAR_WEIGHT * self.pointing(vlm, later[:, patch], new.cumsum(1), self.numbers)
 
     def pointing(self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int]) -> Tensor:
         """The loss of states (B, N, D) that should point at the words with the numbers (B, N), where not IGNORE."""
@@ -252,7 +285,8 @@ def is_fine(tokens: VisualTokens) -> Tensor:
 def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
     """What happens in each of the 8 x 8 patches of a frame, as a number into EVENTS, or IGNORE.
 
-    Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two.
+    Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two. A
+    digit is the left one of its code, the middle one or the right one: in that order an answer has to read them.
     """
     scene, time = clip.scene_at(index)
     events = np.full((GRID, GRID), IGNORE)
@@ -261,6 +295,9 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
     for thing, area in zip(scene.things, toybox.coverage(toybox.still(clip, index)), strict=True):
         way = EVENTS.index(thing.motion if thing.speed else "nowhere")
         events[area >= toybox.PATCH] = way if 2 * time >= scene.frames else IGNORE
+    if scene.code:
+        x, y = np.array(scene.code_at) // toybox.PATCH
+        events[y, x : x + 3] = [EVENTS.index(place) for place in ("left", "middle", "right")]
     return events
 
 
@@ -401,6 +438,14 @@ def new_clip(rng: random.Random, frames: int = FRAMES) -> toybox.Clip:
     return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), frames)
 
 
+def new_video(rng: random.Random, frames: int) -> toybox.Clip:
+    """A clip; a share CUT_SHARE of them surely with a cut."""
+    clip, with_cut = new_clip(rng, frames), rng.random() < CUT_SHARE
+    while with_cut and not clip.cuts:
+        clip = new_clip(rng, frames)
+    return clip
+
+
 def new_image(rng: random.Random) -> toybox.Clip:
     """Any frame of a clip; one time in three one that flashes, if there is one: they are rare and carry a question."""
     clip = new_clip(rng)
@@ -417,11 +462,16 @@ def vision_loss(vlm: VideoLM, naming: Naming, size: int, rng: random.Random, noi
     return naming.loss(vlm, features, labels)
 
 
-def image_loss(vlm: VideoLM, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
+def image_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
     images = [new_image(rng) for _ in range(stage.batch)]
     tokens = see(vlm, images, [0], SpatialPool(1 if rng.random() < 0.8 else 2), noise)
-    packed = pack_turns(vlm, tokens, ask(rng, images, stage.scaffold))
-    return answer_loss(vlm, packed, states(vlm.model, packed))
+    turns = ask(rng, images, stage.scaffold)
+    packed = pack_turns(vlm, tokens, turns)
+    after = states(vlm.model, packed)
+    events = torch.from_numpy(np.stack([events_of(image, 0)[None] for image in images]))
+    halfway = after[len(after) // 2][:, packed.visual]
+    loss = answers_loss(vlm, packed, turns, after)
+    return loss + stage.naming * naming.loss_of_events(vlm, tokens[0], halfway, events)
 
 
 def clip_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
@@ -446,16 +496,17 @@ def look_and_ask(
     reducer: Reducer,
 ) -> Tensor:
     """Clips of `length` frames, of which those at `indices` are seen: questions, events, and now and then text."""
-    clips = [new_clip(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
+    clips = [new_video(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
     tokens = see(vlm, clips, indices, reducer, noise)
-    packed = pack_turns(vlm, tokens, ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any())))
+    turns = ask(rng, clips, stage.scaffold, legible=bool(is_fine(tokens[0]).any()))
+    packed = pack_turns(vlm, tokens, turns)
     after = states(vlm.model, packed)
-    loss = answer_loss(vlm, packed, after)
+    loss = answers_loss(vlm, packed, turns, after)
     if rng.random() < TEXT_SHARE:
         loss = loss + text_loss(vlm, rng, clips)
     if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
         return loss
-    return loss + naming_loss(vlm, naming, clips, indices, tokens, packed, after)
+    return loss + stage.naming * naming_loss(vlm, naming, clips, indices, tokens, packed, after)
 
 
 def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Tensor:
@@ -500,6 +551,18 @@ def pack_turns(vlm: VideoLM, tokens: list[VisualTokens], turns: list[list[tuple[
     return pack(vlm.model, vlm.tokenizer, [of_clip.embeds for of_clip in tokens], turns)
 
 
+def only_hardest(packed: Packed, turns: list[list[tuple[str, str]]]) -> Packed:
+    """The same batch, of whose answers only those to the HARDEST questions are asked for."""
+    hardest = [[question in HARDEST for question, _ in of_clip] + [False] for of_clip in turns]  # turn -1 is none
+    asked = [torch.tensor(of_clip)[turn] for of_clip, turn in zip(hardest, packed.turn, strict=True)]
+    return replace(packed, labels=packed.labels.where(torch.stack(asked), IGNORE))
+
+
+def answers_loss(vlm: VideoLM, packed: Packed, turns: list[list[tuple[str, str]]], after: tuple[Tensor, ...]) -> Tensor:
+    """The loss of all answers, and once more of the hardest ones."""
+    return answer_loss(vlm, packed, after) + HARDEST_WEIGHT * answer_loss(vlm, only_hardest(packed, turns), after)
+
+
 def answer_loss(vlm: VideoLM, packed: Packed, after: tuple[Tensor, ...]) -> Tensor:
     """The mean loss over the tokens of the answers. `after`: the states after 0, 1, ... layers."""
     logits, target = answer_logits(vlm.model, packed, after[-1])
@@ -515,11 +578,13 @@ def naming_loss(
     packed: Packed,
     after: tuple[Tensor, ...],
 ) -> Tensor:
-    """The loss of naming events, and things seen for the first time, halfway through the language model."""
+    """The loss of naming events and what is new, halfway through the language model, and how many a layer later."""
     events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
     news = np.stack([news_of(clip, indices) for clip in clips])
-    halfway = after[len(after) // 2][:, packed.visual]
-    return naming.loss_over_time(vlm, tokens[0], halfway, torch.from_numpy(events), torch.from_numpy(news))
+    halfway, later = (layer[:, packed.visual] for layer in after[len(after) // 2 :][:2])
+    loss = naming.loss_of_events(vlm, tokens[0], halfway, torch.from_numpy(events))
+    loss = loss + naming.loss_of_news(vlm, tokens[0], halfway, torch.from_numpy(news))
+    return loss + naming.loss_of_counting(vlm, tokens[0], later, torch.from_numpy(news))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -549,6 +614,15 @@ class Run:
         frozen = {id(parameter) for parameter in tower}
         return [parameter for parameter in self.vlm.model.parameters() if id(parameter) not in frozen]
 
+    def optimizers(self, stage: Stage) -> list[torch.optim.Optimizer]:
+        """AdamW, and from stage 2 on Muon for the matrices of the language model's layers: it needs fewer steps."""
+        layers = self.vlm.model.model.language_model.layers.parameters()
+        matrices = [] if stage.name == "vision" else [parameter for parameter in layers if parameter.ndim == 2]
+        taken = {id(matrix) for matrix in matrices}
+        others = [parameter for parameter in self.parameters(stage) if id(parameter) not in taken]
+        adamw = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.01)
+        return [adamw, Muon(matrices)] if matrices else [adamw]
+
     def loss(self, stage: Stage, step: int) -> Tensor:
         """The loss of one batch. Its randomness comes from its place in the recipe alone."""
         rng = random.Random(f"{self.seed} {stage.name} {step}")
@@ -556,7 +630,7 @@ class Run:
         if stage.name == "vision":
             return vision_loss(self.vlm, self.naming, stage.batch, rng, noise)
         if stage.name == "images":
-            return image_loss(self.vlm, stage, rng, noise)
+            return image_loss(self.vlm, self.naming, stage, rng, noise)
         batch_loss = clip_loss if stage.name == "clips" else video_loss
         return batch_loss(self.vlm, self.naming, stage, rng, noise)
 
@@ -593,21 +667,24 @@ def train(run: Run) -> VideoLM:
 
 def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
     stage = run.recipe[number]
-    parameters = run.parameters(stage)
-    optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.01)
-    if moments:
-        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    parameters, optimizers = run.parameters(stage), run.optimizers(stage)
+    for place, of_optimizer in moments.items():
+        groups = optimizers[place].state_dict()["param_groups"]
+        optimizers[place].load_state_dict({"state": of_optimizer, "param_groups": groups})
     began, losses = time.monotonic(), []
     for step in tqdm(range(steps_done, stage.steps), stage.name, initial=steps_done, total=stage.steps):
-        optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
         loss = checked(run.loss(stage, step), stage, step)
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            faster = MUON if isinstance(optimizer, Muon) else 1
+            optimizer.param_groups[0]["lr"] = faster * learning_rate(stage, step)
+            optimizer.step()
         losses.append(loss.item())
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
-            save_checkpoint(run, number, step + 1, optimizer)
+            save_checkpoint(run, number, step + 1, optimizers)
             log(run.folder, f"{stage.name},{step + 1},{np.mean(losses):.4f},{time.monotonic() - began:.0f}")
             began, losses = time.monotonic(), []
 
@@ -637,10 +714,11 @@ def log(folder: Path, line: str, header: str = "stage,step,loss,seconds") -> Non
         file.write(line + "\n")
 
 
-def save_checkpoint(run: Run, number: int, step: int, optimizer: torch.optim.Optimizer) -> None:
-    """Weights and the optimizer's moments in one file, written beside the old one and then renamed."""
+def save_checkpoint(run: Run, number: int, step: int, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Weights and the optimizers' moments in one file, written beside the old one and then renamed."""
     moments = {
-        f"moments.{i}.{name}": tensor
+        f"moments.{place}.{i}.{name}": tensor
+        for place, optimizer in enumerate(optimizers)
         for i, of_parameter in optimizer.state_dict()["state"].items()
         for name, tensor in of_parameter.items()
     }
@@ -650,10 +728,10 @@ def save_checkpoint(run: Run, number: int, step: int, optimizer: torch.optim.Opt
 
 
 def restore(run: Run) -> tuple[int, int, dict]:
-    """Loads the checkpoint into the run: stages done, steps done in the next, and the optimizer's moments there."""
+    """Loads the checkpoint into the run: stages done, steps done in the next, and the optimizers' moments there."""
     if not run.checkpoint.exists():
         return 0, 0, {}
-    moments = defaultdict(dict)
+    moments = defaultdict(lambda: defaultdict(dict))  # optimizer -> parameter -> name -> tensor
     with safe_open(run.checkpoint, framework="pt") as file:
         where, weights = file.metadata(), run.tensors()
         if where["recipe"] != repr((run.recipe, run.seed)):
@@ -664,8 +742,8 @@ def restore(run: Run) -> tuple[int, int, dict]:
             if name in weights:
                 weights[name].copy_(file.get_tensor(name))
             else:
-                _, number, moment = name.split(".")
-                moments[int(number)][moment] = file.get_tensor(name)
+                _, place, parameter, moment = name.split(".")
+                moments[int(place)][int(parameter)][moment] = file.get_tensor(name)
     return int(where["stage"]), int(where["step"]), dict(moments)
 
 

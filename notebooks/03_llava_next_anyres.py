@@ -474,9 +474,10 @@ print("one of them, asked like any clip:", tiny.answer(tiny.image_tokens(image),
 # - **near.** The overview has it all. The tiles add no detail, they add things twice as large as any that tiny ever saw, and 272 tokens among which to look.
 #   Where the line says "worse", that is the price.
 # - **count.** Things are shown twice, in the overview and in a tile, and those that a cut goes through three times or more. A model must *learn* that these are the
-#   same; tiny never did. Against that stands the detail that the tiles add. Which of the two weighs more, say the three lines "count".
+#   same; tiny never did. Against that stands the detail that the tiles add. Which of the two weighs more, if either does, say the three lines "count".
 #
-# (Intervals of shares are Wilson's, and take answers as independent; several questions for colours and shapes share an image, so theirs are a little too narrow.) So tiles give detail
+# (Intervals of shares are Wilson's, and take answers as independent; several questions for colours and shapes share an image, so theirs are a little too narrow; where
+# all 50 pairs say the same, redrawing finds no spread: such an interval is a point, and too narrow too.) So tiles give detail
 # to a model that needs it and can take it. LLaVA-NeXT was trained with its tiles, tiny was not. No number here carries over to a 7B model. The
 # method does: the same image with and without its tiles, and a difference with an interval.
 
@@ -511,7 +512,7 @@ ex.check(my_choice)
 #   few more sizes differ.
 # - The encoder sees each crop alone. Only the language model joins what a cut divides.
 # - An HD frame by AnyRes costs 1,948 tokens, so one fits in 4,096. In a video, frames take the place of tiles.
-# - Tiles help where the overview is too coarse, and cost where it is not. Measure both.
+# - Tiles help where what is asked is too fine for the overview. They can cost where it is not, and where things that are shown twice must be counted. Measure both.
 #
 # ## Questions of the study notes answered here
 #

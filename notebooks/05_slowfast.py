@@ -716,10 +716,11 @@ print(always("flash"))
 # How to read this:
 #
 # - **Detail comes along.** A slow frame is an image, and images are what the model knows: the row "code" says how many codes it reads from a sequence it never met. Whether that is surely more than
-#   from 8 frames x 16, the line below the table says.
+#   from 8 frames x 16, the line below the table says. Compare each column with the share of codes in detail (section 7): what is in detail and still not read was
+#   there to be read, but not by this model.
 # - **A flash is another matter.** For an image model a flash is the colour of the whole picture. That *one frame of 16* counts is something only videos teach (lesson 04, section 7). The fast
 #   tokens carry the flash (section 7 read it from them, with the same arrangement); whether an untrained model reads it is what the row "flash" shows, beside
-#   the last line, which says what guessing would give.
+#   the last line, which says what guessing would give. With a few dozen of these questions, a gap of some hundredths to guessing is no evidence.
 # - **Strange tokens can cost.** Look at the lines for colour and shape: averages of 16 patches mix things that an image model always saw apart.
 #
 # The language model of the paper is thousands of times larger and knows what a "sequence of key frames" is. Ours only knows Toybox. What carries over is the split of the question: are the

@@ -315,6 +315,7 @@ print(f"12 clips: {again.sum()} right answers here, {stored.sum()} in the file, 
 
 # %% [markdown]
 # Stage 1 of ours starts far ahead of the paper's: the value projection is fitted to the content projector before, so the language model can read the context token from the first step.
+# That leaves alignment little to gain here; where the interval of its step includes 0, no gain is seen.
 # Do not conclude that alignment is idle.
 #
 # Stage 3 freezes everything that makes tokens, for a practical reason: features of hours of video are computed once and read from disk. The author confirms
@@ -480,13 +481,14 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 #
 # - No training went beyond about 1,100 positions (lesson 04), so much of what 960 frames need is new to the model. From 3,600 frames on, the sequence is longer even than the 2,048 that tiny
 #   declares. "RoPE scaled" squeezes it into these, without training for it (lesson 04).
-# - Our stage 3 is short; the lines before and after it show what it changed.
+# - Our stage 3 is short; the lines before and after it show what it changed: nothing, where one hides the other.
 # - The longer the video, the more frames share the attention of the language model with the one frame that matters, and the more things resemble the needle.
 # - LLaMA-VID's third stage allows 65,536 tokens; ours saw at most 1,024. The paper's claim is about a model trained for it. Section 1 shows why hours *need* so few tokens per frame; this curve, that few tokens alone do not suffice.
 #
 # ## 8. The ten questions of the study notes
 #
-# **1. Why two tokens? How do their roles differ?** Content is what the frame shows on average, whatever is asked; context is what the question picks. Where does one alone do better than the other?
+# **1. Why two tokens? How do their roles differ?** Content is what the frame shows on average, whatever is asked; context is what the question picks. Where does one alone do better than the other? A list may be empty: then
+# that token alone is surely better at no kind. Whether it is worth having *beside* the other is another question, which the last two lines answer over all kinds, and the columns of section 6 kind by kind.
 
 # %%
 single = {way: ways.index(way) for way in ("context only", "content only")}

@@ -303,7 +303,8 @@ plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], KINDS, 
 #
 # How sure are these numbers? There are about eleven answers for every clip, and they are not independent: a clip whose things are hard to see is hard for several questions.
 # So we redraw **clips**, with all their questions, and recompute everything. The same redraws serve all methods, so the difference of
-# two methods is *paired*: what is hard for both drops out.
+# two methods is *paired*: what is hard for both drops out. That narrows the interval where two methods fail on the same clips, and hardly, or not at
+# all, where they do not.
 
 # %% [markdown]
 # ### Exercise 07.leads: paired redraws

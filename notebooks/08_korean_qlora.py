@@ -638,7 +638,7 @@ if IS_TINY:
 # - **The projector alone** points pictures at Korean words, which this language model knows from text. That makes it write Korean, with most facts wrong or missing, and since English goes through the same projector, English suffers. As a first stage it is what LLaVA does before anything else; as the only stage it is not enough.
 # - **QLoRA** is LoRA on rounded weights. Its model takes less memory (on the 7B: 3.8 to 4.2 GiB instead of 13.2), and the price is measured above.
 # - **Full fine-tuning** stores language model and projector whole for each task, and forgot more English than LoRA did.
-# - **Without English in the mix the model forgets English.** Nothing in the loss asks for it. Mixed into every batch, most of it stays, but not all: the short runs lose points on questions, with English questions in the mix and more without. The shipped adapter was trained for longer at a lower rate: its English captions are better than before, and its answers to questions a little worse.
+# - **Without English in the mix the model forgets English.** Nothing in the loss asks for it. Mixed into every batch, most of it stays, but not all: the short runs lose some points on questions, with English questions in the mix or without. The shipped adapter was trained for longer at a lower rate: its English captions are better than before, and the last line with an interval says whether its answers to questions are worse.
 #
 # The same lesson stands in LLaVA-NeXT-Video's own table (lesson 04, section 7). The study notes train on images first and then, "optionally", on video. The authors tried that:
 

@@ -406,7 +406,7 @@ ex.check(my_choice)
 # A question with a short answer is easier to score: right or not. Exact match is strict ("red." is not "red"), and multiple choice is generous: a model that cannot say a word may still find it likelier than three others. Both are measured here on
 # tiny. `answers_by` reads all questions about a clip with the same visual tokens.
 #
-# A control belongs beside them: **does the model look at all?** We show it *another* clip with the same questions. What it still gets right it gets from habit.
+# A control belongs beside them: **does the model look at all?** We show it *another* clip with the same questions. What it still gets right it gets from habit or by luck.
 #
 # **Predict before you run.** Which share of the multiple-choice questions does tiny answer right when it looks at the wrong clip?
 
@@ -430,7 +430,8 @@ for name, way in seen.items():
 print(f"by choice, looking at another clip: predicted {my_blind}, measured {by_look['another clip', 'right choice'].mean:.2f}; pure chance 0.25")
 
 # %% [markdown]
-# A score of multiple choice starts at its chance level and is raised by habits (some answers are commoner than others). So read it as the distance from the control, not from zero.
+# A score of multiple choice starts at its chance level, and habits can raise it (some answers are commoner than others). Whether they do here, the interval of the control says: does it hold 0.25? Either way, read the score as the distance
+# from the control, not from zero.
 #
 # ## 7. Hallucination by question: POPE
 #
@@ -622,7 +623,7 @@ plots.share_table(list(scores), [SYSTEMS[name][-1] for name in scores], labels, 
 # (Per cent of the highest possible score, ± half of the 95 % interval over clips: 48 for captions, 24 for answers. The line separates captions in English from those in Korean: **across it chrF++ must not be compared**, facts may. Questions and
 # POPE are asked in English of all. LLaMA-VID's weights answer questions but never learned to caption: lesson 07 has their scores.)
 #
-# A model that says less has less to get wrong: read CHAIR together with facts right, and with the length. Length and the share of distinct captions, and differences in pairs:
+# A model that says less has less to get wrong: read CHAIR together with facts right, with "unread", and with the length. Length and the share of distinct captions, and differences in pairs:
 
 # %%
 by_name = {name: [record for record in kept if record.system == name] for name in scores}
@@ -636,7 +637,10 @@ for first, second in against.items():
             print(f"{metric.name:<14}{paired(metric, by_name[first], by_name[second])}   {first} minus {second}")
 
 # %% [markdown]
-# Two dozen clips find large differences and no small ones: look at the width of the intervals. Someone who wants to see one point needs a thousand clips or more, as lesson 07 had.
+# A few dozen clips find large differences and no small ones: look at the width of the intervals. Someone who wants to see one point needs a thousand clips or more, as lesson 07 had.
+#
+# The CHAIR_i of a model in whose captions nothing can be read needs care. It tells no fact, so it invents none: its 0 stands for 0 of 0 (see "unread"). No redraw leads below that 0, so the interval of a difference lies above 0 whenever
+# the other model invents anything, while the p of the swap can be large. There, the pair to read is facts right.
 #
 # What do they say? One clip, all systems:
 

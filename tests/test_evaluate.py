@@ -35,9 +35,10 @@ from lib.metrics import CHAIR_I, CHRF_PP, EXACT, FACTS_RIGHT, POPE_F1, Record, b
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 
-# The recipe aims at 0.95 for count too. These weights are not there (0.87 on the model card): what is listed is what
-# they reach, and the card is compared with the weights for every kind.
-THRESHOLDS = {"colour": 0.95, "shape": 0.95, "code": 0.95, "flash": 0.95, "motion": 0.90, "order": 0.90}
+# What the recipe aims at. The card has more clips, and is compared with the weights for every kind.
+THRESHOLDS = {
+    "colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "flash": 0.95, "motion": 0.90, "order": 0.90,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,51 @@
+"""Muon: an optimizer for the matrices of hidden layers (Jordan et al., 2024; Liu et al., arXiv 2502.16982).
+
+AdamW scales every number of a gradient by itself. Muon takes the matrix as a whole: it keeps the directions of the
+gradient and gives all of them the same size, so that what is rare in the data moves the weights as much as what is
+common. torch has it too (`torch.optim.Muon`), but computes in bfloat16, which many processors only emulate.
+"""
+
+import torch
+from torch import Tensor
+
+STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the iteration, as in torch.optim.Muon
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """A matrix (rows, columns) with the same singular vectors, whose singular values are all near 1 (0.7 to 1.2).
+
+    By Newton-Schulz: an odd polynomial of the matrix is that polynomial of its singular values, so no decomposition is
+    needed. This one lifts small values fast and does not settle at 1.
+
+    >>> orthogonalized(torch.diag(torch.tensor([3.0, 1.0]))).diagonal().round(decimals=1).tolist()
+    [0.800000011920929, 1.100000023841858]
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonalized(matrix.T).T  # the smaller of the two products of the matrix with itself
+    a, b, c = COEFFICIENTS
+    matrix = matrix / matrix.norm().clamp(min=1e-7)
+    for _ in range(STEPS):
+        square = matrix @ matrix.T
+        matrix = a * matrix + (b * square + c * square @ square) @ matrix
+    return matrix
+
+
+class Muon(torch.optim.Optimizer):
+    """For matrices (2 dimensions) only; embeddings, norms and biases are AdamW's.
+
+    The step is scaled as in 2502.16982, torch's "match_rms_adamw": its numbers are as large as AdamW's usually are.
+    """
+
+    def __init__(self, params, lr: float = 1e-3, weight_decay: float = 0.01, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            lr, momentum = group["lr"], group["momentum"]
+            for weight in group["params"]:
+                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                mean.lerp_(weight.grad, 1 - momentum)
+                update = orthogonalized(weight.grad.lerp(mean, momentum))  # Nesterov: one step ahead
+                weight.mul_(1 - lr * group["weight_decay"])
+                weight.add_(update, alpha=-0.2 * lr * max(weight.shape) ** 0.5)

@@ -500,7 +500,7 @@ for name in names:
 #
 # - *A larger margin is no better caption.* It grew most in the longer and in the faster run (figure above); compare their facts, and how many of their captions can still be read.
 # - *Beta is a leash for those who run far.* While margins stay well below 1 / beta, the pull is nearly constant whatever beta is, and AdamW divides a constant away: look how alike the first
-#   two rows after "before" are. In the runs that went far, with beta 0.1, the leash did not hold either.
+#   two rows after "before" are. How far the others ran with beta 0.1, the figure shows: a chosen caption can become less likely on the way and come back.
 # - *A learning rate belongs to a model.* LLaVA-Hound's, on our few LoRA matrices for a few steps, changes next to nothing.
 # - *The last row is the baseline.* It had the same chosen captions, no rejected ones, and a plain loss. Where it does as well as "ours" or better, the preference has earned
 #   nothing: who has the true captions can simply train on them. DPO is for where nobody can write the right answer, but somebody can say which of two is better, as in

@@ -70,7 +70,7 @@ class Way:
 def in_english(videos: Sequence[Video], seed: int = 0) -> list[Example]:
     """The English that is mixed in: for each video its caption, and two of its questions.
 
-    Both are needed: what is not in the batch is forgotten, and questions are not captions (lesson 08, section 10).
+    What is not in the batch is forgotten; lesson 08, section 10, measures it, and what leaving out the questions does.
 
     >>> [example.prompt for example in in_english(toybox_videos([7]))]
     ['Describe the video.', 'Where does the yellow square end?', 'What shape is the white thing?']

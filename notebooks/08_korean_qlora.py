@@ -636,7 +636,7 @@ if IS_TINY:
 
 # %% [markdown]
 # - **The projector alone** points pictures at Korean words, which this language model knows from text. That makes it write Korean, with most facts wrong or missing, and since English goes through the same projector, English suffers. As a first stage it is what LLaVA does before anything else; as the only stage it is not enough.
-# - **QLoRA** is LoRA on rounded weights. Its model takes less memory (on the 7B: 3.8 to 4.2 GiB instead of 13.2), and the price is measured above.
+# - **QLoRA** is LoRA on rounded weights. Its model takes less memory (on the 7B: 3.8 to 4.2 GiB instead of 13.2). Whether Korean captions pay for it, the first difference above says: an interval that includes 0 shows no price on this many clips.
 # - **Full fine-tuning** stores language model and projector whole for each task, and forgot more English than LoRA did.
 # - **Without English in the mix the model forgets English.** Nothing in the loss asks for it. Mixed into every batch, most of it stays, but not all: the short runs lose some points on questions, with English questions in the mix or without. The shipped adapter was trained for longer at a lower rate: its English captions are better than before, and the last line with an interval says whether its answers to questions are worse.
 #
@@ -684,7 +684,7 @@ if IS_TINY:
 #
 # - *Stage 1 (projector, "optional") and stage 2 (QLoRA, "required"): are both needed?* Section 10: the projector alone writes Korean with most facts wrong or missing; LoRA does better, without a first stage, because the base is aligned already.
 # - *Which prompt?* `USER: <video>` and a newline, the request, `ASSISTANT:`. The notes leave out the newline (lesson 00 shows what the model was trained with).
-# - *Is 4-bit quantisation advisable?* For memory, yes; for the answers it costs what section 10 measures.
+# - *Is 4-bit quantisation advisable?* For memory, yes; section 10 compares the captions (QLoRA minus LoRA), and an interval that includes 0 there shows no cost.
 #
 # ## Corrections of the study notes
 #

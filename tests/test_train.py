@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,6 +182,7 @@ def test_a_thing_is_new_once_in_its_scene():
 def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
     """Tokens that already point at the right word cost nothing; one of them turned to a wrong word does."""
     run, clip, frames = start(tmp_path, SHORT), toybox.sample(17), (3, 15)
+    clip = replace(clip, scenes=tuple(replace(scene, code="") for scene in clip.scenes))  # few are asked
     words = run.vlm.model.get_input_embeddings().weight[run.naming.events].detach()
     events = torch.from_numpy(np.stack([[events_of(clip, index) for index in frames]]))
     for reducer, side in (
@@ -200,9 +202,9 @@ def test_naming_events_is_asked_of_the_right_tokens(start, tmp_path):
         halfway[0, told] = 1000 * F.normalize(words, dim=-1)[label[told]]
         assert run.naming.loss_of_events(run.vlm, tokens, halfway, events) < 1e-3
         halfway[0, told.nonzero()[0]] = 1000 * F.normalize(words, dim=-1)[(label[told][0] + 1) % 5]
-        assert run.naming.loss_of_events(run.vlm, tokens, halfway, events) > 5 / told.sum()
+        assert run.naming.loss_of_events(run.vlm, tokens, halfway, events) > 1
         halfway[0, ~told] = 7.0  # what is not asked may be anything
-        assert run.naming.loss_of_events(run.vlm, tokens, halfway, events) > 5 / told.sum()
+        assert run.naming.loss_of_events(run.vlm, tokens, halfway, events) > 1
     pooled = SpatialPool(2)(torch.zeros(2, 8, 8, 96))
     unsaid = torch.full_like(events, IGNORE)
     assert run.naming.loss_of_events(run.vlm, pooled, halfway[:, :32], unsaid) == 0

@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
                 self.step_of(alike, group["lr"], group["weight_decay"], group["momentum"])
 
     def step_of(self, weights: list[Tensor], lr: float, weight_decay: float, momentum: float) -> None:
-        """For weights of one shape: orthogonalized together, which takes half the time."""
+        """For weights of one shape: orthogonalized together, which takes two thirds of the time."""
         ahead = []
         for weight in weights:
             mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))

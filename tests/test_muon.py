@@ -35,3 +35,19 @@ def test_equal_to_torchs_but_for_bfloat16(shape):
 
 def test_a_matrix_of_zeros_stays_one():
     assert (orthogonalized(torch.zeros(3, 2)) == 0).all()
+
+
+def test_matrices_together_move_as_each_alone():
+    generator = torch.Generator().manual_seed(2)
+    starts = [torch.randn(shape, generator=generator) for shape in ((16, 16), (48, 16), (16, 16), (16, 48), (48, 16))]
+    together, alone = ([torch.nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    optimizers = [Muon(together, lr=0.1), *(Muon([weight], lr=0.1) for weight in alone)]
+    for _ in range(2):
+        for first, second in zip(together, alone, strict=True):
+            first.grad = torch.randn(first.shape, generator=generator)
+            second.grad = first.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for start, first, second in zip(starts, together, alone, strict=True):
+        assert (first - start).abs().mean() > 1e-3
+        torch.testing.assert_close(first, second)

@@ -32,7 +32,7 @@ class Packed:
 def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int], list[int], list[int], list[int]]:
     """Token ids, labels, turn numbers and positions (from 0) of all (question, answer) turns of one clip."""
     texts = [f"\n{question} ASSISTANT:" for question, _ in turns] + [f" {answer}" for _, answer in turns]
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]  # one call: it is slow to begin
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]  # one call is faster than many
     ids, labels, turn, positions = [], [], [], []
     for number, (asked, answer) in enumerate(zip(encoded[: len(turns)], encoded[len(turns) :], strict=True)):
         answered = answer + [tokenizer.eos_token_id]

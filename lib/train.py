@@ -181,10 +181,8 @@ def start_with_likeness(model: LlavaNextVideoForConditionalGeneration) -> LlavaN
 def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 with a little noise and another light: what a codec and a resize do to a frame."""
     light = noise.uniform(0.9, 1.1, (len(frames), 1, 1, 1)).astype(np.float32)
-    noisy = noise.standard_normal(frames.shape, dtype=np.float32)
-    noisy *= 5  # in place: these arrays are large
-    noisy += frames * light
-    return noisy.clip(0, 255, out=noisy).astype(np.uint8)
+    grain = noise.standard_normal(frames.shape, dtype=np.float32) * 5
+    return (frames * light + grain).clip(0, 255).astype(np.uint8)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

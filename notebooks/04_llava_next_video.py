@@ -19,7 +19,7 @@
 # 결과와 같은지 확인합니다. 평균, 최대, bilinear 풀링이 어디서 같고 어디서 다른지, "풀링 후 투영"과 "투영 후 풀링"이 얼마나 다른지도 잽니다. 공식 코드라고
 # 부르는 것이 세 가지인데 순서가 모두 같지는 않기 때문입니다. transformers는 픽셀 없이 `<video>`만 있는 프롬프트에도 오류 없이 답을 지어냅니다.
 # 이어서 학습 노트의 "제로샷" 주장을 시험합니다. 이미지만 배운 모델은 비디오에서도 한 프레임에 보이는 것(색, 모양, 크기)을 대부분 맞히지만,
-# 움직임, 순서, 장면 수처럼 여러 프레임을 함께 보아야 하는 것은 맞히지 못합니다. 마지막으로 RoPE 선형 스케일링을 학습 길이 안과 밖에서 재고, 추가 학습 없이
+# 움직임, 순서, 장면 수처럼 여러 프레임을 함께 보아야 하는 것은 언제나 가장 흔한 답만 하는 것보다 잘 맞힌다고 할 수 없습니다. 마지막으로 RoPE 선형 스케일링을 학습 길이 안과 밖에서 재고, 추가 학습 없이
 # 쓰면 작은 모델에서는 오히려 손해라는 것을 확인합니다. 학습 노트의 저자, 점수, 학습 단계에 관한 오류도 표로 바로잡습니다.
 
 # %% tags=["setup"]
@@ -560,8 +560,8 @@ print("the image model at 4 frames is less than 5 points behind the video model 
 # show what the first one does not (a second scene, for instance): the blog's step from 41.6 to 53.8, in small. In this sense the claim of the study notes is true, and it is remarkable.
 #
 # **What does not.**
-# - *What lies between frames*: motion, speed, order, number of scenes. The share is below "always the usual answer", and mostly near 0. For
-#   motion and speed the image model does not even know which words could answer. For order (colours) and scenes (numbers) it knows the words, but nobody
+# - *What lies between frames*: motion, speed, order, number of scenes. No share is surely above "always the usual answer". For
+#   motion and speed it is near 0: the image model does not even know which words could answer. For order (colours) and scenes (numbers) it knows the words, and is right now and then, but nobody
 #   ever asked it these questions. Video training brings all of it up; how far, says the column of the video model.
 # - *What must be combined over frames*: counting the things of two scenes, whether a thing is there at all, where it starts and ends, and a flash. In an image a flash is the colour of the whole
 #   picture; in a video it is one frame of 16, and the image model does not know that this one counts.
@@ -631,7 +631,7 @@ except ValueError as error:
 print("factor 2:", repr(twice.answer(toybox.render(long[0]), "What is the code?", everything)), "; it is", long[0].code)
 
 # %% [markdown]
-# Being accepted is not being right (nor saying anything at all: '' is an answer too), and one answer proves nothing. So we measure. (`exact_match` asks without that check.) Longer clips are new
+# Being accepted is not being right, and one answer proves nothing. So we measure. (`exact_match` asks without that check.) Longer clips are new
 # in two ways, more frames and more positions. To tell them apart, the same clips are also shown at 16 of their frames, and at 32 frames x 16
 # tokens: few positions, many frames.
 #

@@ -242,7 +242,7 @@ maps = {one: reducer.attention_map(features[8:9], one)[0].numpy() for one in ask
 plots.attention_maps(frames[8], maps)
 
 # %% [markdown]
-# (The brighter a patch, the more it counts; each map has a scale of its own, up to its brightest patch. Look also for light on things that were not asked about.)
+# (The brighter a patch, the more it counts; each map has a scale of its own, up to its brightest patch. Look also for light on what was not asked about.)
 #
 # **Predict before you run.** A thing covers a few of the 64 patches. Which share of the attention falls on the patches of what is asked about?
 
@@ -481,7 +481,7 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 #
 # - No training went beyond about 1,100 positions (lesson 04), so much of what 960 frames need is new to the model. From 3,600 frames on, the sequence is longer even than the 2,048 that tiny
 #   declares. "RoPE scaled" squeezes it into these, without training for it (lesson 04).
-# - Our stage 3 is short; the lines before and after it show what it changed: nothing, where one hides the other.
+# - Our stage 3 is short; the lines before and after it show what it changed. Where each point lies within the interval of the other, no change is seen.
 # - The longer the video, the more frames share the attention of the language model with the one frame that matters, and the more things resemble the needle.
 # - LLaMA-VID's third stage allows 65,536 tokens; ours saw at most 1,024. The paper's claim is about a model trained for it. Section 1 shows why hours *need* so few tokens per frame; this curve, that few tokens alone do not suffice.
 #

@@ -355,7 +355,7 @@ print("width by clips, over the width as if all answers were independent:", rati
 
 # %% [markdown]
 # A ratio above 1 says that answers about one clip stand or fall together; near 1, that they might as well be about different clips. (Code, count and flash are asked
-# at most once per clip, so theirs differ from 1 only by the way of computing, and most where hardly an answer is wrong.) You cannot know which before you look, so always redraw clips.
+# at most once per clip, so theirs differ from 1 only by the way of computing, and where hardly an answer is wrong that can make a difference. A kind without a wrong answer is left out.) You cannot know which before you look, so always redraw clips.
 #
 # `redrawn_shares` and `middle` of `lib.evaluate` are these lines for all methods at once. (`difference`, which lesson 04 used, takes one number per clip. A mean
 # over kinds is no such number: flash and order are asked about different clips.)

@@ -123,7 +123,7 @@ for kind, (wrong, told) in wrong_by_kind(of_task(CHAIR_I, tiny)).items():
     print(f"{kind:<7} invented in captions {wrong:>3} of {told:<4} wrong in answers {1 - measure(EXACT, asked).mean:.0%}")
 
 # %% [markdown]
-# ("thing": the name, for instance "red ring"; the answers beside it are those about shapes.) Where both columns are bad, it does not see. Where the answers are much better than the
+# ("thing": the name, for instance "red ring"; the answers beside it are those about shapes.) Where both columns are bad, it does not see. Where the answers are better than the
 # captions, it sees, and has not learnt to fetch the fact in the middle of a sentence. A third kind is a fact that it sees and has learnt to tell *wrongly*: a **habit**. Habits
 # come from training text. A preference is a tool against habits, so we give the model one that we know: we fine-tune it (lesson 08) on the captions of a careless
 # writer, who in three clips of four calls every thing a circle.
@@ -499,7 +499,7 @@ for name in names:
 #
 # - *A larger margin is no better caption.* It grew most in the longer and in the faster run (figure above); compare their facts, and how many of their captions can still be read.
 # - *Beta is a leash for those who run far.* While margins stay well below 1 / beta, the pull is nearly constant whatever beta is, and AdamW divides a constant away: look how alike the first
-#   two rows after "before" are. How far the others ran with beta 0.1, the figure shows: a chosen caption can become less likely on the way and come back.
+#   two rows after "before" are. How far the others ran with beta 0.1, the figure shows: a chosen caption can become less likely on the way, and come back in part or in full.
 # - *A learning rate belongs to a model.* LLaVA-Hound's, on our few LoRA matrices for a few steps, changes next to nothing.
 # - *The last row is the baseline.* It had the same chosen captions, no rejected ones, and a plain loss. Where it does as well as "ours" or better, the preference has earned
 #   nothing: who has the true captions can simply train on them. DPO is for where nobody can write the right answer, but somebody can say which of two is better, as in

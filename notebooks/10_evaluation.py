@@ -637,9 +637,9 @@ for first, second in against.items():
             print(f"{metric.name:<14}{paired(metric, by_name[first], by_name[second])}   {first} minus {second}")
 
 # %% [markdown]
-# A few dozen clips find large differences and no small ones: look at the width of the intervals. Someone who wants to see one point needs a thousand clips or more, as lesson 07 had.
+# A few dozen clips find large differences and hardly any small ones: look at the width of the intervals. Where one end of an interval is close to 0, the p may say otherwise: only more clips decide that. Someone who wants to see one point needs a thousand clips or more, as lesson 07 had.
 #
-# The CHAIR_i of a model in whose captions nothing can be read needs care. It tells no fact, so it invents none: its 0 stands for 0 of 0 (see "unread"). No redraw leads below that 0, so the interval of a difference lies above 0 whenever
+# The CHAIR_i of a model in whose captions nothing can be read needs care. Captions asked for in Korean are read by Korean rules: an answer in English, or in pieces, tells no fact, so it invents none. Its 0 stands for 0 of 0 (see "unread"). No redraw leads below that 0, so the interval of a difference lies above 0 whenever
 # the other model invents anything, while the p of the swap can be large. There, the pair to read is facts right.
 #
 # What do they say? One clip, all systems:

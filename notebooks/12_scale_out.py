@@ -409,7 +409,7 @@ print(f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in th
 #
 # - **Features** need no word between processes, so two cores can give nearly twice the clips per second if nobody else wants them. On a machine that
 #   is busy with other things, as ours often is, the ratio is anything from below 1 to 2.
-# - **Training** talks after every step. On a model of 1.5 million numbers with batches of four, that is a large part of the time, and FSDP2 talks before
+# - **Training** talks after every step. On a model of 1.5 million numbers with batches of four, that can be a large part of the time, and FSDP2 talks before
 #   every layer as well. A step of a 7B computes for seconds; these ratios are no prediction for it.
 # - **Starting** is not in them: each process imports torch and loads the model before it does anything. For a job of seconds that is most of it.
 

@@ -35,7 +35,7 @@ def with_adapter(vlm, reducer=None, moved=True):
     if moved:
         torch.manual_seed(1)
         for weight in trainable(vlm).values():
-            nn.init.normal_(weight, std=0.02)
+            nn.init.normal_(weight, std=0.04)
     return model, Collator(vlm, reducer or SpatialPool(4), Features(vlm, frames=2))
 
 

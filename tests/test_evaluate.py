@@ -38,6 +38,7 @@ from lib.vlm import TINY, load
 # What the recipe aims at. The card has more clips, and is compared with the weights for every kind.
 THRESHOLDS = {
     "colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "flash": 0.95, "motion": 0.90, "order": 0.90,
+    "where": 0.85,
 }  # fmt: skip
 
 

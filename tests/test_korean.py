@@ -56,7 +56,7 @@ def test_the_goals(said):
     assert score(CHRF_PP, "shipped", "ko") >= 85
     assert score(FACTS_RIGHT, "shipped", "ko") >= 0.95
     assert score(FACTS_RIGHT, "shipped", "en") > score(FACTS_RIGHT, "zero-shot", "en") - 0.03
-    assert score(EXACT, "shipped", "en") > score(EXACT, "zero-shot", "en") - 0.06  # the goal of 0.03 is not reached
+    assert score(EXACT, "shipped", "en") > score(EXACT, "zero-shot", "en") - 0.03
     assert paired(FACTS_RIGHT, said["QLoRA", "ko"], said["LoRA", "ko"]).gap.mean > -0.01
     assert score(FACTS_RIGHT, "LoRA without English", "en") < score(FACTS_RIGHT, "zero-shot", "en") - 0.2
 

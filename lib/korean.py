@@ -41,8 +41,8 @@ TESTED_ON = range(100)
 ENGLISH = 0.4  # of the examples: a third captions, the rest questions
 BATCH = 4  # at the same cost twice the steps of 8, and a lower loss
 RATE = 5e-3
-STEPS = 500  # as many as lesson 08 trains itself
-LIVE = Plan(steps=500, batch=BATCH, learning_rate=4e-3)  # in the lesson: a minute or two
+STEPS = 500
+LIVE = Plan(steps=STEPS, batch=BATCH, learning_rate=4e-3)  # in the lesson: a minute or two
 
 
 @dataclass(frozen=True)

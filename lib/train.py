@@ -9,8 +9,8 @@ chance for much longer.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
 3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
    language model, patches learn to name also what happens to their thing, and which things are new; a layer later, how
-   many were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut:
-   more clips have one than in Toybox, and the answers to the hardest questions weigh more than others do.
+   many were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut
+   and in a crowd: more clips have one than in Toybox. The answers to the hardest questions weigh more than others do.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
    What is named inside is known by now, and weighs less. Nothing is asked about a flash between the frames seen.
 

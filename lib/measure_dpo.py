@@ -117,9 +117,7 @@ def scores(after: Sequence[Record], before: Sequence[Record]) -> dict[str, dict[
     return {
         "scores": {metric.name: measure(metric, after) for metric in METRICS},
         "share of before": {metric.name: share_left(metric, after, before) for metric in (CHAIR_I, CHAIR_S, LENGTH)},
-        "minus before": {
-            metric.name: paired(metric, after, before).gap for metric in METRICS
-        },
+        "minus before": {metric.name: paired(metric, after, before).gap for metric in METRICS},
     }
 
 

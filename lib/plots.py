@@ -48,18 +48,20 @@ def style() -> None:
     ['DejaVu Sans', 'NanumSquare']
     """
     font_manager.fontManager.addfont(FONT)  # bundled, because most machines have no Hangul font that matplotlib finds
-    matplotlib.rcParams.update({
-        "font.family": ["DejaVu Sans", "NanumSquare"],  # the second one serves what the first lacks
-        "font.size": 11,
-        "axes.titlesize": 11,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.prop_cycle": matplotlib.cycler(color=list(dict.fromkeys(COLORS.values()))),
-        "figure.dpi": 80,
-        "figure.constrained_layout.use": True,  # labels never overlap and are never cut off
-        "image.interpolation": "nearest",  # a pixel is a square, not a blur
-        "legend.frameon": False,
-    })
+    matplotlib.rcParams.update(
+        {
+            "font.family": ["DejaVu Sans", "NanumSquare"],  # the second one serves what the first lacks
+            "font.size": 11,
+            "axes.titlesize": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": matplotlib.cycler(color=list(dict.fromkeys(COLORS.values()))),
+            "figure.dpi": 80,
+            "figure.constrained_layout.use": True,  # labels never overlap and are never cut off
+            "image.interpolation": "nearest",  # a pixel is a square, not a blur
+            "legend.frameon": False,
+        }
+    )
 
 
 class Picture(Figure):
@@ -99,7 +101,7 @@ def frame_strip(pixels: np.ndarray, titles: Sequence[str] | None = None, columns
     titles = [f"frame {number}" for number in range(len(pixels))] if titles is None else titles
     rows = -(-len(pixels) // columns)
     figure, axes = canvas(1.35 * columns, 1.6 * rows, rows, columns)
-    for cell in axes.flat[len(pixels):]:
+    for cell in axes.flat[len(pixels) :]:
         cell.axis("off")
     for cell, image, title in zip(axes.flat, pixels, titles, strict=False):
         show_pixels(cell, image, title)

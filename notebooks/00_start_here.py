@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -71,7 +73,9 @@ Video(CLIP, embed=True, width=384)
 info = video.probe(CLIP)
 print(f"{info.frames} frames of {info.width} x {info.height} pixels ({info.codec}), {info.fps:g} a second")
 frames = video.read_frames(CLIP, range(info.frames))
-plots.frame_strip(frames.pixels, [f"{i}:  {second:.2f} s" for i, second in zip(frames.indices, frames.seconds, strict=True)])
+plots.frame_strip(
+    frames.pixels, [f"{i}:  {second:.2f} s" for i, second in zip(frames.indices, frames.seconds, strict=True)]
+)
 
 # %% [markdown]
 # Look closely. Where is each thing at the start, and where at the end? Can you read the digits? Which frame is unlike its
@@ -105,7 +109,9 @@ print(f"right: {sum(right)} of {len(right)}; you said {my_guess}")
 features = model.encode(frames.pixels)  # one vector for each patch of each frame
 visual = model.default_reducer(features, model.project)  # the visual tokens, and what each of them shows
 side = 1 + int(visual.box[-1, 0] // (visual.box[-1, 1] - visual.box[-1, 0]))  # tokens along one side of a frame
-caption = f"{info.frames} frames, {len(visual):,} tokens, a model of {model.model.num_parameters() / 1e6:.1f} million weights"
+caption = (
+    f"{info.frames} frames, {len(visual):,} tokens, a model of {model.model.num_parameters() / 1e6:.1f} million weights"
+)
 rows = [(question["question"], answer, question["answer"]) for question, answer in zip(asked, answers, strict=True)]
 plots.at_a_glance(frames.pixels[::2], side, caption, rows)
 
@@ -129,7 +135,9 @@ prompt = model.prompt("What is the code?")
 text = model.tokenizer(prompt).input_ids
 print(repr(prompt), "->", len(text), "text tokens, one of which is <video>")
 print(f"by hand: {by_hand} visual tokens + {len(text) - 1} of text = {by_hand + len(text) - 1}")
-print(f"measured: {len(visual)} visual tokens, a sequence of {len(model.sequence(frames.pixels, prompt))}; you said {my_guess}")
+print(
+    f"measured: {len(visual)} visual tokens, a sequence of {len(model.sequence(frames.pixels, prompt))}; you said {my_guess}"
+)
 
 # %% [markdown]
 # `<video>` is a place holder: the visual tokens take its place between `USER:` and your question. That is all there is to it, and
@@ -138,7 +146,10 @@ print(f"measured: {len(visual)} visual tokens, a sequence of {len(model.sequence
 # %%
 pixels = model.preprocess(frames.pixels)
 for name, array in (
-    ("frames", frames.pixels), ("pixel values", pixels), ("features of the vision tower", features), ("visual tokens", visual.embeds)
+    ("frames", frames.pixels),
+    ("pixel values", pixels),
+    ("features of the vision tower", features),
+    ("visual tokens", visual.embeds),
 ):
     print(f"{name:<30}{' x '.join(map(str, array.shape))}")
 
@@ -160,8 +171,7 @@ for name, array in (
 ex = exercises.get("00.visual_tokens")
 
 
-def my_visual_tokens(frames, pixels, patch, stride):
-    ...  # your code: one line will do
+def my_visual_tokens(frames, pixels, patch, stride): ...  # your code: one line will do
 
 
 ex.check(my_visual_tokens)

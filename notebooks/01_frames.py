@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -115,8 +117,10 @@ order = sorted(pts for pts, _, _ in packets)  # the order of display
 shown_as = [order.index(pts) for pts, _, _ in packets]
 print(f"the file holds, in this order, frames {shown_as[:9]} ...")
 print(f"second in the file: you predicted {my_second_packet}, measured {shown_as[1]}")
-print(f"{len(packets)} packets, {sum(key for _, key, _ in packets)} key frames, {sum(p[2] for p in packets):,} bytes; "
-      f"as pixels {sum(image.nbytes for image in numbered):,} bytes")
+print(
+    f"{len(packets)} packets, {sum(key for _, key, _ in packets)} key frames, {sum(p[2] for p in packets):,} bytes; "
+    f"as pixels {sum(image.nbytes for image in numbered):,} bytes"
+)
 plots.packet_order([size for _, _, size in packets[:60]], shown_as[:60], [key for _, key, _ in packets[:60]])
 
 # %% [markdown]
@@ -136,6 +140,7 @@ plots.packet_order([size for _, _, size in packets[:60]], shown_as[:60], [key fo
 #   that is no key frame, so the file keeps some packets in front and says in an *edit list* that they are not shown;
 # - **old.avi**: MPEG-4 part 2 in AVI, an older format;
 # - **av1.mp4**: AV1, a newer one.
+
 
 # %%
 def trim(source, path, first):
@@ -199,7 +204,11 @@ plots.asked_and_got(asked, with_decord)
 
 # %%
 with_pyav = {name: numbers_from(name, "pyav") for name in files}
-print({name: sum(a != b for a, b in zip(asked, got, strict=True)) for name, got in with_pyav.items()}, "wrong of", len(asked))
+print(
+    {name: sum(a != b for a, b in zip(asked, got, strict=True)) for name, got in with_pyav.items()},
+    "wrong of",
+    len(asked),
+)
 assert all(got == asked for got in with_pyav.values())
 
 # %% [markdown]
@@ -210,6 +219,7 @@ assert all(got == asked for got in with_pyav.values())
 # 1. list the packets without decoding them, and sort the timestamps of those that are shown: this numbers the frames;
 # 2. for each wanted frame, seek to the last key frame at or before it;
 # 3. decode until the frame with the wanted timestamp comes out.
+
 
 # %%
 def read_by_hand(path, indices):
@@ -273,8 +283,7 @@ except ValueError as error:
 ex = exercises.get("01.decoded")
 
 
-def my_decoded(keys, wanted):
-    ...  # your code
+def my_decoded(keys, wanted): ...  # your code
 
 
 ex.check(my_decoded)
@@ -298,7 +307,9 @@ times = np.cumsum([0, *gaps[:-1]]).tolist()  # milliseconds
 uneven = write(place("uneven.mp4"), [draw(n) for n in range(140)], milliseconds=times)
 info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
-print(f"frame 60: you predicted {my_seconds}, number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
+print(
+    f"frame 60: you predicted {my_seconds}, number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s"
+)
 plots.clock(info.timestamps, info.fps)
 
 # %% [markdown]
@@ -313,8 +324,7 @@ plots.clock(info.timestamps, info.fps)
 ex = exercises.get("01.on_screen")
 
 
-def my_on_screen(timestamps):
-    ...  # your code
+def my_on_screen(timestamps): ...  # your code
 
 
 ex.check(my_on_screen)
@@ -355,8 +365,7 @@ print("the second list's true seconds:", [round(info.timestamps[i], 1) for i in 
 ex = exercises.get("01.uniform")
 
 
-def my_uniform(total, n):
-    ...  # your code
+def my_uniform(total, n): ...  # your code
 
 
 ex.check(my_uniform)
@@ -364,6 +373,7 @@ print("8 of 120:", ex.or_lib(my_uniform)(120, 8))
 
 # %% [markdown]
 # And all three of them:
+
 
 # %%
 def three_rules(total, n):
@@ -454,7 +464,9 @@ for n in (8, 16, 32, 56):
     seen = []
     for indices in three_rules(total, n).values():
         starts = np.arange(total - event + 1)
-        seen.append(np.mean([np.any((start <= np.array(indices)) & (np.array(indices) < start + event)) for start in starts]))
+        seen.append(
+            np.mean([np.any((start <= np.array(indices)) & (np.array(indices) < start + event)) for start in starts])
+        )
     print(f"{n:<8} {n / 60:<8.2f} {seen[0]:<12.2f} {seen[1]:<16.2f} {seen[2]:.2f}")
 print(f"(you predicted {my_chance_with_8} for 8 frames)")
 
@@ -482,14 +494,18 @@ lengths = (40, 34, 5, 25, 20)
 scenes = [replace(toybox.sample(seed, frames=n), flashes=()) for seed, n in zip((1, 2, 3, 5, 6), lengths, strict=True)]
 story = toybox.join(scenes)
 path = str(toybox.write_mp4(place("story.mp4"), toybox.render(story)))
-plots.frame_strip(video.read_frames(path, story.starts).pixels, titles=[f"scene from {n}" for n in story.starts], columns=5)
+plots.frame_strip(
+    video.read_frames(path, story.starts).pixels, titles=[f"scene from {n}" for n in story.starts], columns=5
+)
 
 # %% [markdown]
 # At a cut, almost everything changes at once. So a small grey copy of each frame is enough. A threshold on the difference between neighbours is
 # not: in the scene of 5 frames things move so fast that every frame looks like a cut.
 
 # %%
-small = video.thumbnails(path)  # (124, 16, 16): the whole file is decoded, but only 256 grey pixels of each frame are kept
+small = video.thumbnails(
+    path
+)  # (124, 16, 16): the whole file is decoded, but only 256 grey pixels of each frame are kept
 change = np.abs(np.diff(small.astype(int), axis=0)).mean(axis=(1, 2))  # between each frame and the next
 print("difference > 4:", (np.flatnonzero(change > 4) + 1).tolist())
 print("truth:         ", list(story.cuts))
@@ -497,6 +513,7 @@ print("truth:         ", list(story.cuts))
 # %% [markdown]
 # Two more conditions help. The change must last: *both* frames before differ from *both* frames after (so a flash of one frame is no cut). And it
 # must stand out: three times the mean of the eight differences around (so steady motion is no cut).
+
 
 # %%
 def cuts_by_hand(small):

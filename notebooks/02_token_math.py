@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -111,6 +113,7 @@ print(f"you predicted {my_tokens:,}")
 # `llava_arch.py:171-190`). On CLIP's 24 x 24 nobody notices. SigLIP-384 has 27 x 27, and there it is 169 tokens or 196. A newline
 # token may follow every row ("grid"), every frame, or the whole video. By hand:
 
+
 # %%
 def tokens_by_hand(side, stride, mode, newline):
     """Tokens of one frame, counted by pooling a real (empty) frame with torch."""
@@ -145,7 +148,9 @@ for side in range(4, 41):
         pooled = budget.pooled_side(side, stride, mode)
         assert budget.tokens_per_frame(pooled, pooled, newline) == tokens_by_hand(side, stride, mode, newline)
         cases += 1
-print(f"{cases} cases equal; LLaVA-Video 7B (SigLIP, bilinear, grid): 64 x 210 = {budget.video_tokens(64, 210):,} tokens")
+print(
+    f"{cases} cases equal; LLaVA-Video 7B (SigLIP, bilinear, grid): 64 x 210 = {budget.video_tokens(64, 210):,} tokens"
+)
 
 # %% [markdown]
 # ### Exercise 02.frame_tokens: tokens of a frame
@@ -159,8 +164,7 @@ print(f"{cases} cases equal; LLaVA-Video 7B (SigLIP, bilinear, grid): 64 x 210 =
 ex = exercises.get("02.frame_tokens")
 
 
-def my_frame_tokens(height, width, stride, mode, newline):
-    ...  # your code
+def my_frame_tokens(height, width, stride, mode, newline): ...  # your code
 
 
 ex.check(my_frame_tokens)
@@ -205,14 +209,14 @@ if MODEL == "tiny":
 ex = exercises.get("02.max_frames")
 
 
-def my_max_frames(context, per_frame, prompt, answer):
-    ...  # your code
+def my_max_frames(context, per_frame, prompt, answer): ...  # your code
 
 
 ex.check(my_max_frames)
 
 # %% [markdown]
 # As long as the text fits at all, it is this:
+
 
 # %%
 def frames_that_fit(context, per_frame, prompt, answer):
@@ -254,6 +258,7 @@ print(f"you predicted {my_frames}, it is {fit}")
 # What a text costs depends on the tokenizer. First a measurement on our own, with the same 300 clips described in both
 # languages, and with two sentences that are not from Toybox:
 
+
 # %%
 def token_count(text):
     """Tokens of a text, without the <s> that opens a sequence."""
@@ -289,6 +294,7 @@ plots.stacked_bars(labels, parts, ["patch", "text", "predicted"], {"4,096 positi
 #
 # **Claim.** Dividing all rotary angles by 2 squeezes 8,192 positions into the range the model was trained on; then 56 frames fit
 # ("length generalisation", blog, Technical Insights (2)). The official demo picks the factor by a rule (`playground/demo/video_demo.py:129-142`):
+
 
 # %%
 def demo_factor(frames, stride=2):
@@ -338,6 +344,7 @@ plots.scores_by_budget(ablation, "Video Detailed Description (0 to 5)")
 #
 # **Claim.** Weights cost 2 bytes per parameter in 16 bits. Every token that the decoder has read leaves a key and a value in
 # every layer: `2 x layers x kv_heads x head size x bytes`. For Vicuna-7B that is half a mebibyte per token. By hand:
+
 
 # %%
 def cache_per_token(config, bytes_per_value):
@@ -411,8 +418,7 @@ for name, per_frame in ways.items():
 ex = exercises.get("02.kv_bytes")
 
 
-def my_kv_bytes(layers, heads, kv_heads, width, value_bytes, tokens):
-    ...  # your code
+def my_kv_bytes(layers, heads, kv_heads, width, value_bytes, tokens): ...  # your code
 
 
 ex.check(my_kv_bytes)
@@ -435,6 +441,7 @@ ex.check(my_gib)
 #
 # **Claim.** Every token costs 2 operations per weight, and attention grows with the square of the length. By hand, for the decoder:
 
+
 # %%
 def reading(config, tokens):
     """All linear layers, attention (query x key, scores x value), and the output layer for the last token."""
@@ -445,7 +452,9 @@ def reading(config, tokens):
 
 
 assert reading(vlm.model.config.text_config, sequence) == budget.prefill_flops(spec, sequence)
-print(f"{reading(vlm.model.config.text_config, sequence) / 1e6:,.0f} million operations to read 16 frames and the question")
+print(
+    f"{reading(vlm.model.config.text_config, sequence) / 1e6:,.0f} million operations to read 16 frames and the question"
+)
 
 # %% [markdown]
 # torch can count what really happens:
@@ -458,7 +467,9 @@ def operations(call):
     """Operations that torch counts while `call` runs (the rotary table, which some versions multiply out, aside)."""
     with FlopCounterMode(display=False, depth=99) as counter, torch.no_grad():
         call()
-    tables = sum(sum(found.values()) for name, found in counter.get_flop_counts().items() if name.endswith("rotary_emb"))
+    tables = sum(
+        sum(found.values()) for name, found in counter.get_flop_counts().items() if name.endswith("rotary_emb")
+    )
     return counter.get_total_flops() - tables
 
 
@@ -527,6 +538,7 @@ for frames in (8, 32):
 # Reading also depends on the attention code. "sdpa" never writes the scores down; "eager" holds `heads x length²` of them in 16 bits,
 # their softmax in 32, and a copy of that in 16: 8 bytes each. By hand, what reading takes beyond the cache:
 
+
 # %%
 def reading_by_hand(width, mlp, heads, tokens, eager=False):
     """Bytes in 16 bits: hidden states, rotary tables (cosine and sine of one head), then the MLP or the scores."""
@@ -567,7 +579,9 @@ print("\n".join(doctor.measured_lines()))
 # %%
 my_t4 = 4  # change me
 
-notes = {row["setting"].removeprefix("card="): int(row["value"]) for row in papers if row["metric"] == "recommended frames"}
+notes = {
+    row["setting"].removeprefix("card="): int(row["value"]) for row in papers if row["metric"] == "recommended frames"
+}
 by_memory = {}
 print("card       notes   4-bit sdpa   16-bit sdpa   16-bit eager   context 4,096   binds (4-bit)")
 for card in budget.CARDS:
@@ -649,7 +663,9 @@ if torch.cuda.is_available():
     vlm.answer(clip, question)
     print(f"measured peak of PyTorch on this GPU: {torch.cuda.max_memory_allocated() / GIB:.2f} GiB")
 else:
-    print("Not run here: measuring the peak needs an NVIDIA GPU (Colab: Runtime, Change runtime type, T4) and a real MODEL.")
+    print(
+        "Not run here: measuring the peak needs an NVIDIA GPU (Colab: Runtime, Change runtime type, T4) and a real MODEL."
+    )
 
 # %% [markdown]
 # ## 9. Move everything yourself: the token explorer

@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -84,8 +86,7 @@ print(f"{MODEL}: tiles of {tile} x {tile} pixels, canvases (height, width) {pinp
 ex = exercises.get("03.canvas")
 
 
-def my_canvas(height, width, canvases):
-    ...  # your code
+def my_canvas(height, width, canvases): ...  # your code
 
 
 ex.check(my_canvas)
@@ -93,6 +94,7 @@ print("480 x 640:", ex.or_lib(my_canvas)(480, 640, LLAVA_NEXT_PINPOINTS))
 
 # %% [markdown]
 # By hand, and what each canvas would show of an image:
+
 
 # %%
 def shown(height, width, canvas):
@@ -102,12 +104,16 @@ def shown(height, width, canvas):
 
 
 def choose(height, width, canvases):
-    return max(canvases, key=lambda canvas: (shown(height, width, canvas), -canvas[0] * canvas[1]))  # max: the first of equals
+    return max(
+        canvases, key=lambda canvas: (shown(height, width, canvas), -canvas[0] * canvas[1])
+    )  # max: the first of equals
 
 
 for canvas in LLAVA_NEXT_PINPOINTS:
     pixels = shown(480, 640, canvas)
-    print(f"480 x 640 on {canvas[0]:>4} x {canvas[1]:<4}: {pixels:>7,} pixels shown, {canvas[0] * canvas[1] - pixels:>7,} wasted")
+    print(
+        f"480 x 640 on {canvas[0]:>4} x {canvas[1]:<4}: {pixels:>7,} pixels shown, {canvas[0] * canvas[1] - pixels:>7,} wasted"
+    )
 print("chosen:", choose(480, 640, LLAVA_NEXT_PINPOINTS))
 
 # %% [markdown]
@@ -121,8 +127,10 @@ print(f"predicted {my_grid}, measured {(rows, columns)}")
 sizes = list(product(range(1, 2000, 37), repeat=2))
 canvases = [list(canvas) for canvas in LLAVA_NEXT_PINPOINTS]
 by_hand = [tuple(side // 336 for side in choose(*size, LLAVA_NEXT_PINPOINTS)) for size in sizes]
-print(f"{len(sizes):,} sizes: by hand and lib equal: {by_hand == [anyres_grid(*size) for size in sizes]},",
-      f"and transformers: {by_hand == [get_anyres_image_grid_shape(size, canvases, 336) for size in sizes]}")
+print(
+    f"{len(sizes):,} sizes: by hand and lib equal: {by_hand == [anyres_grid(*size) for size in sizes]},",
+    f"and transformers: {by_hand == [get_anyres_image_grid_shape(size, canvases, 336) for size in sizes]}",
+)
 
 # %% [markdown]
 # Twice as wide as high would be the nearest *shape*, but shape is not what counts: on 672 x 672 the frame is as large as it can get, 378 x 672,
@@ -154,9 +162,14 @@ edges = np.arange(12, 1009, 12)
 tokens = np.array([[anyres_tokens(height, width) for width in edges] for height in edges])
 original = np.array([[anyres_tokens(height, width, rule="original") for width in edges] for height in edges])
 grids = [["{} x {}".format(*anyres_grid(height, width)) for width in edges] for height in edges]
-unlike = [(height, width) for height, width in product(edges, repeat=2)
-          if anyres_grid(height, width) != anyres_grid(height, width, rule="original")]
-print(f"other grid: {len(unlike)} of {tokens.size} sizes, the largest {max(unlike)[0]} x {max(unlike)[1]}; other count: {(tokens != original).sum()}")
+unlike = [
+    (height, width)
+    for height, width in product(edges, repeat=2)
+    if anyres_grid(height, width) != anyres_grid(height, width, rule="original")
+]
+print(
+    f"other grid: {len(unlike)} of {tokens.size} sizes, the largest {max(unlike)[0]} x {max(unlike)[1]}; other count: {(tokens != original).sum()}"
+)
 plots.anyres_maps(edges, np.array(grids), tokens, original - tokens)
 
 # %% [markdown]
@@ -169,7 +182,14 @@ plots.anyres_maps(edges, np.array(grids), tokens, original - tokens)
 # (section 4). 110 x 352 pixels on 24 x 48 patches cover exactly 15 rows. In floating point:
 
 # %%
-print("110 * (48 / 352) =", 110 * (48 / 352), "; the floor:", int(110 * (48 / 352)), "; rounded to 7 digits first:", int(round(110 * (48 / 352), 7)))
+print(
+    "110 * (48 / 352) =",
+    110 * (48 / 352),
+    "; the floor:",
+    int(110 * (48 / 352)),
+    "; rounded to 7 digits first:",
+    int(round(110 * (48 / 352), 7)),
+)
 for rule in ("hf", "original"):
     top, bottom, _, _ = unpadded_box(110, 352, 24, 48, rule)
     print(f"{rule:<9} keeps rows {top} to {bottom - 1}: {bottom - top} rows")
@@ -194,6 +214,7 @@ print("up to 200 x 200:", [size for size in product(range(1, 201), repeat=2) if 
 # by row. The overview goes first. It is *squashed*: its sides are not in proportion. The official code says in a comment that this "seems to be a
 # bug that it resizes instead of pad", and keeps it (`llava/mm_utils.py:152-293`). A picture in uneven light, and its crops by hand:
 
+
 # %%
 def photo_of(seed, height=144, width=192):
     """A Toybox world of 192 pixels, cut to a photo's shape, under light that falls in from the top left."""
@@ -212,16 +233,25 @@ new_height, new_width = min(ceil(height * scale), canvas_size[0]), min(ceil(widt
 top, left = (canvas_size[0] - new_height) // 2, (canvas_size[1] - new_width) // 2
 picture = Image.fromarray(photo)
 canvas = np.zeros((*canvas_size, 3), np.uint8)
-canvas[top : top + new_height, left : left + new_width] = picture.resize((new_width, new_height), Image.Resampling.BICUBIC)
+canvas[top : top + new_height, left : left + new_width] = picture.resize(
+    (new_width, new_height), Image.Resampling.BICUBIC
+)
 tiles = canvas.reshape(rows, tile, columns, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
 overview = np.asarray(picture.resize((tile, tile), Image.Resampling.BICUBIC))
 crops = np.stack([overview, *tiles])
 
 square = {"height": tile, "width": tile}
-processor = LlavaNextImageProcessorPil(size=square, crop_size=square, image_grid_pinpoints=pinpoints, do_rescale=False, do_normalize=False)
+processor = LlavaNextImageProcessorPil(
+    size=square, crop_size=square, image_grid_pinpoints=pinpoints, do_rescale=False, do_normalize=False
+)
 official = np.asarray(processor([photo], input_data_format="channels_last")["pixel_values"])[0].transpose(0, 2, 3, 1)
 print(f"{height} x {width} pixels on {canvas_size}: {new_height} x {new_width} shown; {len(crops)} crops")
-print("by hand and lib:", np.array_equal(crops, vlm.crops(photo)), "; by hand and transformers:", np.array_equal(crops, official))
+print(
+    "by hand and lib:",
+    np.array_equal(crops, vlm.crops(photo)),
+    "; by hand and transformers:",
+    np.array_equal(crops, official),
+)
 plots.anyres_crops(photo, canvas, crops, grid)
 
 # %% [markdown]
@@ -254,11 +284,15 @@ else:
     kept = page[:, cut : page.shape[1] - cut]
 lines = torch.cat([kept, newline.expand(len(kept), 1, -1)], dim=1)  # one more column
 by_hand = torch.cat([features[0].flatten(0, 1), lines.flatten(0, 1)])
-print(f"predicted {my_tokens}, measured {len(by_hand)} = {side}² + {kept.shape[0]} x {kept.shape[1]} + {kept.shape[0]} newlines")
+print(
+    f"predicted {my_tokens}, measured {len(by_hand)} = {side}² + {kept.shape[0]} x {kept.shape[1]} + {kept.shape[0]} newlines"
+)
 
 with torch.no_grad():
     ours = vlm.image_tokens(photo)
-    packed, _ = vlm.model.model.pack_image_features([features.flatten(1, 2)], torch.tensor([[height, width]]), "default", newline)
+    packed, _ = vlm.model.model.pack_image_features(
+        [features.flatten(1, 2)], torch.tensor([[height, width]]), "default", newline
+    )
 tolerance = 1e-5 if vlm.dtype == torch.float32 else 0.05  # 16-bit numbers are not that exact
 for name, tokens_of in (("lib", ours.embeds), ("transformers", packed[0])):
     apart = (by_hand - tokens_of).abs().max().item()
@@ -298,8 +332,7 @@ print("at most, in rows or columns of patches on each side:", {name: round(most,
 ex = exercises.get("03.image_tokens")
 
 
-def my_image_tokens(height, width, rows, columns, side):
-    ...  # your code
+def my_image_tokens(height, width, rows, columns, side): ...  # your code
 
 
 ex.check(my_image_tokens)
@@ -331,13 +364,17 @@ print(f"predicted {my_count}, measured {anyres_tokens(336, 336)}")
 cases = [(336, 336), (300, 2000), (480, 640), (640, 480), (720, 1280), (1280, 720), (672, 672)]
 parts = {"overview": [], "patches of tiles": [], "newlines": []}
 for image_height, image_width in cases:
-    top, bottom, left, right = unpadded_box(image_height, image_width, *(24 * count for count in anyres_grid(image_height, image_width)))
+    top, bottom, left, right = unpadded_box(
+        image_height, image_width, *(24 * count for count in anyres_grid(image_height, image_width))
+    )
     for part, count in zip(parts.values(), (576, (bottom - top) * (right - left), bottom - top), strict=True):
         part.append(count)
 totals = [sum(column) for column in zip(*parts.values(), strict=True)]
 print("lib counts the same:", totals == [anyres_tokens(*case) for case in cases], totals)
 labels = [f"{image_height} x {image_width}" for image_height, image_width in cases]
-plots.stacked_bars(labels, parts, ["light", "patch", "newline"], {"context, 4,096": 4096}, "tokens (images: height x width)")
+plots.stacked_bars(
+    labels, parts, ["light", "patch", "newline"], {"context, 4,096": 4096}, "tokens (images: height x width)"
+)
 
 # %% [markdown]
 # The five crops of a 2 x 2 grid are 5 x 576 = 2,880 patches, the number that one often reads. With newlines it is 2,928, the most there is; padding makes it less.
@@ -373,9 +410,13 @@ with torch.no_grad():
     as_image = vlm.image_tokens(photo)
     as_video = SpatialPool(stride=1)(vlm.encode(vlm.crops(photo)), vlm.project)
 patches = as_image.kind == Kind.PATCH
-place = as_image.frame[patches] * side**2 + as_image.box[patches, 0] * side + as_image.box[patches, 2]  # crop, row, column
+place = (
+    as_image.frame[patches] * side**2 + as_image.box[patches, 0] * side + as_image.box[patches, 2]
+)  # crop, row, column
 same = torch.equal(as_image.embeds[patches], as_video.embeds[place])
-print(f"as an image {len(as_image)} tokens, as a video {len(as_video)}; every patch of the image is a token of the video: {same}")
+print(
+    f"as an image {len(as_image)} tokens, as a video {len(as_video)}; every patch of the image is a token of the video: {same}"
+)
 print("the first tokens after the overview, as an image:", as_image.frame[side**2 : side**2 + 2 * side + 1].tolist())
 print("and as a video:                                  ", as_video.frame[side**2 : side**2 + 2 * side + 1].tolist())
 
@@ -454,7 +495,9 @@ plots.score_intervals(
 
 # %%
 print(f"{'':<10}{'':<8}   AnyRes minus overview                     AnyRes minus crops as frames")
-for name, kind in product(images, ("code", "count")):  # one question of these kinds per image: the pairs are independent
+for name, kind in product(
+    images, ("code", "count")
+):  # one question of these kinds per image: the pairs are independent
     line = f"{name:<10}{kind:<8}"
     for other in ("overview", "crops as frames"):
         gap = difference(answers[name, "AnyRes"][kind], answers[name, other][kind])
@@ -462,7 +505,12 @@ for name, kind in product(images, ("code", "count")):  # one question of these k
         line += f"   {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {verdict:<18}"
     print(line)
 image = images["far"][5]
-print("one of them, asked like any clip:", tiny.answer(tiny.image_tokens(image), "What is the code?"), "; it is", stills[5].code)
+print(
+    "one of them, asked like any clip:",
+    tiny.answer(tiny.image_tokens(image), "What is the code?"),
+    "; it is",
+    stills[5].code,
+)
 
 # %% [markdown]
 # How to read that (the verdicts are those of the table above):

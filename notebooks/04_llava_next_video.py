@@ -28,7 +28,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -66,7 +68,9 @@ def equal(first, second):
     return f"{'equal' if apart <= tolerance else 'DIFFERENT'} (at most {apart:.0e} apart)"
 
 
-print(f"{MODEL}: {len(features)} frames of {features.shape[1]} x {features.shape[2]} patches, {features.shape[3]} numbers each")
+print(
+    f"{MODEL}: {len(features)} frames of {features.shape[1]} x {features.shape[2]} patches, {features.shape[3]} numbers each"
+)
 
 # %% [markdown]
 # ## 1. The idea: a video is an image of N crops
@@ -90,7 +94,9 @@ plots.rows_of_grids({"one image, tokens": ([overview, *tiles], 8), "a video, tok
 
 # %%
 with open("../data/papers.csv", encoding="utf-8") as file:
-    main = [row for row in csv.DictReader(file) if row["source"] == "blog 2024-04-30, main table" and "7B" in row["model"]]
+    main = [
+        row for row in csv.DictReader(file) if row["source"] == "blog 2024-04-30, main table" and "7B" in row["model"]
+    ]
 scores = {}
 for row in main:
     scores.setdefault((row["model"], row["setting"]), {})[row["metric"]] = float(row["value"])
@@ -123,8 +129,7 @@ for (model, setting), of in scores.items():
 ex = exercises.get("04.pool")
 
 
-def my_pool(hidden, height, width, stride):
-    ...  # your code
+def my_pool(hidden, height, width, stride): ...  # your code
 
 
 ex.check(my_pool)
@@ -132,6 +137,7 @@ print("two frames of 24 x 24:", tuple(ex.or_lib(my_pool)(torch.zeros(2, 577, 8),
 
 # %% [markdown]
 # A reshape and a mean (`vlm.encode` has dropped CLS and made the grid already):
+
 
 # %%
 def pool_by_hand(features, stride, mode="average"):
@@ -157,7 +163,9 @@ my_box = [0, 2, 10, 12]  # change me: first row, last row + 1, first column, las
 tokens = vlm.default_reducer(features, vlm.project)
 box = tokens.box[10].tolist()
 side = pooled.shape[1]
-print(f"predicted {my_box}, measured {box} of frame {tokens.frame[10]}; token {len(tokens) - 1} is of frame {tokens.frame[-1]}")
+print(
+    f"predicted {my_box}, measured {box} of frame {tokens.frame[10]}; token {len(tokens) - 1} is of frame {tokens.frame[-1]}"
+)
 patches = features[0].float().cpu().numpy()
 reference = features.flatten(0, 2).float().cpu().numpy()
 maps = {
@@ -248,7 +256,9 @@ def show(name, shares, against=None):
 
 
 clips = [toybox.sample(seed) for seed in range(24)]
-modes = {mode: clip_shares(exact_match(tiny, clips, SpatialPool(4, mode)), clips) for mode in ("average", "max", "bilinear")}
+modes = {
+    mode: clip_shares(exact_match(tiny, clips, SpatialPool(4, mode)), clips) for mode in ("average", "max", "bilinear")
+}
 show("16 frames x 4 tokens, average", modes["average"])
 for mode in ("max", "bilinear"):
     show(f"16 frames x 4 tokens, {mode}", modes[mode], against=modes["average"])
@@ -285,13 +295,17 @@ def order_matters(project, mode):
 
 mlp = vlm.model.model.multi_modal_projector
 with torch.no_grad():
-    table = {name: [order_matters(project, mode) for mode in ("average", "max")] for name, project in
-             (("one linear layer (its first)", mlp.linear_1), ("the whole projector", mlp))}
+    table = {
+        name: [order_matters(project, mode) for mode in ("average", "max")]
+        for name, project in (("one linear layer (its first)", mlp.linear_1), ("the whole projector", mlp))
+    }
 for name, (by_average, by_max) in table.items():
     print(f"{name:<30} average {by_average:.6f}   max {by_max:.3f}")
 print(f"predicted {my_difference}, measured {table['the whole projector'][0]:.2f}")
 for order, by_hand in (("after", mlp(pooled)), ("before", pool_2d(mlp(features), 2, "average"))):
-    print(f'lib\'s project="{order}":', equal(SpatialPool(2, project=order)(features, mlp).embeds, by_hand.flatten(0, 2)))
+    print(
+        f'lib\'s project="{order}":', equal(SpatialPool(2, project=order)(features, mlp).embeds, by_hand.flatten(0, 2))
+    )
 
 # %% [markdown]
 # So weights of one version, run in the code of the other, get other tokens than they were trained on. How many answers does that cost?
@@ -352,8 +366,7 @@ ex.check(my_choice)
 ex = exercises.get("04.splice")
 
 
-def my_splice(words, visual, at):
-    ...  # your code
+def my_splice(words, visual, at): ...  # your code
 
 
 ex.check(my_splice)
@@ -370,7 +383,9 @@ ids = vlm.tokenizer(prompt, return_tensors="pt").input_ids[0].to(vlm.device)
 at = ids.tolist().index(vlm.model.config.video_token_id)
 words = vlm.model.get_input_embeddings()(ids)
 by_hand = torch.cat([words[:at], visual.embeds, words[at + 1 :]])
-print(f"{len(ids)} ids, <video> at {at}; {len(visual)} visual tokens; {len(by_hand)} vectors of {by_hand.shape[1]} numbers")
+print(
+    f"{len(ids)} ids, <video> at {at}; {len(visual)} visual tokens; {len(by_hand)} vectors of {by_hand.shape[1]} numbers"
+)
 kinds = ["text"] * at, ["text"] * (len(ids) - at - 1)
 strips = {"ids": [*kinds[0], "fast", *kinds[1]], "vectors": [*kinds[0], *["patch"] * len(visual), *kinds[1]]}
 legend = {"text": "a word or a piece of one", "fast": "<video>", "patch": "a visual token"}
@@ -454,8 +469,7 @@ print("lib's answer:          ", repr(vlm.answer(two, "What is the code?")))
 ex = exercises.get("04.newlines")
 
 
-def my_rows(grid, newline):
-    ...  # your code
+def my_rows(grid, newline): ...  # your code
 
 
 ex.check(my_rows)
@@ -521,7 +535,11 @@ with open("../data/papers.csv", encoding="utf-8") as file:
 # **Predict before you run.** Which kinds of question does the image model answer as well as the video model?
 
 # %%
-my_kinds = {"colour", "shape", "motion"}  # change me: which kinds does the image model answer as well as the video model?
+my_kinds = {
+    "colour",
+    "shape",
+    "motion",
+}  # change me: which kinds does the image model answer as well as the video model?
 
 clips = [toybox.sample(seed) for seed in range(40)]
 kinds = ("colour", "shape", "size", "exists", "count", "code", "flash", "where", "motion", "speed", "order", "scenes")
@@ -546,11 +564,22 @@ for kind in kinds:
     compared = (answers["videos too, 16 frames"], answers["images only, 16 frames"])
     gaps[kind] = gap = difference(*(clip_shares(right, clips, {kind}) for right in compared))
     verdict = "video model better" if gap.low > 0 else "image model better" if gap.high < 0 else "no difference seen"
-    print(f"{kind:<9}{usual[kind]:>12.2f}{means[0]:>10.2f}{means[1]:>7.2f}{means[2]:>7.2f}{means[3]:>8.2f}"
-          f"   {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {verdict}")
-print("as well at 16 frames: you predicted", sorted(my_kinds), "and measured", sorted(kind for kind in kinds if gaps[kind].low <= 0))
+    print(
+        f"{kind:<9}{usual[kind]:>12.2f}{means[0]:>10.2f}{means[1]:>7.2f}{means[2]:>7.2f}{means[3]:>8.2f}"
+        f"   {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {verdict}"
+    )
+print(
+    "as well at 16 frames: you predicted",
+    sorted(my_kinds),
+    "and measured",
+    sorted(kind for kind in kinds if gaps[kind].low <= 0),
+)
 weak = [kind for kind in kinds if table["videos too, 16 frames"][kind].low <= usual[kind]]
-close = [kind for kind in kinds if table["images only, 4 frames"][kind].mean > table["videos too, 16 frames"][kind].mean - 0.05]
+close = [
+    kind
+    for kind in kinds
+    if table["images only, 4 frames"][kind].mean > table["videos too, 16 frames"][kind].mean - 0.05
+]
 print("the video model itself is not surely above the usual answer at:", weak or "nothing")
 print("the image model at 4 frames is less than 5 points behind the video model at:", close)
 
@@ -596,7 +625,11 @@ def stretched(folder, factor):
 
 
 twice = replace(tiny, model=stretched(TINY, 2))
-print("with factor 2:", equal(frequencies / 2, twice.model.model.language_model.rotary_emb.inv_freq), f"context {twice.context}")
+print(
+    "with factor 2:",
+    equal(frequencies / 2, twice.model.model.language_model.rotary_emb.inv_freq),
+    f"context {twice.context}",
+)
 inputs = tiny.batch([frames], [tiny.prompt("What is the code?")])
 with torch.no_grad():
     half = tiny.model(**{**inputs, "position_ids": inputs["position_ids"] / 2}).logits
@@ -613,7 +646,11 @@ late.config.text_config.rope_parameters |= {"rope_type": "linear", "factor": 2.0
 config = AutoConfig.from_pretrained(TINY)
 config.text_config.factor, config.text_config.type = 2.0, "linear"
 beside = LlavaNextVideoForConditionalGeneration.from_pretrained(TINY, config=config)
-for name, model in (("in a loaded model", late), ("beside the other settings", beside), ("in rope_parameters", twice.model)):
+for name, model in (
+    ("in a loaded model", late),
+    ("beside the other settings", beside),
+    ("in rope_parameters", twice.model),
+):
     ratio = (frequencies / model.model.language_model.rotary_emb.inv_freq).mean().item()
     print(f"factor 2 {name:<27} divides the frequencies by {ratio:.1f}")
 

@@ -28,7 +28,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -70,7 +72,9 @@ def equal(first, second):
     return f"{'equal' if apart <= tolerance else 'DIFFERENT'} (at most {apart:.0e} apart)"
 
 
-print(f"{MODEL}: {projected.shape[0]} frames of {projected.shape[1]} x {projected.shape[2]} patches, {projected.shape[3]} numbers each")
+print(
+    f"{MODEL}: {projected.shape[0]} frames of {projected.shape[1]} x {projected.shape[2]} patches, {projected.shape[3]} numbers each"
+)
 
 # %% [markdown]
 # ## 1. The idea: look twice
@@ -125,8 +129,7 @@ for rows in (published("arXiv 2407.15841v2, Table 4"), published("arXiv 2407.158
 ex = exercises.get("05.slow_indices")
 
 
-def my_slow_indices(total, n):
-    ...  # your code
+def my_slow_indices(total, n): ...  # your code
 
 
 ex.check(my_slow_indices)
@@ -134,6 +137,7 @@ print("10 of 50:", ex.or_lib(my_slow_indices)(50, 10))
 
 # %% [markdown]
 # The official line, and the frames of a clip of 50:
+
 
 # %%
 def slow_frames(total, count):
@@ -173,8 +177,7 @@ print(f"predicted {my_last}, measured {slow_frames(50, 10)[-1]}")
 ex = exercises.get("05.slow_pool")
 
 
-def my_slow_pool(grid):
-    ...  # your code
+def my_slow_pool(grid): ...  # your code
 
 
 ex.check(my_slow_pool)
@@ -186,7 +189,9 @@ print("our clip:", tuple(projected.shape), "->", tuple(ex.or_lib(my_slow_pool)(p
 # %%
 slow = slow_frames(len(projected), 4)
 slow_grid = projected[slow].unflatten(2, (-1, 2)).amax(dim=3)  # (4, H, W, D) -> (4, H, W / 2, 2, D) -> (4, H, W / 2, D)
-print(f"frames {slow}: {tuple(projected[slow].shape[:3])} -> {tuple(slow_grid.shape[:3])}; the clip's flash is in frame {clip.flashes[0].frame}")
+print(
+    f"frames {slow}: {tuple(projected[slow].shape[:3])} -> {tuple(slow_grid.shape[:3])}; the clip's flash is in frame {clip.flashes[0].frame}"
+)
 
 # %% [markdown]
 # **Predict before you run.** The paper writes 12 x 24 for 24 x 24 patches. Is that 12 rows of 24 tokens?
@@ -194,9 +199,13 @@ print(f"frames {slow}: {tuple(projected[slow].shape[:3])} -> {tuple(slow_grid.sh
 # %%
 my_rows, my_columns = 12, 24  # change me
 
-box = SlowFastLlava.from_spec(PAPER)(torch.zeros(10, 24, 24, 1)).box[:288]  # the patches of the first slow frame's tokens
+box = SlowFastLlava.from_spec(PAPER)(torch.zeros(10, 24, 24, 1)).box[
+    :288
+]  # the patches of the first slow frame's tokens
 rows, columns = len(box[:, :2].unique(dim=0)), len(box[:, 2:].unique(dim=0))
-print(f"predicted {my_rows} rows of {my_columns}, measured {rows} rows of {columns}; the first token's patches: {box[0].tolist()}")
+print(
+    f"predicted {my_rows} rows of {my_columns}, measured {rows} rows of {columns}; the first token's patches: {box[0].tolist()}"
+)
 
 # %% [markdown]
 # The code makes 24 rows of 12, so read the paper's "12 x 24" as width x height. The count, 288, is the same either way; what stays sharp is not: up and down is kept whole, left and right halved.
@@ -207,7 +216,9 @@ print(f"predicted {my_rows} rows of {my_columns}, measured {rows} rows of {colum
 print(f"{'slow pathway':<14}{'slow tokens':>12}{'ActivityNet-QA':>16}{'EgoSchema':>12}")
 for setting, row in slow_poolings.items():
     count, width, height = map(int, re.match(r"slow (\d+)x(\d+)x(\d+)", setting).groups())
-    print(f"{setting[5:].split(';')[0]:<14}{count * width * height:>12,}{row['ActivityNet-QA accuracy']:>16}{row['EgoSchema']:>12}")
+    print(
+        f"{setting[5:].split(';')[0]:<14}{count * width * height:>12,}{row['ActivityNet-QA accuracy']:>16}{row['EgoSchema']:>12}"
+    )
 
 # %% [markdown]
 # - Without pooling EgoSchema is 6.0 points better, and ActivityNet-QA 1.5 worse. 1 x 2 is a choice for the token budget, not the best at everything.
@@ -254,6 +265,7 @@ plots.pooled_maps(frames[8], maps, [[pixels * edge for edge in boxes[1]], boxes[
 #
 # The official configuration files write the whole method as one string. Taken apart by hand:
 
+
 # %%
 def parse(spec):
     """Slow frames, slow pooling, rows and columns of the fast grid."""
@@ -278,7 +290,9 @@ count, _, rows, columns = parse(PAPER)
 in_hand = count * 24 * (24 // 2) + 50 * rows * columns
 measured = SlowFastLlava.from_spec(PAPER).count(50, 24, 24)
 (said,) = [row["value"] for row in papers if row["metric"] == "visual tokens" and row["paper"] == "SlowFast-LLaVA"]
-print(f"predicted {my_tokens:,}; {count} x 24 x 12 + 50 x {rows} x {columns} = {in_hand:,}; lib {measured:,}; the paper, section 4.2: {said}")
+print(
+    f"predicted {my_tokens:,}; {count} x 24 x 12 + 50 x {rows} x {columns} = {in_hand:,}; lib {measured:,}; the paper, section 4.2: {said}"
+)
 print(f"unpooled: {50 * 24 * 24:,}; left of Vicuna's 4,096 positions for question and answer: {4096 - measured}")
 
 # %% [markdown]
@@ -307,7 +321,9 @@ my_slow_of_4 = 4  # change me
 
 taken = slow_frames(4, 10)
 print(f"predicted {my_slow_of_4}, measured {len(taken)}: {taken}")
-print(f"{SlowFastLlava.from_spec(PAPER).count(4, 24, 24):,} tokens, {(len(taken) - len(set(taken))) * 288:,} of them copies of others")
+print(
+    f"{SlowFastLlava.from_spec(PAPER).count(4, 24, 24):,} tokens, {(len(taken) - len(set(taken))) * 288:,} of them copies of others"
+)
 
 # %% [markdown]
 # No error, no word: frames repeat. `lib` does as the official code does, so that results agree. Ask for no more slow frames than there are frames.
@@ -317,9 +333,16 @@ print(f"{SlowFastLlava.from_spec(PAPER).count(4, 24, 24):,} tokens, {(len(taken)
 # "Frame floor(i T / n)", one would write. The official `torch.linspace` works in float32, and sometimes falls just below a whole number:
 
 # %%
-odd_ones = [(total, n) for total in range(1, 129) for n in range(1, 33) if slow_frames(total, n) != [i * total // n for i in range(n)]]
+odd_ones = [
+    (total, n)
+    for total in range(1, 129)
+    for n in range(1, 33)
+    if slow_frames(total, n) != [i * total // n for i in range(n)]
+]
 total, n = odd_ones[0]
-print(f"{len(odd_ones)} of {128 * 32:,} pairs (frames up to 128, slow frames up to 32) differ, the first: {total} frames, {n} slow")
+print(
+    f"{len(odd_ones)} of {128 * 32:,} pairs (frames up to 128, slow frames up to 32) differ, the first: {total} frames, {n} slow"
+)
 print("official", slow_frames(total, n))
 print("floor   ", [i * total // n for i in range(n)])
 
@@ -330,6 +353,7 @@ print("floor   ", [i * total // n for i in range(n)])
 #
 # The official 1 x 2 pooling does not know rows. It is `MaxPool1d(2)` over all patches of a frame, one row after the other. While the width is even, that is the same. When
 # it is odd, the last patch of a row is paired with the first of the next:
+
 
 # %%
 def who_reads(height, width, official):
@@ -368,6 +392,7 @@ print(f"lib: 0 of {one_frame} tokens (the last column, 27 patches, is in none)")
 # The fast pathway's `AdaptiveAvgPool2d` always returns the grid that was asked for. 24 divides by 4. 27 does not, and then its windows overlap. How much does each patch count, in all
 # 16 tokens together?
 
+
 # %%
 def weights(side):
     """(side, side): how much each patch counts in the 4 x 4 fast tokens, by the gradient of their sum."""
@@ -376,7 +401,9 @@ def weights(side):
     return grid.grad[0, 0].numpy()
 
 
-spans = sorted({tuple(box[:2]) for box in SlowFastLlava.from_spec(PAPER)(torch.zeros(10, 27, 27, 1)).box[-16:].tolist()})
+spans = sorted(
+    {tuple(box[:2]) for box in SlowFastLlava.from_spec(PAPER)(torch.zeros(10, 27, 27, 1)).box[-16:].tolist()}
+)
 print("27 rows in 4 windows, as the tokens' boxes say:", spans)
 uneven = weights(27)
 print(f"a patch counts up to {uneven.max() / uneven.min():.2f} times as much as another")
@@ -399,10 +426,18 @@ def rotations(length, **scaling):
     return LlamaRotaryEmbedding(config)(torch.zeros(1), torch.arange(length)[None])[0]
 
 
-for name, length in (("the trained length", text.max_position_embeddings), ("twice that", 2 * text.max_position_embeddings)):
+for name, length in (
+    ("the trained length", text.max_position_embeddings),
+    ("twice that", 2 * text.max_position_embeddings),
+):
     plain = rotations(length, rope_type="default")
-    moved = {kind: (rotations(length, rope_type=kind, factor=2.0) - plain).abs().max().item() for kind in ("dynamic", "linear")}
-    print(f"{name} ({length:,}): dynamic moves a cosine by at most {moved['dynamic']:.2f}, linear by {moved['linear']:.2f}")
+    moved = {
+        kind: (rotations(length, rope_type=kind, factor=2.0) - plain).abs().max().item()
+        for kind in ("dynamic", "linear")
+    }
+    print(
+        f"{name} ({length:,}): dynamic moves a cosine by at most {moved['dynamic']:.2f}, linear by {moved['linear']:.2f}"
+    )
 
 # %% [markdown]
 # 3,680 visual tokens and a question fit into Vicuna's 4,096 positions. There the released code runs *without* scaling, whatever the configuration says.
@@ -415,6 +450,7 @@ for name, length in (("the trained length", text.max_position_embeddings), ("twi
 #
 # In the official code every row of tokens also ends with the newline vector (lesson 04, section 6), and every frame with one more learned vector, `faster_token`
 # (`llava_arch.py:312-326`). By hand:
+
 
 # %%
 def interleave(projected, slow_every, newline, frame_token):
@@ -429,10 +465,16 @@ def interleave(projected, slow_every, newline, frame_token):
 
 
 newline = vlm.model.model.image_newline.detach()
-frame_token = torch.randn(newline.shape, generator=torch.manual_seed(0)).to(newline)  # a stand-in: no model here learned one
-llava_video = LlavaVideo(slow_every=3, slow_stride=2, fast_stride=4, mode="average", newline_embed=newline, frame_token=frame_token)
+frame_token = torch.randn(newline.shape, generator=torch.manual_seed(0)).to(
+    newline
+)  # a stand-in: no model here learned one
+llava_video = LlavaVideo(
+    slow_every=3, slow_stride=2, fast_stride=4, mode="average", newline_embed=newline, frame_token=frame_token
+)
 in_time = llava_video(projected)
-print(f"{len(in_time)} tokens; by hand and lib: {equal(interleave(projected, 3, newline, frame_token), in_time.embeds)}")
+print(
+    f"{len(in_time)} tokens; by hand and lib: {equal(interleave(projected, 3, newline, frame_token), in_time.embeds)}"
+)
 print({Kind(kind).name: count for kind, count in Counter(in_time.kind.tolist()).items()})
 
 # %% [markdown]
@@ -440,7 +482,10 @@ print({Kind(kind).name: count for kind, count in Counter(in_time.kind.tolist()).
 
 # %%
 names = {Kind.NEWLINE: "newline", Kind.SEPARATOR: "separator"}
-their_kinds = [names.get(kind, "slow" if frame % 3 == 0 else "fast") for kind, frame in zip(in_time.kind.tolist(), in_time.frame.tolist(), strict=True)]
+their_kinds = [
+    names.get(kind, "slow" if frame % 3 == 0 else "fast")
+    for kind, frame in zip(in_time.kind.tolist(), in_time.frame.tolist(), strict=True)
+]
 sequences = {
     "SlowFast-LLaVA: 4 slow, 16 fast": (tokens.frame.tolist(), kinds),
     "LLaVA-Video: every third slow": (in_time.frame.tolist(), their_kinds),
@@ -473,7 +518,9 @@ T, M, s, p = 64, 729, 3, 2
 formula = T // s * M / p**2 + (T - T // s) * M / (2 * p) ** 2
 stated = table["LLaVA-Video SlowFast", "V=(T,M,s,p)=(64,729,3,2); train and test"]["visual tokens"]
 by_mode = {mode: LlavaVideo(s, p, 2 * p, mode).count(T, 27, 27) for mode in ("average", "bilinear")}
-print(f"stated {stated:,.0f}; by the formula {formula:,.1f}; whole windows of 27 x 27: {by_mode['average']:,}; bilinear, the code's default: {by_mode['bilinear']:,}")
+print(
+    f"stated {stated:,.0f}; by the formula {formula:,.1f}; whole windows of 27 x 27: {by_mode['average']:,}; bilinear, the code's default: {by_mode['bilinear']:,}"
+)
 benchmarks = ("NExT-QA multiple choice", "PerceptionTest", "EgoSchema", "VideoMME without subtitles")
 print(f"{'':<24}{'tokens':>8}" + "".join(f"{name.split()[0]:>16}" for name in benchmarks))
 for (model, _), row in table.items():
@@ -499,8 +546,7 @@ for (model, _), row in table.items():
 ex = exercises.get("05.video_tokens")
 
 
-def my_video_tokens(frames, slow_every, side, stride):
-    ...  # your code
+def my_video_tokens(frames, slow_every, side, stride): ...  # your code
 
 
 ex.check(my_video_tokens)
@@ -511,6 +557,7 @@ print("16 frames of 8 x 8, every third slow:", ex.or_lib(my_video_tokens)(16, 3,
 #
 # In the published code (`encode_multimodals`, `llava_arch.py:198-220`) the fast stride is made by doubling the slow one, *in the same variable*, and nothing resets it. So the
 # second video of a batch starts where the first one ended:
+
 
 # %%
 def doubling(videos, side=24, stride=2):
@@ -550,11 +597,18 @@ print(f"predicted {my_unread:.0%}, measured {(grid.grad == 0).float().mean():.0%
 # %%
 reducer = SlowFastLlava.from_spec(PAPER)
 before = [weight.sum().item() for weight in vlm.model.parameters()]
-specs = [f"slowfast-slow_{slow}-fast_{fast}" for slow, fast in (("1frms_concat", "2x2"), ("2frms_concat", "1x1"), ("4frms_spatial_1d_max_pool", "4x4"))]
-print(f"parameters of the reducer: {sum(weight.numel() for weight in reducer.parameters())}, entries to save: {len(reducer.state_dict())}")
+specs = [
+    f"slowfast-slow_{slow}-fast_{fast}"
+    for slow, fast in (("1frms_concat", "2x2"), ("2frms_concat", "1x1"), ("4frms_spatial_1d_max_pool", "4x4"))
+]
+print(
+    f"parameters of the reducer: {sum(weight.numel() for weight in reducer.parameters())}, entries to save: {len(reducer.state_dict())}"
+)
 for spec in specs:
     method = SlowFastLlava.from_spec(spec)
-    print(f"{spec:<52} {method.count(16, height, width):>4} tokens, code: {vlm.answer(frames, 'What is the code?', method)} (it is {clip.code})")
+    print(
+        f"{spec:<52} {method.count(16, height, width):>4} tokens, code: {vlm.answer(frames, 'What is the code?', method)} (it is {clip.code})"
+    )
 print("weights of the model unchanged:", before == [weight.sum().item() for weight in vlm.model.parameters()])
 print(f"LLaVA-Video's learned vectors: {newline.numel() + frame_token.numel()} numbers, which somebody has to train")
 
@@ -599,14 +653,21 @@ def code_scene(clip):
 for name, (method, count) in views.items():
     in_detail = sum(any(frame in code_scene(clip) for frame in unpooled[name]) for clip in clips) / len(clips)
     in_view = sum(frame in sample_uniform(16, count) for frame in flashes) / len(flashes)
-    print(f"{name:<14} {method.count(count, 8, 8)} tokens: {in_detail:>4.0%} of the codes in detail, {in_view:>4.0%} of the flashes in view")
+    print(
+        f"{name:<14} {method.count(count, 8, 8)} tokens: {in_detail:>4.0%} of the codes in detail, {in_view:>4.0%} of the flashes in view"
+    )
 
 # %% [markdown]
 # **Predict before you run.** Which of the three answers each kind of question best? ("flash": which colour flashes; "order": which of two flashes came first, or last;
 # "motion": which way a thing moves.)
 
 # %%
-my_best = {"code": "2 frames x 64", "flash": "SlowFast", "order": "8 frames x 16", "motion": "8 frames x 16"}  # change me
+my_best = {
+    "code": "2 frames x 64",
+    "flash": "SlowFast",
+    "order": "8 frames x 16",
+    "motion": "8 frames x 16",
+}  # change me
 
 tiny = load("tiny")  # this section and the next measure answers about Toybox, which only tiny knows
 kinds_asked = ("code", "flash", "order", "motion")
@@ -619,6 +680,7 @@ plots.score_intervals(scores)
 
 # %% [markdown]
 # (Wilson 95 % intervals. One clip asks about the motion of several things, so those intervals are a little too narrow. The comparison below takes one share per clip.)
+
 
 # %%
 def verdict(first, second, kind):
@@ -661,10 +723,15 @@ print(always("motion"))
 my_share = {"one slow frame": 0.5, "two slow frames": 0.5}  # change me
 
 late = [clip for clip in map(toybox.sample, range(48, 400)) if 0 not in code_scene(clip)][:24]
-methods = {"one slow frame": views["SlowFast"][0], "two slow frames": SlowFastLlava.from_spec("slowfast-slow_2frms_concat-fast_2x2")}
+methods = {
+    "one slow frame": views["SlowFast"][0],
+    "two slow frames": SlowFastLlava.from_spec("slowfast-slow_2frms_concat-fast_2x2"),
+}
 for name, method in methods.items():
     shown = sum(any(frame in code_scene(clip) for frame in method.slow_indices(16)) for clip in late)
-    print(f"{name:<15} shows {shown:>2} of {len(late)} codes in detail; predicted {my_share[name]:.2f}, measured {score(exact_match(tiny, late, method)['code'])}")
+    print(
+        f"{name:<15} shows {shown:>2} of {len(late)} codes in detail; predicted {my_share[name]:.2f}, measured {score(exact_match(tiny, late, method)['code'])}"
+    )
 
 # %% [markdown]
 # What no slow frame shows, only the fast tokens can tell, and each of them averages 16 patches. If more codes are read than are shown in detail, the rest was read from such

@@ -28,7 +28,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -96,9 +98,16 @@ question = "What is the code?"
 tokens = reducer(features[[0, 7, 15]], vlm.project, question)
 names = {Kind.CONTEXT: "context", Kind.CONTENT: "content"}
 for frame, kind, box in zip(tokens.frame.tolist(), tokens.kind.tolist(), tokens.box.tolist(), strict=True):
-    print(f"frame {frame}: {names[kind]} token, of the patches in rows {box[0]} to {box[1] - 1}, columns {box[2]} to {box[3] - 1}")
-strips = {"LLaMA-VID": [names[kind] for kind in tokens.kind.tolist()], "stride 2": ["patch"] * len(SpatialPool(2)(features[:3]))}
-plots.token_strips(strips, {"context": "depends on the question", "content": "mean of the frame", "patch": "mean of 2 x 2 patches"})
+    print(
+        f"frame {frame}: {names[kind]} token, of the patches in rows {box[0]} to {box[1] - 1}, columns {box[2]} to {box[3] - 1}"
+    )
+strips = {
+    "LLaMA-VID": [names[kind] for kind in tokens.kind.tolist()],
+    "stride 2": ["patch"] * len(SpatialPool(2)(features[:3])),
+}
+plots.token_strips(
+    strips, {"context": "depends on the question", "content": "mean of the frame", "patch": "mean of 2 x 2 patches"}
+)
 
 # %% [markdown]
 # **Predict before you run.** An hour at one frame per second: how many times fewer tokens than LLaVA-NeXT-Video's 144 per frame?
@@ -108,7 +117,12 @@ my_times = 10  # change me
 
 seven = budget.MODELS["7b"]
 print("one hour, 3,600 frames               tokens    KV cache, 7B in 16 bits")
-for name, per_frame in {"CLIP-336, all patches": 576, "Video-LLaVA": 257, "LLaVA-NeXT-Video": 144, "LLaMA-VID": 2}.items():
+for name, per_frame in {
+    "CLIP-336, all patches": 576,
+    "Video-LLaVA": 257,
+    "LLaVA-NeXT-Video": 144,
+    "LLaMA-VID": 2,
+}.items():
     total = budget.video_tokens(3600, per_frame)
     print(f"{name:<32}{total:>11,}{budget.kv_bytes(seven, total) / budget.GIB:>20.1f} GiB")
 print(f"predicted {my_times} times fewer, measured {144 // reducer.count(1, 8, 8)}")
@@ -139,7 +153,9 @@ for compress in ("mean", "grid:2", "grid:4", None):
     made = LlamaVid(8, 8, compress)
     print(f"{compress or 'None':<12}{made.count(1, 16, 16):>14}{made.count(1, 24, 24):>23}")
 kernel = 16 // 6
-print(f"the official code at grid:6 pools with kernel and stride 16 // 6 = {kernel}: {(16 // kernel) ** 2 + 1} tokens; predicted {my_tokens}")
+print(
+    f"the official code at grid:6 pools with kernel and stride 16 // 6 = {kernel}: {(16 // kernel) ** 2 + 1} tokens; predicted {my_tokens}"
+)
 try:
     LlamaVid(8, 8, "grid:6").count(1, 16, 16)
 except ValueError as error:
@@ -157,8 +173,7 @@ except ValueError as error:
 ex = exercises.get("06.content")
 
 
-def my_content(features, rows, columns):
-    ...  # your code
+def my_content(features, rows, columns): ...  # your code
 
 
 ex.check(my_content)
@@ -185,15 +200,20 @@ print("two halves:", tuple(ex.or_lib(my_content)(features, 1, 2).shape))
 ex = exercises.get("06.context")
 
 
-def my_context(queries, patches, key_weight):
-    ...  # your code
+def my_context(queries, patches, key_weight): ...  # your code
 
 
 ex.check(my_context)
-print("one token for each frame:", tuple(ex.or_lib(my_context)(features.new_zeros(16, 32, 96), features.flatten(1, 2), torch.eye(96).to(features)).shape))
+print(
+    "one token for each frame:",
+    tuple(
+        ex.or_lib(my_context)(features.new_zeros(16, 32, 96), features.flatten(1, 2), torch.eye(96).to(features)).shape
+    ),
+)
 
 # %% [markdown]
 # The whole of it, from the question on:
+
 
 # %%
 def context_by_hand(features, question):
@@ -221,8 +241,15 @@ print("another question:", equal(context, context_by_hand(features, "Which colou
 # %%
 patches, queries = features.flatten(1, 2), reducer.ask(features, question)
 printed = reducer.value_proj(((queries @ patches.transpose(1, 2)).softmax(dim=-1) @ patches).mean(dim=1))
-print(f"the formula as printed gives a token that is {(printed - context).norm() / context.norm():.0%} of its length away from the code's token")
-shapes = {"Q-Former": reducer.qformer, "query projection": reducer.query_proj, "W_k": reducer.key_proj, "W_v": reducer.value_proj}
+print(
+    f"the formula as printed gives a token that is {(printed - context).norm() / context.norm():.0%} of its length away from the code's token"
+)
+shapes = {
+    "Q-Former": reducer.qformer,
+    "query projection": reducer.query_proj,
+    "W_k": reducer.key_proj,
+    "W_v": reducer.value_proj,
+}
 for name, part in shapes.items():
     print(f"{name:<18}{sum(weight.numel() for weight in part.parameters()):>9,} parameters")
 
@@ -237,7 +264,9 @@ for name, part in shapes.items():
 
 # %%
 asked = [qa.question for qa in toybox.questions(clip) if qa.kind in ("colour", "where", "count", "code")]
-asked = list(dict.fromkeys([*asked[:3], "How many things are there?", "What is the code?", "Which colour flashes?", asked[-3]]))
+asked = list(
+    dict.fromkeys([*asked[:3], "How many things are there?", "What is the code?", "Which colour flashes?", asked[-3]])
+)
 maps = {one: reducer.attention_map(features[8:9], one)[0].numpy() for one in asked[:7]}
 plots.attention_maps(frames[8], maps)
 
@@ -287,7 +316,9 @@ print(f"an untrained Q-Former: {from_nothing:.0%}")
 # %%
 for stage in TRAINED:
     parts = trained(vlm, reducer, stage)
-    groups = sorted({".".join(name.removeprefix("model.").split(".")[: 2 if name.startswith("reducer") else 1]) for name in parts})
+    groups = sorted(
+        {".".join(name.removeprefix("model.").split(".")[: 2 if name.startswith("reducer") else 1]) for name in parts}
+    )
     print(f"{stage:<12}{sum(part.numel() for part in parts.values()):>10,}  {', '.join(groups)}")
 
 # %% [markdown]
@@ -361,8 +392,16 @@ for number in (1, 2, 3, 4):
         curves[way][number] = middle(shares[:, row], int(chosen.sum()))
     best[number] = max(ways, key=lambda way: curves[way][number].mean)
     gap = middle(shares[:, 0] - shares[:, 3], int(chosen.sum()))
-    verdict = "no difference seen" if gap.low <= 0 <= gap.high else "LLaMA-VID better" if gap.low > 0 else "two contents better"
-    print(f"{number} to be seen: context + content minus two content tokens {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]: {verdict}")
+    verdict = (
+        "no difference seen"
+        if gap.low <= 0 <= gap.high
+        else "LLaMA-VID better"
+        if gap.low > 0
+        else "two contents better"
+    )
+    print(
+        f"{number} to be seen: context + content minus two content tokens {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]: {verdict}"
+    )
 for number, guess in my_best.items():
     print(f"best with {number}: predicted {guess}, measured {best[number]}")
 plots.score_curves(curves, "things to be seen at once", "share of right answers")
@@ -425,8 +464,12 @@ here = {seconds: stream_alone(seconds) for seconds in STREAMS[:2]}
 stored = {int(seconds): megabytes for seconds, megabytes in measured["stream_megabytes"].items()}
 for seconds in STREAMS:
     now = f"{here[seconds]:.0f} MB here, " if seconds in here else ""
-    print(f"{seconds:>6,} frames -> {reducer.count(seconds, 8, 8):>6,} tokens: {now}{stored[seconds]:.0f} MB when measured")
-print(f"one hour against 5 minutes: predicted x {my_factor}, measured x {here[3600] / here[300]:.2f}; three hours, as stored: x {stored[10800] / stored[300]:.2f}")
+    print(
+        f"{seconds:>6,} frames -> {reducer.count(seconds, 8, 8):>6,} tokens: {now}{stored[seconds]:.0f} MB when measured"
+    )
+print(
+    f"one hour against 5 minutes: predicted x {my_factor}, measured x {here[3600] / here[300]:.2f}; three hours, as stored: x {stored[10800] / stored[300]:.2f}"
+)
 
 # %% [markdown]
 # ### Exercise 06.factor: three hours
@@ -449,7 +492,9 @@ ex.check(my_rope)
 rng = random.Random(0)
 hay, needle = needles(rng, 4, 1)
 visual = reducer.stream(blocks(vlm, hay), vlm.project, needle[0].question)
-print(f"64 frames, {len(visual)} tokens. {needle[0].question} {answer_from(vlm, visual.embeds, needle[0].question)} (true: {needle[0].answer})")
+print(
+    f"64 frames, {len(visual)} tokens. {needle[0].question} {answer_from(vlm, visual.embeds, needle[0].question)} (true: {needle[0].answer})"
+)
 try:
     vlm.answer(features.repeat(65, 1, 1, 1), question, reducer)
 except ValueError as error:
@@ -467,13 +512,18 @@ for row in measured["needles"]:
         name = f"after {row['stage']}" + (", RoPE scaled" if rope == "scaled" else "")
         hits, count = curves.setdefault(name, {}).setdefault(row["frames"], [0, 0])
         curves[name][row["frames"]] = [hits + row[rope][0], count + row[rope][1]]
-curves = {name: {n: score([True] * hits + [False] * (count - hits)) for n, (hits, count) in of.items()} for name, of in curves.items()}
+curves = {
+    name: {n: score([True] * hits + [False] * (count - hits)) for n, (hits, count) in of.items()}
+    for name, of in curves.items()
+}
 longest = curves["after long"]
 for frames_seen, share in longest.items():
     print(f"{frames_seen:>6,} frames, {2 * frames_seen:>6,} tokens: {share}")
 fallen = [n for n in longest if longest[n].mean < longest[16].mean / 2]
 guessed = np.array([row["guessed"] for row in measured["needles"]]).sum(axis=0)
-print(f"predicted {my_limit:,}, measured {f'{fallen[0]:,}' if fallen else 'never, up to 10,800'}; by chance, in clips without an answer, {guessed[0] / guessed[1]:.2f}")
+print(
+    f"predicted {my_limit:,}, measured {f'{fallen[0]:,}' if fallen else 'never, up to 10,800'}; by chance, in clips without an answer, {guessed[0] / guessed[1]:.2f}"
+)
 plots.score_curves(curves, "frames", "share of needles found", log=True)
 
 # %% [markdown]
@@ -492,7 +542,10 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 
 # %%
 single = {way: ways.index(way) for way in ("context only", "content only")}
-gaps = [middle(by_kind[:, single["context only"], k] - by_kind[:, single["content only"], k], clips) for k in range(len(KINDS))]
+gaps = [
+    middle(by_kind[:, single["context only"], k] - by_kind[:, single["content only"], k], clips)
+    for k in range(len(KINDS))
+]
 print("context alone surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.low > 0])
 print("content alone surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.high < 0])
 all_kinds = by_kind.mean(axis=2)
@@ -507,8 +560,10 @@ ids, mask = reducer.read([question])
 query = reducer.text_query(ids, mask, features[:1].flatten(1, 2))
 weights = reducer.context_attention(query, features[:1].flatten(1, 2))
 found = weights[:, None] @ features[:1].flatten(1, 2)
-print(f"question {tuple(ids.shape)} + frame {tuple(features[:1].flatten(1, 2).shape)} -> queries {tuple(query.shape)} -> weights "
-      f"{tuple(weights.shape)} -> found {tuple(found.shape)} -> token {tuple(reducer.value_proj(found).shape)}")
+print(
+    f"question {tuple(ids.shape)} + frame {tuple(features[:1].flatten(1, 2).shape)} -> queries {tuple(query.shape)} -> weights "
+    f"{tuple(weights.shape)} -> found {tuple(found.shape)} -> token {tuple(reducer.value_proj(found).shape)}"
+)
 
 # %% [markdown]
 # **3. How is content adapted to images and videos?** By `compress_type` alone: every patch for an image, the mean for a video frame, a grid between. Detail is bought with tokens. How many tokens that is on 24 x 24 patches, and how much of the patches' variation is left in the content tokens of one of tiny's frames (1: nothing lost):
@@ -516,8 +571,12 @@ print(f"question {tuple(ids.shape)} + frame {tuple(features[:1].flatten(1, 2).sh
 # %%
 for compress in (None, "grid:4", "grid:2", "mean"):
     means = LlamaVid(96, 128, compress).content_means(features[:1])
-    left = (means - features[:1].mean((1, 2))).square().mean() / (features[:1] - features[:1].mean((1, 2))).square().mean()
-    print(f"{compress or 'None':<8}{LlamaVid(8, 8, compress).count(1, 24, 24):>5} tokens at 24 x 24; variation left at tiny's 8 x 8: {left:.2f}")
+    left = (means - features[:1].mean((1, 2))).square().mean() / (
+        features[:1] - features[:1].mean((1, 2))
+    ).square().mean()
+    print(
+        f"{compress or 'None':<8}{LlamaVid(8, 8, compress).count(1, 24, 24):>5} tokens at 24 x 24; variation left at tiny's 8 x 8: {left:.2f}"
+    )
 
 # %% [markdown]
 # **4. Why three stages, and why freeze?** Stage 1 keeps what is already good (vision tower, Q-Former, language model) from being spoiled by projections that still know nothing; stage 2 frees all but the vision tower; stage 3 freezes the token makers, because features of
@@ -559,7 +618,9 @@ again_seconds = time.perf_counter() - began
 began = time.perf_counter()
 reducer.with_tokens("mean", keep="content")(some, vlm.project)
 once = time.perf_counter() - began
-print(f"context + content: {1000 * again_seconds:.0f} ms for every question; content: {1000 * once:.1f} ms, once for all questions")
+print(
+    f"context + content: {1000 * again_seconds:.0f} ms for every question; content: {1000 * once:.1f} ms, once for all questions"
+)
 
 # %% [markdown]
 # **8. Would "ETC" and "DNA tokens" help?** The question cites `\cite{etc}` and `\cite{dna_tokens}`: references that lead nowhere, and "DNA tokens" occur nowhere in the official repository. We take the premise as unfounded. What an
@@ -575,9 +636,15 @@ print("tokens of shuffled frames and shuffled tokens:", equal(shuffled, both.emb
 
 # %%
 with open("../data/papers.csv", encoding="utf-8") as file:
-    rows = [row for row in csv.DictReader(file) if row["model"] == "LLaMA-VID-7B-224" and "QA" in row["metric"] and "images" not in row["setting"]]
+    rows = [
+        row
+        for row in csv.DictReader(file)
+        if row["model"] == "LLaMA-VID-7B-224" and "QA" in row["metric"] and "images" not in row["setting"]
+    ]
 for row in rows:
-    print(f"{row['metric']:<32}{float(row['value']):>6.1f}   {row['source']}{'; ' + row['note'] if row['note'] else ''}")
+    print(
+        f"{row['metric']:<32}{float(row['value']):>6.1f}   {row['source']}{'; ' + row['note'] if row['note'] else ''}"
+    )
 
 # %% [markdown]
 # The largest gain is on ActivityNet-QA, and ActivityNet videos are in its training data (Video-ChatGPT's 98 K conversations): "zero-shot" does not fit there.
@@ -587,7 +654,9 @@ for row in rows:
 
 # %%
 read_only = load_llama_vid("reading")[1]  # after its own stage, before anything was asked of the language model
-print(f"untrained {from_nothing:.2f}, after its stage {attention_on_target(read_only, range(10))[0]:.2f}, in the end {on_target:.2f}; looking everywhere alike {size:.2f}")
+print(
+    f"untrained {from_nothing:.2f}, after its stage {attention_on_target(read_only, range(10))[0]:.2f}, in the end {on_target:.2f}; looking everywhere alike {size:.2f}"
+)
 
 # %% [markdown]
 # ## What to remember

@@ -26,7 +26,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -82,25 +84,44 @@ for row in papers:
 #
 # Three papers each hold a piece of the comparison that we want:
 
+
 # %%
 def quote(title, source, metrics, models="", settings=""):
     """The rows of one table of one paper, a line for each setting."""
     print(title)
     found = {}
     for row in papers:
-        if row["source"] == source and row["metric"] in metrics and models in row["model"] and settings in row["setting"]:
+        if (
+            row["source"] == source
+            and row["metric"] in metrics
+            and models in row["model"]
+            and settings in row["setting"]
+        ):
             found.setdefault((row["model"], row["setting"]), {})[row["metric"]] = row["value"]
     for (model, setting), values in found.items():
         print(f"   {model:<22}{setting:<62}" + "".join(f"{values.get(metric, '–'):>8}" for metric in metrics))
 
 
-quote("One set of weights, at most 4,096 tokens (detail, VDD):", "blog 2024-04-30, (1) How to represent videos?, table", ["VDD"], settings="context=4096")
+quote(
+    "One set of weights, at most 4,096 tokens (detail, VDD):",
+    "blog 2024-04-30, (1) How to represent videos?, table",
+    ["VDD"],
+    settings="context=4096",
+)
 both = ["ActivityNet-QA accuracy", "EgoSchema"]
-quote("One set of weights, the slow pathway alone (ActivityNet-QA, EgoSchema):", "arXiv 2407.15841v2, ablation of the pathways", both)
+quote(
+    "One set of weights, the slow pathway alone (ActivityNet-QA, EgoSchema):",
+    "arXiv 2407.15841v2, ablation of the pathways",
+    both,
+)
 quote("... the fast pathway alone:", "arXiv 2407.15841v2, Table 4", both, settings="225")
 quote("... and both:", "arXiv 2407.15841v2, Table 5", both, settings="10x12x24")
 shown = ["visual tokens", "NExT-QA multiple choice", "PerceptionTest", "EgoSchema", "VideoMME without subtitles"]
-quote("Four sets of weights, 5,313 to 5,408 tokens (tokens, NExT-QA, PerceptionTest, EgoSchema, VideoMME):", "arXiv 2410.02713, Table 9", shown)
+quote(
+    "Four sets of weights, 5,313 to 5,408 tokens (tokens, NExT-QA, PerceptionTest, EgoSchema, VideoMME):",
+    "arXiv 2410.02713, Table 9",
+    shown,
+)
 
 # %% [markdown]
 # - The blog keeps the weights, and two of its rows spend the same, 16 x 144 = 4 x 576 = 2,304 tokens: more frames or more detail, but nothing mixed.
@@ -128,7 +149,9 @@ with torch.no_grad():
     fast = projected.reshape(16, 2, 4, 2, 4, -1).mean(dim=(2, 4)).flatten(0, 2)
     by_hand = torch.cat([slow, fast])
     apart = (by_hand - ways["SlowFast-LLaVA 1 x 64 + 16 x 4"].look(vlm, features)).abs().max().item()
-print(f"{len(slow)} slow + {len(fast)} fast = {len(by_hand)} tokens; equal to lib's: {apart < 1e-5} (at most {apart:.0e} apart)")
+print(
+    f"{len(slow)} slow + {len(fast)} fast = {len(by_hand)} tokens; equal to lib's: {apart < 1e-5} (at most {apart:.0e} apart)"
+)
 
 # %% [markdown]
 # The same 128 tokens can be spent in other ways. Which frames become tokens, and how finely each is cut:
@@ -139,7 +162,10 @@ for method in METHODS:
     if method.budget == 128:
         read = sample_uniform(len(features), method.frames)
         tokens = method.reducer(features[read], vlm.project)
-        rows[f"{method.family}\n{method.name} = {method.tokens}"] = (np.array(read)[tokens.frame.numpy()], tokens.box.numpy())
+        rows[f"{method.family}\n{method.name} = {method.tokens}"] = (
+            np.array(read)[tokens.frame.numpy()],
+            tokens.box.numpy(),
+        )
 plots.spent_tokens(pixels, rows, patches=compare.GRID)
 
 # %% [markdown]
@@ -160,6 +186,7 @@ print("for comparison, all patches of all frames:", METHODS[-1].key, "=", METHOD
 # Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/train.py`). A method that it met
 # more often has had more practice:
 
+
 # %%
 def same(first, second):
     """Do two views read as many frames, through reducers of the same settings?"""
@@ -167,12 +194,19 @@ def same(first, second):
     names = ("stride", "mode", "project", "newline", "spec", "slow_every", "slow_stride", "fast_stride")
     settings = [[getattr(one, name, None) for name in names] for one in (reducer, other)]
     learned = [getattr(one, "newline_embed", None) is None for one in (reducer, other)]
-    return frames == other_frames and type(reducer) is type(other) and settings[0] == settings[1] and learned[0] == learned[1]
+    return (
+        frames == other_frames
+        and type(reducer) is type(other)
+        and settings[0] == settings[1]
+        and learned[0] == learned[1]
+    )
 
 
 rng = random.Random(0)
 views = [draw_view(rng, vlm.model.model.image_newline) for _ in range(4000)]
-share = {method.key: sum(same((method.frames, method.reducer), view) for view in views) / len(views) for method in METHODS}
+share = {
+    method.key: sum(same((method.frames, method.reducer), view) for view in views) / len(views) for method in METHODS
+}
 families = Counter(type(reducer).__name__ for _, reducer in views)
 print({name: f"{count / len(views):.0%}" for name, count in families.most_common()})
 print("in exactly this form:", ", ".join(f"{key} {part:.1%}" for key, part in share.items() if part))
@@ -194,7 +228,9 @@ print("never in exactly this form:", ", ".join(key for key, part in share.items(
 for kind in KINDS:
     asked = [qa for clip in clips for qa in toybox.questions(clip) if qa.kind == kind]
     usual, times = Counter(qa.answer for qa in asked).most_common(1)[0]
-    print(f"{kind:<8}{len(asked):>5} questions, like {asked[0].question!r}; always answering {usual!r} gets {times / len(asked):.2f}")
+    print(
+        f"{kind:<8}{len(asked):>5} questions, like {asked[0].question!r}; always answering {usual!r} gets {times / len(asked):.2f}"
+    )
 
 # %% [markdown]
 # ### Exercise 07.score: a mean of kinds
@@ -208,8 +244,7 @@ for kind in KINDS:
 ex = exercises.get("07.score")
 
 
-def my_score(right, asked):
-    ...  # your code
+def my_score(right, asked): ...  # your code
 
 
 ex.check(my_score)
@@ -233,11 +268,15 @@ LIVE = 64
 some = [method for method in METHODS if method.budget <= 256]
 start = time.perf_counter()
 live = compare.count_right(vlm, clips[:LIVE], some)
-print(f"{LIVE} clips x {len(some)} methods, {live.asked.sum() * len(some):,} answers, in {time.perf_counter() - start:.0f} s")
+print(
+    f"{LIVE} clips x {len(some)} methods, {live.asked.sum() * len(some):,} answers, in {time.perf_counter() - start:.0f} s"
+)
 
 counts = compare.read()  # refuses a file that was made with other weights than these
 differ = np.abs(counts.right[:LIVE, : len(some)] - live.right).sum()
-print(f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per method; answers that differ from the live ones: {differ}")
+print(
+    f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per method; answers that differ from the live ones: {differ}"
+)
 
 # %% [markdown]
 # (One or two might differ on another machine: sums are rounded in another order there, and a tie between two words can tip.)
@@ -245,6 +284,7 @@ print(f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per 
 # What does each way cost? Seconds are measured on this machine, on the frames that a method reads: the vision tower, then the reducer and
 # the language model up to the first word of the answer. Memory is what must stay for as long as words are written: keys and values of
 # all tokens. Lesson 02 predicts it: 4 layers x 2 x 128 numbers of 4 bytes per token.
+
 
 # %%
 def fastest(calls):
@@ -269,7 +309,10 @@ for method in METHODS:
         cache = vlm.model(**vlm.batch([seen[method.key]], [prompt], method.reducer), use_cache=True).past_key_values
     kept[method.key] = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 wrong = [m.key for m in METHODS if kept[m.key] != kv_bytes(MODELS["tiny"], m.tokens + text, value_bytes=4)]
-print("bytes kept, measured and predicted by lib.budget:", "equal for all methods" if not wrong else f"DIFFERENT for {wrong}")
+print(
+    "bytes kept, measured and predicted by lib.budget:",
+    "equal for all methods" if not wrong else f"DIFFERENT for {wrong}",
+)
 for count in vision:
     print(f"vision tower, {count:>2} frames: {1000 * seconds[count]:.0f} ms")
 
@@ -284,7 +327,9 @@ intervals = [middle(means[:, number], len(clips)) for number in range(len(METHOD
 print(f"{'':<32}frames  tokens   ms: vision + language    KiB   mean, 95 % interval")
 for m, i in zip(METHODS, intervals, strict=True):
     ms = f"{1000 * seconds[m.frames]:.0f} + {1000 * seconds[m.key]:.0f}"
-    print(f"{m.key:<32}{m.frames:>6}{m.tokens:>8,}{ms:>24}{kept[m.key] / 2**10:>7,.0f}   {i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]")
+    print(
+        f"{m.key:<32}{m.frames:>6}{m.tokens:>8,}{ms:>24}{kept[m.key] / 2**10:>7,.0f}   {i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]"
+    )
 
 # %% [markdown]
 # And by kind of question, in per cent, ± half of the interval:
@@ -318,8 +363,7 @@ plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], KINDS, 
 ex = exercises.get("07.leads")
 
 
-def my_leads(first, second, drawn):
-    ...  # your code
+def my_leads(first, second, drawn): ...  # your code
 
 
 ex.check(my_leads)
@@ -327,10 +371,13 @@ ex.check(my_leads)
 # %% [markdown]
 # By hand, for SlowFast and the best uniform way at 128:
 
+
 # %%
 def best(family, budget):
     """The place of the method of a family with the highest mean at one budget."""
-    return max((place[m.key] for m in METHODS if (m.family, m.budget) == (family, budget)), key=lambda number: means[0, number])
+    return max(
+        (place[m.key] for m in METHODS if (m.family, m.budget) == (family, budget)), key=lambda number: means[0, number]
+    )
 
 
 slowfast, plain = place["SlowFast-LLaVA 1 x 64 + 16 x 4"], best("uniform", 128)
@@ -365,17 +412,23 @@ print("width by clips, over the width as if all answers were independent:", rati
 # For each budget, the first SlowFast-LLaVA and the first LLaVA-Video of the table (chosen before measuring) against the *best* uniform way (chosen after, in its favour):
 
 # %%
-print(f"at 128 tokens you predicted {my_winner}; measured: {max((m for m in METHODS if m.budget == 128), key=lambda m: means[0, place[m.key]]).key}")
+print(
+    f"at 128 tokens you predicted {my_winner}; measured: {max((m for m in METHODS if m.budget == 128), key=lambda m: means[0, place[m.key]]).key}"
+)
 for budget in (64, 128, 256):
     plain = best("uniform", budget)
     for family in ("SlowFast-LLaVA", "LLaVA-Video"):
         method = next(m for m in METHODS if (m.family, m.budget) == (family, budget))
         gap = middle(means[:, place[method.key]] - means[:, plain], len(clips))
         verdict = "no difference seen" if gap.low <= 0 <= gap.high else "better" if gap.low > 0 else "worse"
-        print(f"{budget:>4}: {method.key:<31} against {METHODS[plain].key:<16}{100 * gap.mean:>+6.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] {verdict}")
+        print(
+            f"{budget:>4}: {method.key:<31} against {METHODS[plain].key:<16}{100 * gap.mean:>+6.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] {verdict}"
+        )
 mixed = max(best("SlowFast-LLaVA", 128), best("LLaVA-Video", 128), key=lambda number: means[0, number])
 lead = middle(means[:, mixed] - means[:, best("uniform", 128)], len(clips))
-print(f"lead of {METHODS[mixed].key} at 128: you predicted {my_lead:+} points, measured {100 * lead.mean:+.1f} [{100 * lead.low:+.1f}, {100 * lead.high:+.1f}]")
+print(
+    f"lead of {METHODS[mixed].key} at 128: you predicted {my_lead:+} points, measured {100 * lead.mean:+.1f} [{100 * lead.low:+.1f}, {100 * lead.high:+.1f}]"
+)
 
 # %% [markdown]
 # ## 7. Why
@@ -384,9 +437,15 @@ print(f"lead of {METHODS[mixed].key} at 128: you predicted {my_lead:+} points, m
 
 # %%
 chosen = ["uniform 2 x 64", "uniform 8 x 16", "SlowFast-LLaVA 1 x 64 + 16 x 4"]
-plots.score_intervals({
-    key: {kind: middle(shares[:, place[key], number], counts.asked[:, number].sum()) for number, kind in enumerate(KINDS)} for key in chosen
-})
+plots.score_intervals(
+    {
+        key: {
+            kind: middle(shares[:, place[key], number], counts.asked[:, number].sum())
+            for number, kind in enumerate(KINDS)
+        }
+        for key in chosen
+    }
+)
 
 # %% [markdown]
 # Two things decide, and both can be said before any model is trained:
@@ -407,7 +466,9 @@ for budget in (64, 128, 256):
     one = best("SlowFast-LLaVA", budget)
     gap = middle(means[:, one] - oracle, len(clips))
     picks = {kind: METHODS[uniform[shares[0, uniform, number].argmax()]].name for number, kind in enumerate(KINDS)}
-    print(f"{budget:>4}: best uniform for each kind {oracle[0]:.3f}; {METHODS[one].key} {means[0, one]:.3f}, {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]")
+    print(
+        f"{budget:>4}: best uniform for each kind {oracle[0]:.3f}; {METHODS[one].key} {means[0, one]:.3f}, {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+    )
     print("      ", picks)
 
 # %% [markdown]
@@ -424,12 +485,16 @@ two = np.array([len(clip.scenes) > 1 for clip in clips])
 print(f"code in the second scene: {second.sum()} of {len(clips)} clips")
 for method in (m for m in METHODS if m.budget == 128):
     hits = counts.right[:, place[method.key], code]
-    print(f"{method.key:<32} code in the only or first scene {hits[~second].mean():.2f}, in the second {hits[second].mean():.2f}")
+    print(
+        f"{method.key:<32} code in the only or first scene {hits[~second].mean():.2f}, in the second {hits[second].mean():.2f}"
+    )
 print(f"predicted {my_share}, measured {counts.right[second, slowfast, code].mean():.2f}")
 for name, of in (("one scene", ~two), ("two scenes", two)):
     gap_of = redrawn_shares(counts.right[of][:, [slowfast, best("uniform", 128)]], counts.asked[of]).mean(axis=2)
     gap = middle(gap_of[:, 0] - gap_of[:, 1], int(of.sum()))
-    print(f"{name}: SlowFast minus the best uniform way {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], {gap.asked} clips")
+    print(
+        f"{name}: SlowFast minus the best uniform way {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], {gap.asked} clips"
+    )
 
 # %% [markdown]
 # That is no flaw of the idea but of *where the slow frame stands*. Two slow frames at half the columns (SlowFast-LLaVA's own 1 x 2 pooling) are frames 0 and 8: they see the second scene
@@ -447,8 +512,7 @@ for name, of in (("one scene", ~two), ("two scenes", two)):
 ex = exercises.get("07.line")
 
 
-def my_line(tokens, scores):
-    ...  # your code
+def my_line(tokens, scores): ...  # your code
 
 
 ex.check(my_line)
@@ -472,7 +536,10 @@ guests = []
 print(f"{first} clips{'':<28}mean, 95 % interval     " + "".join(f"{kind:>7}" for kind in KINDS))
 for number, name in enumerate(rows):
     mean = middle(guest_shares[:, number].mean(axis=1), first)
-    print(f"{name:<37}{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]    " + "".join(f"{part:>7.2f}" for part in guest_shares[0, number]))
+    print(
+        f"{name:<37}{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]    "
+        + "".join(f"{part:>7.2f}" for part in guest_shares[0, number])
+    )
     guests += [("LLaMA-VID", "16 x 2", 32, mean)] if number == 0 else []
 
 # %% [markdown]
@@ -483,7 +550,9 @@ points = [(m.family, m.name, m.tokens, interval) for m, interval in zip(METHODS,
 plots.pareto(points, "mean of seven kinds, 95 % interval", guests)
 
 # %%
-on_line = [m for m in METHODS if means[0, place[m.key]] >= max(means[0, place[o.key]] for o in METHODS if o.tokens <= m.tokens)]
+on_line = [
+    m for m in METHODS if means[0, place[m.key]] >= max(means[0, place[o.key]] for o in METHODS if o.tokens <= m.tokens)
+]
 print("on the line:", ", ".join(f"{m.key} ({m.tokens:,})" for m in sorted(on_line, key=lambda m: m.tokens)))
 full = intervals[-1].mean
 cheapest = min((m for m in METHODS if means[0, place[m.key]] > 0.95 * full), key=lambda m: m.tokens)
@@ -518,6 +587,7 @@ ex.check(my_choice)
 # The mean of seven kinds is nobody's workload. Someone who watches a gate asks for moments and their order; someone who reads slides asks for
 # detail; someone who sorts a catalogue asks for colours and shapes. Say how often you ask what, and the same counts answer:
 
+
 # %%
 def winners(mix, budget):
     """All ways within a budget, best first: (method, its score for the mix, how often it won on redrawn clips)."""
@@ -551,7 +621,9 @@ my_method = "LLaVA-Video 4 x 16 + 12 x 4"  # change me
 ranked = winners(my_mix, my_budget)
 print(f"you predicted {my_method}; measured, best first:")
 for method, result, won in ranked[:4]:
-    print(f"   {method.key:<32}{result.mean:.3f} [{result.low:.3f}, {result.high:.3f}], best on {won:.0%} of the redrawn clips")
+    print(
+        f"   {method.key:<32}{result.mean:.3f} [{result.low:.3f}, {result.high:.3f}], best on {won:.0%} of the redrawn clips"
+    )
 plots.pareto([(m.family, m.name, m.tokens, result) for m, result, _ in winners(my_mix, 1024)], "share right for my mix")
 
 # %% [markdown]
@@ -571,7 +643,9 @@ for row in papers:
     if row["status"].startswith("study-notes"):
         mark = "contradicted" if row["status"].endswith("wrong") else "no source"
         model = row["model"].removeprefix("LLaVA-NeXT-Video-")
-        unsupported.setdefault(f"{mark}: {row['note']}", []).append(f"{row['value']} {row['metric']} ({model}, {row['setting']})")
+        unsupported.setdefault(f"{mark}: {row['note']}", []).append(
+            f"{row['value']} {row['metric']} ({model}, {row['setting']})"
+        )
 for why, numbers in unsupported.items():
     print(why)
     for number in numbers:

@@ -28,7 +28,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -76,7 +78,9 @@ else:
 LANGUAGES = [language for language in ("ko", "en") if all(language in video.captions for video in train + test)]
 features = Features(vlm, FRAMES)  # the tower looks at each clip once: it is frozen in all that follows
 collate = Collator(vlm, VIEW, features)
-print(f"{MODEL}: {len(train)} clips to train on, {len(test)} to test on, {VIEW.count(*features(test[0]).shape[:3])} visual tokens each")
+print(
+    f"{MODEL}: {len(train)} clips to train on, {len(test)} to test on, {VIEW.count(*features(test[0]).shape[:3])} visual tokens each"
+)
 
 # %% [markdown]
 # ## 1. The base: English about videos, Korean only as text
@@ -111,12 +115,22 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 english_only = Tokenizer(models.BPE())
 english_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 english_only.decoder = decoders.ByteLevel()
-trainer = trainers.BpeTrainer(vocab_size=len(vlm.tokenizer), show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-sentences = {language: [video.captions[language] for video in toybox_videos(range(10**6, 10**6 + 400))] for language in ("en", "ko")}
+trainer = trainers.BpeTrainer(
+    vocab_size=len(vlm.tokenizer), show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+)
+sentences = {
+    language: [video.captions[language] for video in toybox_videos(range(10**6, 10**6 + 400))]
+    for language in ("en", "ko")
+}
 english_only.train_from_iterator(sentences["en"], trainer)
-for name, encode in (("learned from both", lambda text: vlm.tokenizer.encode(text, add_special_tokens=False)), ("learned from English", lambda text: english_only.encode(text).ids)):
+for name, encode in (
+    ("learned from both", lambda text: vlm.tokenizer.encode(text, add_special_tokens=False)),
+    ("learned from English", lambda text: english_only.encode(text).ids),
+):
     mean = {language: np.mean([len(encode(text)) for text in sentences[language]]) for language in sentences}
-    print(f"{name:<22} English {mean['en']:.0f} tokens a caption, Korean {mean['ko']:.0f}: {mean['ko'] / mean['en']:.1f} times as many")
+    print(
+        f"{name:<22} English {mean['en']:.0f} tokens a caption, Korean {mean['ko']:.0f}: {mean['ko'] / mean['en']:.1f} times as many"
+    )
 
 # %% [markdown]
 # Then the cut. 256 of 932 tokens are 27 %.
@@ -146,7 +160,9 @@ def score_left(share):
 
 left = {percent: score_left(percent / 100) for percent in (10, 27, 40, 60, 80, 100)}
 print(f"predicted {my_share:.0%}, measured {left[27]}")
-plots.score_curves({"facts that are still told": left}, "tokens that may be written, in % of what the caption takes", "share")
+plots.score_curves(
+    {"facts that are still told": left}, "tokens that may be written, in % of what the caption takes", "share"
+)
 
 # %% [markdown]
 # A cut caption loses its end: in these captions the flashes and often the code, in AI-Hub's the end of the story. And the missing end looks like a badly trained model. So: **measure the token lengths of your training captions, and
@@ -184,8 +200,7 @@ ex.check(my_frames)
 ex = exercises.get("08.labels")
 
 
-def my_labels(ids, prompt, length):
-    ...  # your code
+def my_labels(ids, prompt, length): ...  # your code
 
 
 ex.check(my_labels)
@@ -202,7 +217,9 @@ ids, labels = (batch[name][0, : batch["attention_mask"][0].sum()] for name in ("
 seen = ids == vlm.model.config.video_token_id
 kinds = ["patch" if see else "right" if label != -100 else "text" for see, label in zip(seen, labels, strict=True)]
 print("taught:", vlm.tokenizer.decode(ids[labels != -100]))
-plots.token_strips({"tokens": kinds}, {"patch": "visual: masked", "text": "prompt: masked", "right": "answer and end: learned"})
+plots.token_strips(
+    {"tokens": kinds}, {"patch": "visual: masked", "text": "prompt: masked", "right": "answer and end: learned"}
+)
 
 # %% [markdown]
 # ## 4. LoRA by hand, and where it must not go
@@ -222,8 +239,7 @@ plots.token_strips({"tokens": kinds}, {"patch": "visual: masked", "text": "promp
 ex = exercises.get("08.lora")
 
 
-def my_lora(x, weight, A, B, alpha):
-    ...  # your code
+def my_lora(x, weight, A, B, alpha): ...  # your code
 
 
 ex.check(my_lora)
@@ -249,7 +265,9 @@ class LoraByHand(nn.Module):
 layer = nn.Linear(128, 384, bias=False)
 by_hand = LoraByHand(layer, rank=16, alpha=32)
 nn.init.normal_(by_hand.B)
-by_peft = get_peft_model(nn.Sequential(nn.Linear(128, 384, bias=False)), LoraConfig(r=16, lora_alpha=32, target_modules=["0"]))
+by_peft = get_peft_model(
+    nn.Sequential(nn.Linear(128, 384, bias=False)), LoraConfig(r=16, lora_alpha=32, target_modules=["0"])
+)
 theirs = by_peft.base_model.model[0]
 theirs.base_layer.load_state_dict(layer.state_dict())
 theirs.lora_A["default"].weight.data, theirs.lora_B["default"].weight.data = by_hand.A.data, by_hand.B.data
@@ -275,7 +293,9 @@ adapter = add_lora(vlm, rank=16)
 text = vlm.model.config.text_config
 formula = lora_numbers(text.num_hidden_layers, text.hidden_size, text.intermediate_size, 16)
 counted = sum(weight.numel() for weight in finetune.trainable(vlm).values())
-print(f"predicted {my_count:,}, by the formula {formula:,}, counted {counted:,}; the 7B at rank 16: {lora_numbers(32, 4096, 11008, 16):,}")
+print(
+    f"predicted {my_count:,}, by the formula {formula:,}, counted {counted:,}; the 7B at rank 16: {lora_numbers(32, 4096, 11008, 16):,}"
+)
 vlm = fresh()  # without it again
 
 # %% [markdown]
@@ -298,7 +318,11 @@ ex.check(my_millions)
 # %%
 USUAL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 print(f"{'target_modules':<26}{'vision tower':>14}{'projector':>11}{'language model':>16}")
-for name, targets in (("the usual list", USUAL), ('"all-linear"', "all-linear"), ("language_targets(model)", finetune.language_targets(vlm.model))):
+for name, targets in (
+    ("the usual list", USUAL),
+    ('"all-linear"', "all-linear"),
+    ("language_targets(model)", finetune.language_targets(vlm.model)),
+):
     bare = load("tiny", device="cpu").model
     with finetune.without_deprecations():
         get_peft_model(bare, LoraConfig(r=16, target_modules=targets))
@@ -332,10 +356,17 @@ def nf4_by_hand(weight):
 
 
 weight = load("tiny", device="cpu").model.model.language_model.layers[0].mlp.up_proj.weight.detach()
-single, double = (bnb.dequantize_4bit(*bnb.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=again)) for again in (False, True))
+single, double = (
+    bnb.dequantize_4bit(*bnb.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=again))
+    for again in (False, True)
+)
 print("the 16 levels:", *(f"{level:.2f}" for level in levels))
-print(f"by hand and bitsandbytes: the same in {(nf4_by_hand(weight) - single).abs().le(1e-6).float().mean():.1%} of the numbers")
-print(f"error of a weight, relative: nf4 {(single - weight).norm() / weight.norm():.3f}, doubly quantised {(double - weight).norm() / weight.norm():.3f}")
+print(
+    f"by hand and bitsandbytes: the same in {(nf4_by_hand(weight) - single).abs().le(1e-6).float().mean():.1%} of the numbers"
+)
+print(
+    f"error of a weight, relative: nf4 {(single - weight).norm() / weight.norm():.3f}, doubly quantised {(double - weight).norm() / weight.norm():.3f}"
+)
 print(f"bits per number: {4 + 32 / 64:.3f}, doubly quantised {4 + 8 / 64 + 32 / (64 * 256):.3f}")
 
 # %% [markdown]
@@ -349,14 +380,21 @@ source = find("tiny")
 
 def in_four_bits(skip):
     """How many layers of each part are in 4 bits, when `skip` shall be left out."""
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, llm_int8_skip_modules=skip)
-    model = FAMILIES["llava_next_video"].model_class.from_pretrained(source, quantization_config=config, device_map="cpu")
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, llm_int8_skip_modules=skip
+    )
+    model = FAMILIES["llava_next_video"].model_class.from_pretrained(
+        source, quantization_config=config, device_map="cpu"
+    )
     names = [name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit"]
     return [sum(part in name for name in names) for part in ("vision_tower", "multi_modal_projector", "language_model")]
 
 
 print(f"{'llm_int8_skip_modules':<62}{'tower':>7}{'projector':>11}{'language':>10}")
-for skip in (["vision_tower", "multi_modal_projector", "lm_head"], ["model.vision_tower", "model.multi_modal_projector", "lm_head"]):
+for skip in (
+    ["vision_tower", "multi_modal_projector", "lm_head"],
+    ["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+):
     tower, projector, language_model = in_four_bits(skip)
     print(f"{', '.join(skip):<62}{tower:>7}{projector:>11}{language_model:>10}")
 
@@ -436,12 +474,25 @@ def by_a_library(vlm, collate, adapter, trainer_class, config_class, **more):
 
     with finetune.without_deprecations(), vlm.looking_through(VIEW):
         settings = config_class(
-            output_dir=tempfile.mkdtemp(), max_steps=SHORT.steps, per_device_train_batch_size=SHORT.batch,
-            learning_rate=SHORT.learning_rate, lr_scheduler_type="cosine", warmup_steps=SHORT.warmup,
-            train_sampling_strategy="sequential", remove_unused_columns=False, dataloader_pin_memory=False,
-            logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True, bf16=False, **more,
+            output_dir=tempfile.mkdtemp(),
+            max_steps=SHORT.steps,
+            per_device_train_batch_size=SHORT.batch,
+            learning_rate=SHORT.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=SHORT.warmup,
+            train_sampling_strategy="sequential",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            bf16=False,
+            **more,
         )
-        trainer = trainer_class(adapter, settings, data_collator=of_numbers, train_dataset=data, processing_class=vlm.tokenizer)
+        trainer = trainer_class(
+            adapter, settings, data_collator=of_numbers, train_dataset=data, processing_class=vlm.tokenizer
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return [line["loss"] for line in trainer.state.log_history if "loss" in line]
@@ -480,12 +531,18 @@ my_facts = 0.5  # change me
 student = fresh()
 adapter = add_lora(student)
 share = korean.ENGLISH if "en" in LANGUAGES else 0.0
-order = mixed(captioning(train, "ko"), korean.in_english(train) if KNOWN else captioning(train, LANGUAGES[-1]), PLAN.examples, share)
+order = mixed(
+    captioning(train, "ko"),
+    korean.in_english(train) if KNOWN else captioning(train, LANGUAGES[-1]),
+    PLAN.examples,
+    share,
+)
 with tempfile.TemporaryDirectory() as folder:
     fit(student, Collator(student, VIEW, features), order, PLAN, folder)
     log = finetune.read_log(f"{folder}/log.jsonl")  # one JSON object per step: step, loss, learning rate, seconds
 print(f"{len(log)} steps of {PLAN.batch}; the last line of the log: {log[-1]._replace(seconds=0)}")
 plots.loss_curves({"loss, mean of ten steps": [step.loss for step in log]}, window=10)
+
 
 # %%
 def say(model, name, language):
@@ -493,20 +550,28 @@ def say(model, name, language):
     return captions_by(model, name, test, features, language, VIEW)
 
 
-said = {language: {"before": say(vlm, "before", language), "after": say(student, "after", language)} for language in LANGUAGES}
+said = {
+    language: {"before": say(vlm, "before", language), "after": say(student, "after", language)}
+    for language in LANGUAGES
+}
 for language, by_system in said.items():
     for name, records in by_system.items():
-        scores = f"chrF++ {measure(CHRF_PP, records).mean:5.1f}" + (f", facts right {measure(FACTS_RIGHT, records)}" if KNOWN else "")
+        scores = f"chrF++ {measure(CHRF_PP, records).mean:5.1f}" + (
+            f", facts right {measure(FACTS_RIGHT, records)}" if KNOWN else ""
+        )
         print(f"{language} {name:<7}{scores}")
 if KNOWN:
     print(f"predicted {my_facts}, measured {measure(FACTS_RIGHT, said['ko']['after']).mean:.2f}")
 for number in (3, 5):
-    print(f"\ntruth   {test[number].captions['ko']}\nbefore  {said['ko']['before'][number].output}\nafter   {said['ko']['after'][number].output}")
+    print(
+        f"\ntruth   {test[number].captions['ko']}\nbefore  {said['ko']['before'][number].output}\nafter   {said['ko']['after'][number].output}"
+    )
 
 # %% [markdown]
 # ## 8. Interrupted, and resumed
 #
 # Colab ends sessions. A checkpoint therefore holds what was trained *and* the optimizer's moments, and each step's batch depends on its number alone. Then a run that was interrupted ends with the same weights as one that was not, to the last bit:
+
 
 # %%
 class Killed(Exception):
@@ -548,6 +613,7 @@ print("the same weights:", all(torch.equal(resumed[name], whole[name]) for name 
 #
 # **Claim.** Gradient checkpointing keeps only the input of each layer and computes the rest again in the backward pass: less memory, more time, the same gradients. Torch can say how much a forward pass keeps:
 
+
 # %%
 def gradients(checkpointing):
     """The gradients of one batch, and the bytes that the forward pass kept for them."""
@@ -559,11 +625,15 @@ def gradients(checkpointing):
     with finetune.without_deprecations():
         if checkpointing:
             model.model.gradient_checkpointing_enable({"use_reentrant": False})
-        hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes) or tensor, lambda tensor: tensor)
+        hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.nbytes) or tensor, lambda tensor: tensor
+        )
         with model.looking_through(VIEW), hooks:
             loss = model.model(**{k: v.to(model.device) for k, v in collate(examples[:2]).items()}).loss
         loss.backward()
-    positions = collate(examples[:2])["input_ids"].numel()  # checkpointing holds each layer's input where no hook sees it
+    positions = collate(examples[:2])[
+        "input_ids"
+    ].numel()  # checkpointing holds each layer's input where no hook sees it
     inputs = text.num_hidden_layers * positions * text.hidden_size * 4 if checkpointing else 0
     return {name: weight.grad for name, weight in finetune.trainable(model).items()}, sum(kept) + inputs
 
@@ -571,11 +641,14 @@ def gradients(checkpointing):
 plain, kept_plain = gradients(checkpointing=False)
 again, kept_again = gradients(checkpointing=True)
 apart = max((plain[name] - again[name]).abs().max().item() for name in plain)
-print(f"gradients at most {apart:.0e} apart; kept {kept_plain / 2**20:.0f} MiB without, {kept_again / 2**20:.0f} MiB with checkpointing")
+print(
+    f"gradients at most {apart:.0e} apart; kept {kept_plain / 2**20:.0f} MiB without, {kept_again / 2**20:.0f} MiB with checkpointing"
+)
 
 # %% [markdown]
 # **Claim.** An adapter can be merged: W + (alpha / r) B A is a weight like any other, and inference costs nothing extra. Into full-precision weights that is exact, but for the rounding of float32. **Into 4 bits it is not**: the sum has to be rounded to 16 levels again, and what LoRA
 # learned is often smaller than the step from one level to the next. We merge the adapter that was just trained, both ways, and compare the logits of one caption:
+
 
 # %%
 def merged_apart(four_bit):
@@ -588,7 +661,9 @@ def merged_apart(four_bit):
         warnings.simplefilter("always")
         put.merge_and_unload()
     error = (model.logits(features(one), prompt, VIEW) - before).abs().max() / before.std()
-    return error.item(), sorted({str(warning.message).split(".")[0] for warning in warned if "rounding" in str(warning.message)})
+    return error.item(), sorted(
+        {str(warning.message).split(".")[0] for warning in warned if "rounding" in str(warning.message)}
+    )
 
 
 with tempfile.TemporaryDirectory() as folder:
@@ -618,21 +693,37 @@ def of(records, name):
 print(f"{'':<22}{'numbers':>9}{'to store':>10}{'model':>9}{'seconds':>9}   chrF++")
 for name, result in results.items():
     kib, chrf = result.numbers * 4 / 1024, measure(CHRF_PP, of(ko, name))
-    print(f"{name:<22}{result.numbers:>9,}{kib:>6,.0f} KiB{result.model_bytes / 2**20:>5.1f} MiB{result.seconds:>9.0f}   {chrf.mean:.1f} [{chrf.low:.1f}, {chrf.high:.1f}]")
-columns = {"Korean:\nfacts right": (FACTS_RIGHT, ko), "English:\nfacts right": (FACTS_RIGHT, en), "English:\nquestions": (EXACT, en)}
-shares = np.array([[measure(metric, of(records, name))[:3] for metric, records in columns.values()] for name in results])
-plots.share_table(list(results), [0] * len(results), list(columns), shares) if IS_TINY else print("this section measures tiny")
+    print(
+        f"{name:<22}{result.numbers:>9,}{kib:>6,.0f} KiB{result.model_bytes / 2**20:>5.1f} MiB{result.seconds:>9.0f}   {chrf.mean:.1f} [{chrf.low:.1f}, {chrf.high:.1f}]"
+    )
+columns = {
+    "Korean:\nfacts right": (FACTS_RIGHT, ko),
+    "English:\nfacts right": (FACTS_RIGHT, en),
+    "English:\nquestions": (EXACT, en),
+}
+shares = np.array(
+    [[measure(metric, of(records, name))[:3] for metric, records in columns.values()] for name in results]
+)
+plots.share_table(list(results), [0] * len(results), list(columns), shares) if IS_TINY else print(
+    "this section measures tiny"
+)
 
 # %%
 if IS_TINY:
     print("facts right in Korean, QLoRA minus LoRA:", paired(FACTS_RIGHT, of(ko, "QLoRA"), of(ko, "LoRA")))
     for name in ("LoRA", "LoRA without questions", "LoRA without English", "shipped"):
         for what, (metric, records) in list(columns.items())[1:]:
-            print(f"{name} minus zero-shot, {' '.join(what.split())}: {paired(metric, of(records, name), of(records, 'zero-shot'))}")
+            print(
+                f"{name} minus zero-shot, {' '.join(what.split())}: {paired(metric, of(records, name), of(records, 'zero-shot'))}"
+            )
     shipped = fresh()
     finetune.load_adapter(shipped, korean.ADAPTER)
     live = captions_by(shipped, "shipped", test[:12], features, "ko", VIEW)
-    print("the shipped adapter says here what the file says:", sum(record.output == kept for record, kept in zip(live, results["shipped"].korean, strict=False)), "of 12")
+    print(
+        "the shipped adapter says here what the file says:",
+        sum(record.output == kept for record, kept in zip(live, results["shipped"].korean, strict=False)),
+        "of 12",
+    )
 
 # %% [markdown]
 # - **The projector alone** points pictures at Korean words, which this language model knows from text. That makes it write Korean, with most facts wrong or missing, and since English goes through the same projector, English suffers. As a first stage it is what LLaVA does before anything else; as the only stage it is not enough.
@@ -663,7 +754,10 @@ print(folder)
 video = folder.videos[0]
 print(video.name, video.frames(4).shape, "|", video.captions["ko"][:60])
 if IS_TINY:
-    print("the shipped adapter, from the mp4 file:", shipped.answer(video.frames(FRAMES), toybox.CAPTION_PROMPTS["ko"], VIEW, 64)[:60])
+    print(
+        "the shipped adapter, from the mp4 file:",
+        shipped.answer(video.frames(FRAMES), toybox.CAPTION_PROMPTS["ko"], VIEW, 64)[:60],
+    )
 
 # %% [markdown]
 # The reader is tolerant in where a label holds its caption and strict about everything else: what it leaves out it lists, with the reason.

@@ -26,7 +26,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -120,7 +122,9 @@ def wrong_by_kind(records):
 tiny = said_and_answered(vlm, features, unseen, "tiny")
 for kind, (wrong, told) in wrong_by_kind(of_task(CHAIR_I, tiny)).items():
     asked = of_task(replace(EXACT, task=f"question {'shape' if kind == 'thing' else kind}"), tiny)
-    print(f"{kind:<7} invented in captions {wrong:>3} of {told:<4} wrong in answers {1 - measure(EXACT, asked).mean:.0%}")
+    print(
+        f"{kind:<7} invented in captions {wrong:>3} of {told:<4} wrong in answers {1 - measure(EXACT, asked).mean:.0%}"
+    )
 
 # %% [markdown]
 # ("thing": the name, for instance "red ring"; the answers beside it are those about shapes.) Where both columns are bad, it does not see. Where the answers are better than the
@@ -143,7 +147,7 @@ worst = max(range(len(unseen)), key=lambda i: compare(said[i].output, unseen[i].
 print("it says:", said[worst].output)
 print("truth:  ", unseen[worst].captions["en"])
 shapes = of_task(replace(EXACT, task="question shape"), before)
-print(f"asked \"What shape is the red thing?\" and the like, it is right: {measure(EXACT, shapes)}")
+print(f'asked "What shape is the red thing?" and the like, it is right: {measure(EXACT, shapes)}')
 strip = sample_uniform(unseen[worst].clip.frames, 8)
 plots.frame_strip(unseen[worst].frames(8), titles=[f"frame {number}" for number in strip])
 
@@ -205,7 +209,10 @@ by_hand = [pair for video, caption in zip(videos, own, strict=True) for pair in 
 assert by_hand == dpo.mistake_pairs(videos, own, kinds=["shape"])  # lib's are the same
 mistakes, falsehoods = dpo.mistake_pairs(videos, own), dpo.falsehood_pairs(videos)  # shapes, sizes, codes and flashes
 for name, pairs in (("mistakes", mistakes), ("falsehoods", falsehoods)):
-    words = [np.mean([len(text.split()) for text in texts]) for texts in zip(*((p.chosen, p.rejected) for p in pairs), strict=True)]
+    words = [
+        np.mean([len(text.split()) for text in texts])
+        for texts in zip(*((p.chosen, p.rejected) for p in pairs), strict=True)
+    ]
     print(f"{len(pairs)} {name}; {words[0]:.1f} words chosen, {words[1]:.1f} rejected")
 print("mistake:  ", mistakes[0].rejected)
 print("truth:    ", mistakes[0].chosen)
@@ -253,8 +260,7 @@ for pair in bad.values():
 ex = exercises.get("09.answers")
 
 
-def my_log_probs(logits, ids, mask):
-    ...  # your code
+def my_log_probs(logits, ids, mask): ...  # your code
 
 
 ex.check(my_log_probs)
@@ -276,8 +282,7 @@ print(
 ex = exercises.get("09.loss")
 
 
-def my_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta):
-    ...  # your code
+def my_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta): ...  # your code
 
 
 ex.check(my_dpo_loss)
@@ -285,6 +290,7 @@ print("a margin of 10 at beta 0.1:", ex.or_lib(my_dpo_loss)(*torch.tensor([[-30.
 
 # %% [markdown]
 # Both, on a model:
+
 
 # %%
 def answer_log_probs(model, batch):
@@ -352,6 +358,7 @@ assert abs(hand - trl) <= 1e-6 and abs(hand - lib) <= 1e-6
 #
 # The loop in plain torch is the one of lesson 08 with another loss:
 
+
 # %%
 def train_by_hand(vlm, model, collate, pairs, plan, beta):
     optimizer = torch.optim.AdamW(trainable(vlm).values(), weight_decay=0)
@@ -374,7 +381,9 @@ for way in (None, train_by_hand, lambda vlm, *arguments: dpo.train(*arguments)):
     ends.append(torch.cat([weight.detach().flatten() for weight in trainable(vlm).values()]))
 start, *ends = ends
 moved = ends[0] - start
-print(f"after {short.steps} steps: weights moved by up to {moved.abs().max():.1e}, the two runs are {(ends[0] - ends[1]).abs().max():.0e} apart")
+print(
+    f"after {short.steps} steps: weights moved by up to {moved.abs().max():.1e}, the two runs are {(ends[0] - ends[1]).abs().max():.0e} apart"
+)
 assert (ends[0] - ends[1]).abs().max() < 0.01 * moved.abs().max()
 
 # %% [markdown]
@@ -390,7 +399,9 @@ log = dpo.train(model, collate, pairs, OURS.plan, OURS.beta)
 first, last = log[:5], log[-5:]
 for name, steps in (("first", first), ("last", last)):
     loss, chosen, rejected, preferred = np.mean([step[1:] for step in steps], axis=0)
-    print(f"{name} 5 steps: loss {loss:.3f}, gain of chosen {chosen:+.1f}, of rejected {rejected:+.1f}, chosen ahead in {preferred:.0%}")
+    print(
+        f"{name} 5 steps: loss {loss:.3f}, gain of chosen {chosen:+.1f}, of rejected {rejected:+.1f}, chosen ahead in {preferred:.0%}"
+    )
 plots.gains_over_steps({"this run": [(step.chosen, step.rejected) for step in log]})
 
 # %% [markdown]
@@ -423,7 +434,10 @@ with open(FILE, encoding="utf-8") as file:
 assert measured["base"] == digest(), "measured on other weights: run make dpo"
 names = list(measured["systems"])
 table = {
-    name: {metric: tuple(measured["systems"][name]["scores"][metric]) for metric in ("CHAIR_i", "CHAIR_s", "facts right", "exactly right")}
+    name: {
+        metric: tuple(measured["systems"][name]["scores"][metric])
+        for metric in ("CHAIR_i", "CHAIR_s", "facts right", "exactly right")
+    }
     for name in ("tiny", "before", "ours")
 }
 for metric in ("CHAIR_i", "CHAIR_s", "characters"):
@@ -444,9 +458,14 @@ plots.score_intervals(table, ylabel="share")
 for name, records in (("before", said), ("after", now)):
     counts = [compare(record.output, video.clip) for record, video in zip(records, unseen, strict=True)]
     right, missed, wrong = np.mean(counts, axis=0)
-    print(f"{name:<7} of a caption's facts: {right:.2f} right, {wrong:.2f} invented, {missed:.2f} of the clip's left out")
+    print(
+        f"{name:<7} of a caption's facts: {right:.2f} right, {wrong:.2f} invented, {missed:.2f} of the clip's left out"
+    )
 kinds_of = [wrong_by_kind(of_task(CHAIR_I, records)) for records in (tiny, before, after)]
-print("invented, tiny / with the habit / after DPO:", ", ".join(f"{kind} {' / '.join(str(of[kind][0]) for of in kinds_of)}" for kind in kinds))
+print(
+    "invented, tiny / with the habit / after DPO:",
+    ", ".join(f"{kind} {' / '.join(str(of[kind][0]) for of in kinds_of)}" for kind in kinds),
+)
 
 # %% [markdown]
 # Compare the three numbers of each kind. The closer the last comes to the first, the more of the habit is gone. That is neither new sight nor silence: the model says again what it saw all
@@ -483,7 +502,11 @@ ex.check(my_pair_loss)
 # %%
 my_runs = {"beta 0.01"}  # change me
 
-logs = {name: [(step["chosen"], step["rejected"]) for step in log] for name, log in measured["logs"].items() if "chosen" in log[0]}
+logs = {
+    name: [(step["chosen"], step["rejected"]) for step in log]
+    for name, log in measured["logs"].items()
+    if "chosen" in log[0]
+}
 fell = {name for name, gains in logs.items() if np.mean([chosen for chosen, _ in gains[-10:]]) < -0.5}
 print("predicted", sorted(my_runs), "measured", sorted(fell) or "none")
 plots.gains_over_steps(logs)
@@ -492,7 +515,9 @@ plots.gains_over_steps(logs)
 print(f"{'':<24}{'CHAIR_i':>9}{'facts right':>13}{'answers right':>15}{'characters':>12}{'unread':>8}")
 for name in names:
     of = {metric: score[0] for metric, score in measured["systems"][name]["scores"].items()}
-    print(f"{name:<24}{of['CHAIR_i']:>9.3f}{of['facts right']:>13.3f}{of['exactly right']:>15.3f}{of['characters']:>12.0f}{of['unread']:>8.3f}")
+    print(
+        f"{name:<24}{of['CHAIR_i']:>9.3f}{of['facts right']:>13.3f}{of['exactly right']:>15.3f}{of['characters']:>12.0f}{of['unread']:>8.3f}"
+    )
 
 # %% [markdown]
 # ("Unread" is the share of captions with a sentence that is no longer a sentence.) Four things to read in this table:

@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -72,6 +74,7 @@ print(f"                    in English: {videos[3].captions['en']}")
 # yours (precision), which share of yours in mine (recall), recall counting double (Popović 2017; sacrebleu's `chrf.py`). It needs no tokenizer, so it
 # works for Korean, whose words carry particles and endings. By hand:
 
+
 # %%
 def ngrams(items, n):
     return Counter(tuple(items[i : i + n]) for i in range(len(items) - n + 1))
@@ -93,7 +96,9 @@ def chrf_by_hand(outputs, references):
 truth = [video.captions["ko"] for video in videos]
 wrong_colour = [toybox.false_captions(video.clip, "ko")[0].caption for video in videos]  # one thing has another colour
 print("one caption:", wrong_colour[3])
-print(f"by hand {chrf_by_hand(wrong_colour, truth):.4f}, sacrebleu {CHRF(word_order=2).corpus_score(wrong_colour, [truth]).score:.4f}")
+print(
+    f"by hand {chrf_by_hand(wrong_colour, truth):.4f}, sacrebleu {CHRF(word_order=2).corpus_score(wrong_colour, [truth]).score:.4f}"
+)
 
 # %% [markdown]
 # `lib.metrics` keeps outputs as `Record`s, one for each output of one system, and every metric is a function of records. Here, systems are made up: we take the
@@ -108,7 +113,10 @@ my_chrf = 50  # change me
 def system(name, outputs, language="ko"):
     """Records of captions, one output for each of the videos."""
     prompt = toybox.CAPTION_PROMPTS[language]
-    return [Record(name, v.name, "caption", language, prompt, v.captions[language], out) for v, out in zip(videos, outputs, strict=True)]
+    return [
+        Record(name, v.name, "caption", language, prompt, v.captions[language], out)
+        for v, out in zip(videos, outputs, strict=True)
+    ]
 
 
 one_wrong = system("one wrong colour", wrong_colour)
@@ -151,7 +159,10 @@ print(f"{'chrF++':<16}{measure(metrics.CHRF_PP, learner)}")
 # %%
 print("what rouge-score reads of a Korean caption:", metrics.rouge_tokens(truth[3]))
 with_code = [video for video in videos if video.clip.code]
-code_only = [Record("code only", v.name, "caption", "ko", "", v.captions["ko"], f"강아지가 {v.clip.code} 춤을 춥니다.") for v in with_code]
+code_only = [
+    Record("code only", v.name, "caption", "ko", "", v.captions["ko"], f"강아지가 {v.clip.code} 춤을 춥니다.")
+    for v in with_code
+]
 no_digits = [Record("truth", "1", "caption", "ko", "", text, text) for text in ["빨간 원이 위쪽으로 움직입니다."]]
 print(f"ROUGE-1 of a true caption without digits: {metrics.rouge_1('ROUGE-1')(no_digits):.2f}")
 print(f"ROUGE-1 of 'A dog dances CODE': {measure(metrics.rouge_1('ROUGE-1'), code_only)}")
@@ -167,7 +178,9 @@ print(f"the same on characters: {measure(metrics.rouge_1('ROUGE-1', metrics.char
 # %%
 cider = metrics.cider("CIDEr", metrics.characters)
 for count in (1, 2, 12, 48):
-    print(f"CIDEr of the wrong colours, {count:>2} clips: {cider(one_wrong[:count]):.2f}; of the truth itself: {cider(system('truth', truth)[:count]):.2f}")
+    print(
+        f"CIDEr of the wrong colours, {count:>2} clips: {cider(one_wrong[:count]):.2f}; of the truth itself: {cider(system('truth', truth)[:count]):.2f}"
+    )
 
 # %% [markdown]
 # With one clip every n-gram is in every reference, so nothing is rare and even the truth gets 0. Never compare CIDEr across test sets of different sizes.
@@ -191,8 +204,7 @@ for count in (1, 2, 12, 48):
 ex = exercises.get("10.chair")
 
 
-def my_chair(said, true):
-    ...  # your code
+def my_chair(said, true): ...  # your code
 
 
 ex.check(my_chair)
@@ -212,7 +224,12 @@ for video, text in zip(videos, wrong_colour, strict=True):
     captions_with += bool(said - true)
 by_hand = [right / (right + missed), invented / (right + invented), captions_with / len(videos)]
 by_lib = [float(metric(one_wrong)) for metric in (metrics.FACTS_RIGHT, metrics.CHAIR_I, metrics.CHAIR_S)]
-print("facts right, CHAIR_i, CHAIR_s by hand:", *(f"{value:.3f}" for value in by_hand), "equal to lib's:", np.allclose(by_hand, by_lib))
+print(
+    "facts right, CHAIR_i, CHAIR_s by hand:",
+    *(f"{value:.3f}" for value in by_hand),
+    "equal to lib's:",
+    np.allclose(by_hand, by_lib),
+)
 said, true = captions.facts(wrong_colour[3], "ko"), captions.truth(videos[3].clip)
 print("invented in the caption above:", sorted(said - true))
 
@@ -237,8 +254,7 @@ print("invented in the caption above:", sorted(said - true))
 ex = exercises.get("10.interval")
 
 
-def my_interval(first, second, drawn):
-    ...  # your code
+def my_interval(first, second, drawn): ...  # your code
 
 
 ex.check(my_interval)
@@ -268,21 +284,24 @@ print(
 ex = exercises.get("10.swap")
 
 
-def my_p(first, second, swapped):
-    ...  # your code
+def my_p(first, second, swapped): ...  # your code
 
 
 ex.check(my_p)
 print(
     "nine clips for the first system, one for the second: p =",
-    ex.or_lib(my_p)(np.array([1] * 9 + [0]), np.array([0] * 9 + [1]), np.random.default_rng(0).integers(0, 2, (2000, 10))),
+    ex.or_lib(my_p)(
+        np.array([1] * 9 + [0]), np.array([0] * 9 + [1]), np.random.default_rng(0).integers(0, 2, (2000, 10))
+    ),
 )
 
 # %% [markdown]
 # By hand, for chrF++ and two systems: *one wrong colour* in each caption, as above, and *wrong particles*, in which every fact is true and 이/가 and 은/는 are mixed up:
 
 # %%
-wrong_particles = system("wrong particles", [after_a_shape.sub(lambda found: f"{found[1]}{swap[found[2]]} ", text) for text in truth])
+wrong_particles = system(
+    "wrong particles", [after_a_shape.sub(lambda found: f"{found[1]}{swap[found[2]]} ", text) for text in truth]
+)
 counts = [metrics.CHRF_PP.counts(records) for records in (one_wrong, wrong_particles)]
 gap = abs(np.subtract(*[metrics.CHRF_PP.value(c.sum(axis=0)) for c in counts]))
 swaps, as_large = np.random.default_rng(1), 0
@@ -350,7 +369,17 @@ fakes = {
     "other words": [re.sub("|".join(others), lambda found: others[found[0]], text) for text in truth],
 }
 fooled = {name: system(name, outputs) for name, outputs in fakes.items()}
-shown = [metrics.CHRF_PP, metrics.bleu("13a"), metrics.bleu("char"), cider, metrics.rouge_1("ROUGE-1"), metrics.FACTS_RIGHT, metrics.CHAIR_I, metrics.CHAIR_S, metrics.UNREAD]
+shown = [
+    metrics.CHRF_PP,
+    metrics.bleu("13a"),
+    metrics.bleu("char"),
+    cider,
+    metrics.rouge_1("ROUGE-1"),
+    metrics.FACTS_RIGHT,
+    metrics.CHAIR_I,
+    metrics.CHAIR_S,
+    metrics.UNREAD,
+]
 top = {"chrF++": 100, "BLEU words": 100, "BLEU characters": 100, "CIDEr": 10}  # the others end at 1
 scores = table([record for records in fooled.values() for record in records], shown)
 shares = np.array([[np.array(row[m.name][:3]) / top.get(m.name, 1) for m in shown] for row in scores.values()])
@@ -361,7 +390,9 @@ plots.share_table(list(scores), ["good", *["bad"] * 7, "good"], labels, shares)
 bad = [name for name in fakes if name not in ("the truth", "other words", "one wrong colour")]
 highest = max(bad, key=lambda name: scores[name]["chrF++"].mean)
 zeros = [name for name in bad if scores[name]["CHAIR_i"].mean == 0]
-print(f"highest chrF++: predicted {my_highest}, measured {highest}; CHAIR_i of zero: predicted {my_zeros}, measured {len(zeros)}: {', '.join(zeros)}")
+print(
+    f"highest chrF++: predicted {my_highest}, measured {highest}; CHAIR_i of zero: predicted {my_zeros}, measured {len(zeros)}: {', '.join(zeros)}"
+)
 for name in ("the truth", "one for all", "another clip's"):
     length = measure(metrics.LENGTH, fooled[name])
     print(f"{name:<16}distinct captions per clip {metrics.distinct(fooled[name]):.2f}; {length.mean:.0f} characters")
@@ -418,8 +449,14 @@ from lib.evaluate import answers_by, multiple_choice, plain
 look = Features(vlm, frames=16)
 few = videos[:24]
 slow_fast = SlowFastLlava.from_spec("slowfast-slow_1frms_concat-fast_2x2")  # 1 x 64 + 16 x 4 = 128 tokens
-choices = [[one for one in of_video if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")] for of_video in multiple_choice(few)]
-exact = [[one for one in plain(video) if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")] for video in few]
+choices = [
+    [one for one in of_video if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")]
+    for of_video in multiple_choice(few)
+]
+exact = [
+    [one for one in plain(video) if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")]
+    for video in few
+]
 elsewhere = {video.name: few[number - 1] for number, video in enumerate(few)}
 seen = {"the clip": look, "another clip": lambda video: look(elsewhere[video.name])}
 by_look = {}
@@ -427,7 +464,9 @@ for name, way in seen.items():
     for metric, asked in ((metrics.EXACT, exact), (metrics.CHOICE, choices)):
         by_look[name, metric.name] = measure(metric, answers_by(vlm, name, few, way, asked, slow_fast))
         print(f"looking at {name:<14}{metric.name:<15}{by_look[name, metric.name]}")
-print(f"by choice, looking at another clip: predicted {my_blind}, measured {by_look['another clip', 'right choice'].mean:.2f}; pure chance 0.25")
+print(
+    f"by choice, looking at another clip: predicted {my_blind}, measured {by_look['another clip', 'right choice'].mean:.2f}; pure chance 0.25"
+)
 
 # %% [markdown]
 # A score of multiple choice starts at its chance level, and habits can raise it (some answers are commoner than others). Whether they do here, the interval of the control says: does it hold 0.25? Either way, read the score as the distance
@@ -455,6 +494,7 @@ print("for example:", " ".join(f"{r.asked} ({r.reference})" for r in pope["adver
 # **How to fool it: always say yes.** And the code that scores matters as much as the questions. Two public versions, in short: POPE's own `evaluate.py` (AoiDragon/POPE) takes every answer without "no" or "not" for a
 # yes, empty ones too. lmms-eval's `pope_aggregate_yes_ratio` (commit 75571cf) counts the "yes" among the *true* answers, so it shows 0.5 whatever the model says. By hand:
 
+
 # %%
 def no_or_else_yes(text):
     """POPE's evaluate.py: the first sentence; "no" or "not" means no, everything else yes."""
@@ -470,10 +510,14 @@ fools = {
     "empty": [r._replace(output="") for r in asked],
 }
 for name, records in fools.items():
-    accuracy, f1, yes = (float(metric(records)) for metric in (metrics.POPE_ACCURACY, metrics.POPE_F1, metrics.POPE_YES))
+    accuracy, f1, yes = (
+        float(metric(records)) for metric in (metrics.POPE_ACCURACY, metrics.POPE_F1, metrics.POPE_YES)
+    )
     theirs = np.mean([no_or_else_yes(r.output) == r.reference for r in records])
     of_truth = np.mean([r.reference == "yes" for r in records])
-    print(f"{name:<11}accuracy {accuracy:.2f} (by POPE's own reading {theirs:.2f})   F1 {f1:.2f}   yes {yes:.2f} (by lmms-eval's count {of_truth:.2f})")
+    print(
+        f"{name:<11}accuracy {accuracy:.2f} (by POPE's own reading {theirs:.2f})   F1 {f1:.2f}   yes {yes:.2f} (by lmms-eval's count {of_truth:.2f})"
+    )
 
 # %% [markdown]
 # Always "yes" has an F1 of 0.67 without looking; a model that is right about 60 % of the time, with as many errors on either side, has 0.60. So F1 alone rewards agreeing, and only the share of "yes" shows it. An
@@ -533,12 +577,19 @@ def read_verdict(text):
 judges = {
     "exact": lambda asked, true, out: float(out == true),
     "holds the answer": lambda asked, true, out: float(true in out),
-    "shares a word": lambda asked, true, out: float(bool(set(re.findall(r"\w+", true.lower())) & set(re.findall(r"\w+", out.lower())))),
+    "shares a word": lambda asked, true, out: float(
+        bool(set(re.findall(r"\w+", true.lower())) & set(re.findall(r"\w+", out.lower())))
+    ),
 }
 for name, judge in judges.items():
     verdicts = [int(judge(r.asked, r.reference, r.output)) for r in records]
     print(f"judge {name!r}: accuracy {float(metrics.judged(name, judge)(records)):.2f}, verdicts {verdicts}")
-print([read_verdict(text) for text in ("{'pred': 'yes', 'score': 4.8}", "{'pred': 'no', 'score': '2'}", "Sure! The answer is correct.")])
+print(
+    [
+        read_verdict(text)
+        for text in ("{'pred': 'yes', 'score': 4.8}", "{'pred': 'no', 'score': '2'}", "Sure! The answer is correct.")
+    ]
+)
 
 # %% [markdown]
 # A language model is a better reader than these three, and it is one more model with errors of its own. So: name its version, keep its prompt and all verdicts, have a person mark a hundred of them, and never put two judges into one column.
@@ -551,7 +602,9 @@ print([read_verdict(text) for text in ("{'pred': 'yes', 'score': 4.8}", "{'pred'
 from lib.evaluate import captions_by, read_records, write_records
 
 data = Path("../data")
-mixture = LlavaVideo(slow_every=8, slow_stride=1, fast_stride=4, mode="average")  # 2 x 64 + 14 x 4 tokens, as lessons 08 and 09 train
+mixture = LlavaVideo(
+    slow_every=8, slow_stride=1, fast_stride=4, mode="average"
+)  # 2 x 64 + 14 x 4 tokens, as lessons 08 and 09 train
 SYSTEMS = {  # name: weights, adapter, frames, reducer, language of its captions
     "tiny, 184 tokens": ("tiny", None, 16, mixture, "en"),
     "tiny, SlowFast 64 + 64": ("tiny", None, 16, slow_fast, "en"),
@@ -563,7 +616,9 @@ SYSTEMS = {  # name: weights, adapter, frames, reducer, language of its captions
 }
 
 
-looks = {weights: Features(load(weights, device="cpu"), frames=16) for weights, *_ in SYSTEMS.values()}  # adapters leave the tower alone
+looks = {
+    weights: Features(load(weights, device="cpu"), frames=16) for weights, *_ in SYSTEMS.values()
+}  # adapters leave the tower alone
 
 
 def load_system(weights, adapter):
@@ -610,7 +665,16 @@ with tempfile.TemporaryDirectory() as folder:
         read_records(path)
     except ValueError as error:
         print("a file that was cut off:", str(error).replace(folder + os.sep, "")[:100])
-columns = [metrics.CHRF_PP, metrics.FACTS_RIGHT, metrics.CHAIR_I, metrics.CHAIR_S, metrics.UNREAD, metrics.EXACT, metrics.POPE_ACCURACY, metrics.POPE_YES]
+columns = [
+    metrics.CHRF_PP,
+    metrics.FACTS_RIGHT,
+    metrics.CHAIR_I,
+    metrics.CHAIR_S,
+    metrics.UNREAD,
+    metrics.EXACT,
+    metrics.POPE_ACCURACY,
+    metrics.POPE_YES,
+]
 scores = table(kept, columns)
 print(f"{len(kept):,} records; the table from the file is the table from memory: {scores == table(records, columns)}")
 
@@ -629,7 +693,9 @@ plots.share_table(list(scores), [SYSTEMS[name][-1] for name in scores], labels, 
 by_name = {name: [record for record in kept if record.system == name] for name in scores}
 for name, mine in by_name.items():
     described = [record for record in mine if record.task == "caption"]
-    print(f"{name:<24}{float(metrics.LENGTH(described)):>5.0f} characters, distinct captions per clip {metrics.distinct(described):.2f}")
+    print(
+        f"{name:<24}{float(metrics.LENGTH(described)):>5.0f} characters, distinct captions per clip {metrics.distinct(described):.2f}"
+    )
 against = {"tiny, SlowFast 64 + 64": "tiny, 8 x 16 tokens", "tiny, Korean LoRA": "tiny, asked in Korean"}
 for first, second in against.items():
     if first in by_name:
@@ -660,7 +726,10 @@ print(Path("../data/lmms_eval/toybox_ko.yaml").read_text(encoding="utf-8").split
 sys.path.insert(0, "../data/lmms_eval")
 import utils  # what the task file names
 
-results = [utils.process_results({"clip": r.clip, "question": r.asked, "reference": r.reference}, [r.output]) for r in one_wrong]
+results = [
+    utils.process_results({"clip": r.clip, "question": r.asked, "reference": r.reference}, [r.output])
+    for r in one_wrong
+]
 for metric, ours in (("chrf_pp", metrics.CHRF_PP), ("facts_right", metrics.FACTS_RIGHT), ("chair_i", metrics.CHAIR_I)):
     theirs = getattr(utils, metric)([result[metric] for result in results])
     print(f"{metric:<12} through the task file {theirs:.4f}, here {float(ours(one_wrong)):.4f}")

@@ -26,7 +26,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -99,8 +101,10 @@ for name, revision in vlm.REVISIONS.items():
     config = twins.real_config(name)
     spec = budget.ModelSpec.from_config(config)
     whole, small = (vlm.weight_bytes(config, four_bit, torch.float16) for four_bit in (False, True))
-    print(f"{name:<43}{whole // 2:>14,}{whole / 2**30:>6.1f} GiB{small / 2**30:>5.1f} GiB{spec.per_frame:>9}"
-          f"{spec.language.context:>9,}   {(revision or 'the newest')[:10]}")
+    print(
+        f"{name:<43}{whole // 2:>14,}{whole / 2**30:>6.1f} GiB{small / 2**30:>5.1f} GiB{spec.per_frame:>9}"
+        f"{spec.language.context:>9,}   {(revision or 'the newest')[:10]}"
+    )
 
 # %% [markdown]
 # - **"commit"** is what `load` takes from the Hub. Weights behind a name can change: the 7B's configuration did (section 6). So a result should say
@@ -123,13 +127,20 @@ config = twins.real_config(VIDEO_7B)
 four, sixteen = (vlm.weight_bytes(config, bits, torch.float16) / 2**30 for bits in (True, False))
 with torch.device("meta"):
     shapes = vlm.FAMILIES[config.model_type].model_class(config)
-parts = {"language model, layers": shapes.model.language_model.layers, "word embeddings": shapes.model.language_model.embed_tokens,
-         "output layer": shapes.lm_head, "vision tower": shapes.model.vision_tower, "projector": shapes.model.multi_modal_projector}
+parts = {
+    "language model, layers": shapes.model.language_model.layers,
+    "word embeddings": shapes.model.language_model.embed_tokens,
+    "output layer": shapes.lm_head,
+    "vision tower": shapes.model.vision_tower,
+    "projector": shapes.model.multi_modal_projector,
+}
 for part, module in parts.items():
     count = sum(weight.numel() for weight in module.parameters())
     print(f"{part:<24}{count / 1e6:>8,.0f} million   {'4 bits and a scale' if 'layers' in part else '16 bits'}")
-print(f"predicted {my_gib:.2f} GiB, counted {four:.2f} GiB; formula of lesson 02: "
-      f"{budget.weight_bytes(budget.ModelSpec.from_config(config), 'nf4-double', keep_vision=True) / 2**30:.2f} GiB")
+print(
+    f"predicted {my_gib:.2f} GiB, counted {four:.2f} GiB; formula of lesson 02: "
+    f"{budget.weight_bytes(budget.ModelSpec.from_config(config), 'nf4-double', keep_vision=True) / 2**30:.2f} GiB"
+)
 
 # %% [markdown]
 # Only the linear layers of the language model are stored in 4 bits (4.127 with their scales, lesson 02). Vision tower and projector stay whole because `lib` says so, in names that
@@ -139,7 +150,9 @@ print(f"predicted {my_gib:.2f} GiB, counted {four:.2f} GiB; formula of lesson 02
 kinds = {}
 for path, module in get_twin(VIDEO_7B, four_bit=True).model.named_modules():
     if isinstance(module, torch.nn.Linear):
-        part = next((part for part in ("vision_tower", "projector", "language_model.layers", "lm_head") if part in path), path)
+        part = next(
+            (part for part in ("vision_tower", "projector", "language_model.layers", "lm_head") if part in path), path
+        )
         kinds.setdefault(part, set()).add(type(module).__name__)
 print(", ".join(f"{part}: {'/'.join(found)}" for part, found in kinds.items()))
 
@@ -156,8 +169,7 @@ print(", ".join(f"{part}: {'/'.join(found)}" for part, found in kinds.items()))
 ex = exercises.get("11.weights")
 
 
-def my_weight_bytes(layers, others):
-    ...  # your code
+def my_weight_bytes(layers, others): ...  # your code
 
 
 ex.check(my_weight_bytes)
@@ -188,16 +200,28 @@ for name in (ONEVISION, VIDEO_7B, "llava-hf/LLaVA-NeXT-Video-34B-hf"):
 # %%
 my_frames, my_limit = 4, "memory"  # change me
 
-rows = {"0.5B, 16 bits": (ONEVISION, "float16"), "7B, 4 bits": (VIDEO_7B, "nf4-double"), "7B, 16 bits": (VIDEO_7B, "float16"),
-        "34B, 4 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "nf4-double"), "34B, 16 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "float16")}
+rows = {
+    "0.5B, 16 bits": (ONEVISION, "float16"),
+    "7B, 4 bits": (VIDEO_7B, "nf4-double"),
+    "7B, 16 bits": (VIDEO_7B, "float16"),
+    "34B, 4 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "nf4-double"),
+    "34B, 16 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "float16"),
+}
 specs = {name: budget.ModelSpec.from_config(twins.real_config(name)) for name in vlm.REVISIONS}
 plans = {row: budget.plan(CARD, specs[name], precision) for row, (name, precision) in rows.items()}
 print(f"{CARD:<16}{'frames by memory':>18}{'by context':>12}   limit")
 for row, found in plans.items():
-    print(f"{row:<16}{found.by_memory:>18,}{found.by_context:>12,}   {'does not fit' if found.by_memory == 0 else found.binds}")
+    print(
+        f"{row:<16}{found.by_memory:>18,}{found.by_context:>12,}   {'does not fit' if found.by_memory == 0 else found.binds}"
+    )
 print(f"predicted {my_frames} ({my_limit}); planned {plans['7B, 4 bits'].frames} ({plans['7B, 4 bits'].binds})")
 record = Path("../data/measured/gpu.json")
-print("measured on a GPU:", json.loads(record.read_text()).get("card", "see the file") if record.exists() else "not yet. These are predictions.")
+print(
+    "measured on a GPU:",
+    json.loads(record.read_text()).get("card", "see the file")
+    if record.exists()
+    else "not yet. These are predictions.",
+)
 
 # %% [markdown]
 # (The context here is the one in today's configuration: 4,096 positions x 2.5 for the 7B. Section 6 says what that is worth.)
@@ -223,8 +247,7 @@ plots.stacked_bars(list(rows), {"weights": gib, "cache of 16 frames": clip}, ["p
 ex = exercises.get("11.plan")
 
 
-def my_plan(card, fixed, per_frame, context, tokens, text):
-    ...  # your code
+def my_plan(card, fixed, per_frame, context, tokens, text): ...  # your code
 
 
 ex.check(my_plan)
@@ -235,10 +258,19 @@ ex.check(my_plan)
 # %%
 sixty, hundred = (budget.answering(specs[VIDEO_7B], count).total / 2**30 for count in (60, 100))
 per_frame = (hundred - sixty) / 40
-settings = budget.card_bytes(CARD) / 2**30, sixty - 60 * per_frame, per_frame, specs[VIDEO_7B].language.context, 144, 356
+settings = (
+    budget.card_bytes(CARD) / 2**30,
+    sixty - 60 * per_frame,
+    per_frame,
+    specs[VIDEO_7B].language.context,
+    144,
+    356,
+)
 by_memory, by_context = ex.or_lib(my_plan)(*settings)
 found = plans["7B, 4 bits"]
-print(f"the 7B in 4 bits, {settings[1]:.2f} GiB and {per_frame:.3f} a frame: {by_memory:.0f} frames by memory, {by_context:.0f} by context")
+print(
+    f"the 7B in 4 bits, {settings[1]:.2f} GiB and {per_frame:.3f} a frame: {by_memory:.0f} frames by memory, {by_context:.0f} by context"
+)
 print(f"lib's plan: {found.by_memory} and {found.by_context}")
 
 # %% [markdown]
@@ -275,7 +307,10 @@ ex.check(my_choice)
 path = "../data/clips/hello.mp4"
 frames = read_frames(path, sample_uniform(probe(path).frames, 16)).pixels
 truth = json.loads(Path(path).with_suffix(".json").read_text())
-asked = [next(qa for qa in truth["questions"] if qa["kind"] == kind) for kind in ("colour", "shape", "code", "flash", "motion")]
+asked = [
+    next(qa for qa in truth["questions"] if qa["kind"] == kind)
+    for kind in ("colour", "shape", "code", "flash", "motion")
+]
 tiny = vlm.load("tiny")
 questions = [qa["question"] for qa in asked]
 
@@ -283,8 +318,10 @@ questions = [qa["question"] for qa in asked]
 def ask(model):
     """The five answers of a model, and a line on what it makes of the frames."""
     config, features = model.model.config, model.encode(frames)
-    print(f"{name}: layer {config.vision_feature_layer}, frames {'cropped' if model.pixels.crop else 'squashed'} to {model.pixels.size} x {model.pixels.size}, "
-          f"{features.shape[1]} x {features.shape[2]} patches,\n    {model.default_reducer.count(*features.shape[:3]):,} tokens; <video> is token {config.video_token_id:,} {note(model)}")
+    print(
+        f"{name}: layer {config.vision_feature_layer}, frames {'cropped' if model.pixels.crop else 'squashed'} to {model.pixels.size} x {model.pixels.size}, "
+        f"{features.shape[1]} x {features.shape[2]} patches,\n    {model.default_reducer.count(*features.shape[:3]):,} tokens; <video> is token {config.video_token_id:,} {note(model)}"
+    )
     return [model.answer(features, question, max_new_tokens=8) for question in questions]
 
 
@@ -307,11 +344,17 @@ for number, qa in enumerate(asked):
 
 # %%
 count = model.default_reducer.count(2, *model.encode(frames[:1]).shape[1:3])
-inputs = model.tokenizer(model.prompt("What moves?").replace("<video>", "<video>" * count), return_tensors="pt").to(model.device)
+inputs = model.tokenizer(model.prompt("What moves?").replace("<video>", "<video>" * count), return_tensors="pt").to(
+    model.device
+)
 with torch.no_grad():
-    theirs = model.model(**inputs, pixel_values_videos=model.preprocess(frames[:2])[None].to(model.device, model.dtype)).logits[0]
+    theirs = model.model(
+        **inputs, pixel_values_videos=model.preprocess(frames[:2])[None].to(model.device, model.dtype)
+    ).logits[0]
 ours = model.logits(frames[:2], model.prompt("What moves?"))
-print(f"logits of {len(ours)} positions, at most {(ours - theirs).abs().max():.0e} apart; the largest is {theirs.abs().max():.1f}")
+print(
+    f"logits of {len(ours)} positions, at most {(ours - theirs).abs().max():.0e} apart; the largest is {theirs.abs().max():.1f}"
+)
 
 # %% [markdown]
 # ## 4. Zero-shot Korean
@@ -352,7 +395,10 @@ print(f"predicted {my_share:.2f}, measured {told.share_right:.2f}   truth: {trut
 wide = np.concatenate([frames[8], frames[0]], axis=1)[None]
 crop = model.pixels
 squash = replace(crop, crop=False)
-shown = {name: how.resize(wide)[0].permute(1, 2, 0).numpy() for name, how in (("LLaVA-NeXT-Video: cropped", crop), ("SlowFast-LLaVA: squashed", squash))}
+shown = {
+    name: how.resize(wide)[0].permute(1, 2, 0).numpy()
+    for name, how in (("LLaVA-NeXT-Video: cropped", crop), ("SlowFast-LLaVA: squashed", squash))
+}
 plots.pictures({f"a frame of {wide.shape[2]} x {wide.shape[1]}": wide[0], **shown})
 
 # %% [markdown]
@@ -392,7 +438,9 @@ with torch.no_grad():
     tokens = reducer(features, model.project)
 words = len(model.tokenizer(model.prompt("What moves?")).input_ids) - 1
 same = torch.allclose(tokens.embeds, by_hand, atol=1e-5 if model.dtype == torch.float32 else 0.1)
-print(f"predicted {my_tokens:,} and {my_left}; measured {len(tokens):,} and {4096 - len(tokens) - words} (a twin's tokenizer needs more for the words)")
+print(
+    f"predicted {my_tokens:,} and {my_left}; measured {len(tokens):,} and {4096 - len(tokens) - words} (a twin's tokenizer needs more for the words)"
+)
 print("by hand and lib:", "equal" if same else "DIFFERENT")
 print("answer:", model.answer(features, "What moves?", reducer, max_new_tokens=8)[:60], note(model))
 
@@ -419,7 +467,9 @@ reducers = {
 print(f"{'tokens of 8 frames':<34}{'24 x 24':>10}{'27 x 27':>10}")
 for method, how in reducers.items():
     said = model.answer(some, "What moves?", how, max_new_tokens=4)
-    print(f"{method:<34}{how.count(8, 24, 24):>10,}{how.count(8, 27, 27):>10,}   the 7B answers: {said[:40]} {note(model)}")
+    print(
+        f"{method:<34}{how.count(8, 24, 24):>10,}{how.count(8, 27, 27):>10,}   the 7B answers: {said[:40]} {note(model)}"
+    )
 
 # %% [markdown]
 # ### Exercise 11.reducer: fifty frames, no training
@@ -455,6 +505,7 @@ ex.check(my_choice)
 #
 # The formula of dynamic scaling by hand, for the slowest of the 7B's 64 pairs, which is the first to meet angles that it never saw:
 
+
 # %%
 def frequencies(head, base=10_000.0, factor=1.0, length=4096, kind="default", trained=4096):
     """How far each pair turns from one position to the next."""
@@ -464,8 +515,16 @@ def frequencies(head, base=10_000.0, factor=1.0, length=4096, kind="default", tr
 
 
 lengths = np.arange(1, 10_241, 8)
-ways = {"none": {}, "linear, factor 2": dict(kind="linear", factor=2.0), "linear, factor 2.5": dict(kind="linear", factor=2.5), "dynamic, factor 2": dict(kind="dynamic", factor=2.0)}
-largest = {name: np.array([length * frequencies(128, length=int(length), **how)[-1].item() for length in lengths]) for name, how in ways.items()}
+ways = {
+    "none": {},
+    "linear, factor 2": dict(kind="linear", factor=2.0),
+    "linear, factor 2.5": dict(kind="linear", factor=2.5),
+    "dynamic, factor 2": dict(kind="dynamic", factor=2.0),
+}
+largest = {
+    name: np.array([length * frequencies(128, length=int(length), **how)[-1].item() for length in lengths])
+    for name, how in ways.items()
+}
 plots.rope_angles(lengths, largest, (4096, 4096 * frequencies(128)[-1].item()))
 
 # %% [markdown]
@@ -477,7 +536,11 @@ plots.rope_angles(lengths, largest, (4096, 4096 * frequencies(128)[-1].item()))
 my_dynamic, my_linear = 2.0, 2.5  # change me
 
 ratios = {}
-for kind, rope in (("default", {"rope_type": "default"}), ("dynamic", {"rope_type": "dynamic", "factor": 2.0}), ("linear", None)):
+for kind, rope in (
+    ("default", {"rope_type": "default"}),
+    ("dynamic", {"rope_type": "dynamic", "factor": 2.0}),
+    ("linear", None),
+):
     small = get_twin(VIDEO_7B, rope=rope)  # None: as its configuration says. For frequencies a twin is enough
     rotary = small.model.model.language_model.rotary_emb
     rotary(torch.zeros(1, device=small.device), torch.arange(3800, device=small.device)[None])
@@ -486,7 +549,11 @@ plain = ratios["default"][0]
 for kind, mine in (("dynamic", my_dynamic), ("linear", my_linear)):
     print(f"{kind:<8} predicted {mine}, measured {(plain / ratios[kind][0]).mean():.1f}; context {ratios[kind][1]:,}")
 head = 2 * len(plain)
-print("by hand and transformers:", torch.allclose(plain, frequencies(head)), torch.allclose(ratios["linear"][0], frequencies(head, factor=2.5, kind="linear")))
+print(
+    "by hand and transformers:",
+    torch.allclose(plain, frequencies(head)),
+    torch.allclose(ratios["linear"][0], frequencies(head, factor=2.5, kind="linear")),
+)
 
 # %% [markdown]
 # So at 3,680 tokens the setting of SlowFast-LLaVA's code is no scaling at all, which is how its image model was trained; while the 7B's own file would squeeze all of them to 40 %. `load(name, rope=...)` sets it **before** the model is built (later is too late:

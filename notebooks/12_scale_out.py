@@ -27,7 +27,9 @@ import sys
 
 COURSE = "/content/frames-to-tokens"
 if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
-    get_ipython().system(f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}")
+    get_ipython().system(
+        f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
+    )
 sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
 from lib import colab
 
@@ -170,8 +172,7 @@ for line in say(scale.torchrun_command(2, str(trainer), str(work / "out"))):
 ex = exercises.get("12.split")
 
 
-def my_clips(clips, rank, world):
-    ...  # your code
+def my_clips(clips, rank, world): ...  # your code
 
 
 ex.check(my_clips)
@@ -230,9 +231,14 @@ path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 written = extract(videos, features, work / "killed", SIZE)
 cache = seal(work / "killed")
-print(f"predicted {my_made}, measured {len(written.made)} made and {len(written.remade)} made again; {len(written.kept)} kept")
+print(
+    f"predicted {my_made}, measured {len(written.made)} made and {len(written.remade)} made again; {len(written.kept)} kept"
+)
 print("made again:", {f"shard {shard}": why for shard, why in written.remade.items()})
-states = ["made again" if shard in written.remade else "made" if shard in written.made else "kept" for shard in range(plan.count)]
+states = [
+    "made again" if shard in written.remade else "made" if shard in written.made else "kept"
+    for shard in range(plan.count)
+]
 first = [f"process {shard % PROCESSES}" if there[shard] else "not there" for shard in range(plan.count)]
 plots.shard_map({"two processes, ended": first, "one process, to the end": states})
 
@@ -249,12 +255,13 @@ plots.shard_map({"two processes, ended": first, "one process, to the end": state
 ex = exercises.get("12.todo")
 
 
-def my_todo(clips, size, rank, world, there):
-    ...  # your code
+def my_todo(clips, size, rank, world, there): ...  # your code
 
 
 ex.check(my_todo)
-print(f"missing after the first run: {len(ex.or_lib(my_todo)(len(videos), SIZE, 0, 1, [n for n in range(plan.count) if there[n]]))}; made by lib: {len(written.made)}")
+print(
+    f"missing after the first run: {len(ex.or_lib(my_todo)(len(videos), SIZE, 0, 1, [n for n in range(plan.count) if there[n]]))}; made by lib: {len(written.made)}"
+)
 
 # %% [markdown]
 # Read back, it is in order, and equal to what the tower computes. `cache(video)` is a function from a video to its features, so a Collator (lesson 08) takes it in the place
@@ -296,7 +303,9 @@ answers = [int((collate(half)["labels"] != IGNORE).sum()) for half in halves]
 whole, naive = loss(batch), sum(map(loss, halves)) / 2
 right = sum(loss(half, num_items_in_batch=sum(answers) / 2) for half in halves) / 2
 print(f"answer tokens: {answers[0]} and {answers[1]}")
-print(f"the whole batch {whole:.6f};  mean of two means {naive:.6f}, {abs(naive - whole):.6f} away (predicted {my_gap})")
+print(
+    f"the whole batch {whole:.6f};  mean of two means {naive:.6f}, {abs(naive - whole):.6f} away (predicted {my_gap})"
+)
 print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):.0e} away")
 
 # %% [markdown]
@@ -315,12 +324,13 @@ print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):
 ex = exercises.get("12.gradient")
 
 
-def my_gradient(gradients, tokens):
-    ...  # your code
+def my_gradient(gradients, tokens): ...  # your code
 
 
 ex.check(my_gradient)
-print(f"two means, weighed so: {float(ex.or_lib(my_gradient)(torch.tensor([[loss(half)] for half in halves]), torch.tensor(answers).float())[0]):.6f}; the whole batch {whole:.6f}")
+print(
+    f"two means, weighed so: {float(ex.or_lib(my_gradient)(torch.tensor([[loss(half)] for half in halves]), torch.tensor(answers).float())[0]):.6f}; the whole batch {whole:.6f}"
+)
 
 # %% [markdown]
 # ## 4. DDP and FSDP2 for real
@@ -346,7 +356,10 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-print("killed, damaged, finished by one process; or by two in one go: the same bytes?", content(work / "killed") == content(work / "whole"))
+print(
+    "killed, damaged, finished by one process; or by two in one go: the same bytes?",
+    content(work / "killed") == content(work / "whole"),
+)
 
 # %% [markdown]
 # **Predict before you run.** How far apart are the losses of one process and of two? (With 32-bit numbers, additions in another order differ in the last digits.)
@@ -358,7 +371,9 @@ print(f"{'step':<6}{'one process':>13}{'DDP':>12}{'FSDP2':>12}")
 for number, losses in enumerate(zip(alone["losses"], ddp[0]["losses"], fsdp2[0]["losses"], strict=True), 1):
     print(f"{number:<6}{losses[0]:>13.6f}{losses[1]:>12.6f}{losses[2]:>12.6f}")
 furthest = max(np.abs(np.subtract(told["losses"], alone["losses"])).max() for told in (*ddp, *fsdp2))
-print(f"furthest apart: predicted {my_difference}, measured {furthest:.0e}, {'within' if furthest < 1e-5 else 'NOT WITHIN'} 1e-5")
+print(
+    f"furthest apart: predicted {my_difference}, measured {furthest:.0e}, {'within' if furthest < 1e-5 else 'NOT WITHIN'} 1e-5"
+)
 
 # %% [markdown]
 # Now what each process **holds**. By hand: a weight of n rows is cut by `chunk` into as many pieces as there are processes, and a rank keeps its piece.
@@ -379,7 +394,9 @@ for rank in range(PROCESSES):
     mine = my_part(fresh.model, rank, PROCESSES)
     print(f"process {rank}: DDP holds {ddp[rank]['held']:,}; FSDP2 {fsdp2[rank]['held']:,}, by hand {mine:,}")
 together = sum(told["held"] for told in fsdp2)
-print(f"FSDP2's parts together: {together:,}; the model: {alone['all']:,}; {'equal' if together == alone['all'] else 'DIFFERENT'}")
+print(
+    f"FSDP2's parts together: {together:,}; the model: {alone['all']:,}; {'equal' if together == alone['all'] else 'DIFFERENT'}"
+)
 
 # %% [markdown]
 # That is the point of FSDP: a 7B in 16 bits takes 14.1 GB for its weights on *each* card with DDP, and 14.1 GB divided by the number of cards with FSDP. For
@@ -402,7 +419,9 @@ speedup = {
 for what, times in speedup.items():
     print(f"{what:<10} predicted {my_speedup[what]:.1f} times as fast, measured {times:.2f}")
 megabytes = [told["megabytes"] for told in fsdp2]
-print(f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in the two processes, most of it Python and torch")
+print(
+    f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in the two processes, most of it Python and torch"
+)
 
 # %% [markdown]
 # What these ratios show, and what not:
@@ -457,7 +476,9 @@ job_7b = Workload(
     read_seconds=0.5,  # of a CPU core, to decode the frames of one clip: measure yours with lesson 01
 )
 for name, card in PEAKS.items():
-    print(f"{name:<9}{card.teraflops:>6.0f} TFLOPS (16 bits, dense){card.gigabytes_per_second:>7,.0f} GB/s   weights: {card.precision}")
+    print(
+        f"{name:<9}{card.teraflops:>6.0f} TFLOPS (16 bits, dense){card.gigabytes_per_second:>7,.0f} GB/s   weights: {card.precision}"
+    )
 
 # %% [markdown]
 # **Disk first.** Features are frames x patches x width x 2 bytes.
@@ -468,11 +489,15 @@ for name, card in PEAKS.items():
 my_megabytes = 1.0  # change me
 
 one = replace(job_7b, clips=1)
-print(f"one clip: predicted {my_megabytes} MB, it is 32 x 576 x 1,024 x 2 bytes = {one.feature_bytes(pooled=False) / 1e6:.1f} MB; pooled {one.feature_bytes() / 1e6:.1f} MB")
+print(
+    f"one clip: predicted {my_megabytes} MB, it is 32 x 576 x 1,024 x 2 bytes = {one.feature_bytes(pooled=False) / 1e6:.1f} MB; pooled {one.feature_bytes() / 1e6:.1f} MB"
+)
 print(f"{'clips':>12}{'frames':>16}{'all patches':>14}{'pooled 2 x 2':>14}")
 for clips in (10_000, 1_000_000, 100_000_000):
     some = replace(job_7b, clips=clips)
-    print(f"{clips:>12,}{clips * some.frames:>16,}{some.feature_bytes(pooled=False) / 1e12:>11,.2f} TB{some.feature_bytes() / 1e12:>11,.2f} TB")
+    print(
+        f"{clips:>12,}{clips * some.frames:>16,}{some.feature_bytes(pooled=False) / 1e12:>11,.2f} TB{some.feature_bytes() / 1e12:>11,.2f} TB"
+    )
 
 # %% [markdown]
 # Features are larger than the videos. Is it worth keeping them? They save one pass of the vision tower per epoch, and the decoding of the video:
@@ -480,7 +505,9 @@ for clips in (10_000, 1_000_000, 100_000_000):
 # %%
 encode, train = one.encoding_hours("A100-40"), one.training_hours("A100-40")
 print(f"vision tower: {encode * 3600:.2f} s of an A100 per clip; one LoRA step on it: {train * 3600:.2f} s")
-print(f"so keeping features saves {encode / (encode + train):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core")
+print(
+    f"so keeping features saves {encode / (encode + train):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core"
+)
 
 # %% [markdown]
 # A small share: the 7B language model is where the time goes. Keep features when you train for several epochs, try many settings, or have too few CPU cores to decode video as fast
@@ -491,14 +518,22 @@ print(f"so keeping features saves {encode / (encode + train):.0%} of the card's 
 
 # %%
 deadline = 7 * 24
-print(f"{'':<9}{'batch':>6}{'hours for 10 K':>16}{'1 M':>11}{'100 M':>13}{'cards for 1 M in a week':>25}{'LoRA, 1 epoch of 10 K':>23}")
+print(
+    f"{'':<9}{'batch':>6}{'hours for 10 K':>16}{'1 M':>11}{'100 M':>13}{'cards for 1 M in a week':>25}{'LoRA, 1 epoch of 10 K':>23}"
+)
 for card in PEAKS:
     hours = [replace(job_7b, clips=clips).captioning_hours(card) for clips in (10_000, 1_000_000, 100_000_000)]
     lora = replace(job_7b, clips=10_000).training_hours(card)
-    print(f"{card:<9}{job_7b.batch(card):>6}{hours[0]:>16,.1f}{hours[1]:>11,.0f}{hours[2]:>13,.0f}{cards_for(hours[1], deadline):>25,}{lora:>23,.1f}")
+    print(
+        f"{card:<9}{job_7b.batch(card):>6}{hours[0]:>16,.1f}{hours[1]:>11,.0f}{hours[2]:>13,.0f}{cards_for(hours[1], deadline):>25,}{lora:>23,.1f}"
+    )
 print(f"CPU cores to decode 1 M clips in a week: {cards_for(job_7b.reading_hours, deadline)}")
 stages = {
-    card: {"frames to tokens": job_7b.encoding_hours(card), "prompt": job_7b.prefill_hours(card), "answer": job_7b.decoding_hours(card)}
+    card: {
+        "frames to tokens": job_7b.encoding_hours(card),
+        "prompt": job_7b.prefill_hours(card),
+        "answer": job_7b.decoding_hours(card),
+    }
     for card in PEAKS
 }
 plots.stacked_hours(stages, "card hours for 1 M clips")
@@ -529,8 +564,7 @@ print(f"16 frames and 128 tokens in place of 32 and 256: {saved:.0%} fewer hours
 ex = exercises.get("12.hours")
 
 
-def my_hours(clips, batch, answer, weights, cache, speed):
-    ...  # your code
+def my_hours(clips, batch, answer, weights, cache, speed): ...  # your code
 
 
 ex.check(my_hours)
@@ -540,7 +574,9 @@ ex.check(my_hours)
 
 # %%
 seven, a100 = job_7b.model, PEAKS["A100-40"]
-language = weight_bytes(seven, a100.precision, keep_vision=True) - 2 * (seven.vision.parameters + seven.projector_parameters)
+language = weight_bytes(seven, a100.precision, keep_vision=True) - 2 * (
+    seven.vision.parameters + seven.projector_parameters
+)
 one_cache = kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half of the answer is written, on average
 reach = a100.gigabytes_per_second * 1e9 * job_7b.bandwidth
 mine = ex.or_lib(my_hours)(job_7b.clips, job_7b.batch("A100-40"), job_7b.answer, language, one_cache, reach)
@@ -598,7 +634,9 @@ print(f"1 M clips: {mine:,.0f} hours of writing; lib {job_7b.decoding_hours('A10
 
 # %%
 same = [
-    list(np.linspace(0, total - 1, n, dtype=int)) == sample_uniform(total, n) for total in range(40, 2000, 7) for n in (8, 16, 32)
+    list(np.linspace(0, total - 1, n, dtype=int)) == sample_uniform(total, n)
+    for total in range(40, 2000, 7)
+    for n in (8, 16, 32)
 ]
 print(f"vLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'} in {len(same)} cases")
 

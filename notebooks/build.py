@@ -40,7 +40,10 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 SECTIONS = (
-    "## 한국어 요약", "## What to remember", "## Questions of the study notes", "## Corrections of the study notes",
+    "## 한국어 요약",
+    "## What to remember",
+    "## Questions of the study notes",
+    "## Corrections of the study notes",
 )
 CARD = ("you will be able to", "minutes", "memory", "downloads", "needs")
 SPOKEN_TAGS = {"skip-execution": "not run", "raises-exception": "error"}  # a tag, and what the text before must say
@@ -84,8 +87,13 @@ def normalise(nb: NotebookNode) -> NotebookNode:
 def execute(nb: NotebookNode, folder: Path) -> str | None:
     """Run the notebook in place with `folder` as working directory; the error in words, or None."""
     client = NotebookClient(
-        nb, timeout=TIMEOUT, kernel_name="python3", record_timing=False, coalesce_streams=True,
-        resources={"metadata": {"path": str(folder)}}, extra_arguments=["--log-level=ERROR"],
+        nb,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         client.execute()
@@ -153,7 +161,8 @@ def over(run: Run) -> str:
     """What to say of a lesson that needs more than it may; nothing of any other."""
     limit = limit_of(run.name)
     return (f"  (over {limit:.0f} s)" if run.seconds > limit else "") + (
-        f"  (over {MAX_MEGABYTES:.0f} MB)" if run.megabytes > MAX_MEGABYTES else "")
+        f"  (over {MAX_MEGABYTES:.0f} MB)" if run.megabytes > MAX_MEGABYTES else ""
+    )
 
 
 def run_problems(nb: NotebookNode) -> list[str]:

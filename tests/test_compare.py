@@ -18,7 +18,7 @@ def tiny():
 
 
 def test_names_say_what_is_spent():
-    """"1 x 64 + 16 x 4" is 64 + 64 tokens, and no method spends more than its budget or much less."""
+    """ "1 x 64 + 16 x 4" is 64 + 64 tokens, and no method spends more than its budget or much less."""
     assert len({method.key for method in METHODS}) == len(METHODS)
     for method in METHODS:
         parts = [int(frames) * int(tokens) for frames, tokens in re.findall(r"(\d+) x (\d+)", method.name)]
@@ -51,8 +51,10 @@ def test_counts_are_those_of_exact_match(tiny):
 
 def test_file_is_of_these_weights_and_these_clips():
     counts = read()
-    asked = [[sum(qa.kind == kind for qa in toybox.questions(toybox.sample(seed))) for kind in KINDS]
-             for seed in range(CLIPS)]
+    asked = [
+        [sum(qa.kind == kind for qa in toybox.questions(toybox.sample(seed))) for kind in KINDS]
+        for seed in range(CLIPS)
+    ]
     assert counts.asked.tolist() == asked
     assert counts.right.shape == (CLIPS, len(METHODS), len(KINDS))
     assert (counts.right >= 0).all() and (counts.right <= counts.asked[:, None]).all()

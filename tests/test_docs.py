@@ -56,20 +56,23 @@ def test_everything_that_a_page_names_is_there(page):
     assert missing(text) == []
 
 
-@pytest.mark.parametrize(("text", "lacking"), [
-    ("`lib/vlm.py`, `lib`, `data/measured/`, `.ci/run`", []),
-    ("`lib/vlms.py` and `libs/vlm`", ["lib/vlms.py", "libs/vlm"]),
-    ("`notebooks/NN_slug.py`, `tests/golden/NAME_0.npz`", []),
-    ("`tests/answer/lesson_NN.py`", ["tests/answer/lesson_NN.py"]),
-    ("`course/`, `progress.json`, `.venv/bin/python -m pytest tests/test_docs.py`", []),
-    ("`.venv/bin/python -m pytest tests/test_doc.py`", ["tests/test_doc.py"]),
-    ("`make test`, `make notebooks NAME=04_llava_next_video`", []),
-    ("`make tests`", ["make tests"]),
-    ("1. So:\n\n   ```\n   make test   # lib/none.py\n   make all\n   ```\n", ["lib/none.py", "make all"]),
-    ("`python -m lib.doctor`, `python -m notebooks.new_lesson`, `python -m lib.exercises`", []),
-    ("`python -m lib.doktor`", ["lib.doktor"]),
-    ("make sure that lib/none.py is no code; `make` alone, `git tag v1.0`, `--branch a/b`", []),
-])
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ("`lib/vlm.py`, `lib`, `data/measured/`, `.ci/run`", []),
+        ("`lib/vlms.py` and `libs/vlm`", ["lib/vlms.py", "libs/vlm"]),
+        ("`notebooks/NN_slug.py`, `tests/golden/NAME_0.npz`", []),
+        ("`tests/answer/lesson_NN.py`", ["tests/answer/lesson_NN.py"]),
+        ("`course/`, `progress.json`, `.venv/bin/python -m pytest tests/test_docs.py`", []),
+        ("`.venv/bin/python -m pytest tests/test_doc.py`", ["tests/test_doc.py"]),
+        ("`make test`, `make notebooks NAME=04_llava_next_video`", []),
+        ("`make tests`", ["make tests"]),
+        ("1. So:\n\n   ```\n   make test   # lib/none.py\n   make all\n   ```\n", ["lib/none.py", "make all"]),
+        ("`python -m lib.doctor`, `python -m notebooks.new_lesson`, `python -m lib.exercises`", []),
+        ("`python -m lib.doktor`", ["lib.doktor"]),
+        ("make sure that lib/none.py is no code; `make` alone, `git tag v1.0`, `--branch a/b`", []),
+    ],
+)
 def test_what_is_not_there_is_found(text, lacking):
     assert missing(text) == lacking
 

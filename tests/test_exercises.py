@@ -23,8 +23,10 @@ from notebooks import build
 NAME = attrgetter("id")
 ALL = {exercise.id: exercise for lesson in exercises.lessons().values() for exercise in lesson.EXERCISES}
 SOURCES = {path.stem[:2]: path for path in build.lessons()}
-ANSWERS = {path.stem[-2:]: import_module(f"tests.answers.{path.stem}")
-           for path in sorted((Path(__file__).parent / "answers").glob("lesson_*.py"))}
+ANSWERS = {
+    path.stem[-2:]: import_module(f"tests.answers.{path.stem}")
+    for path in sorted((Path(__file__).parent / "answers").glob("lesson_*.py"))
+}
 RIGHT = {name: answers for module in ANSWERS.values() for name, answers in module.RIGHT.items()}
 WRONG = {name: answers for module in ANSWERS.values() for name, answers in module.WRONG.items()}
 HANGUL = re.compile("[가-힣]")
@@ -47,8 +49,11 @@ def test_every_lesson_has_three_to_five_exercises():
     assert set(exercises.lessons()) == set(SOURCES)
     assert all(3 <= len(lesson.EXERCISES) <= 5 for lesson in exercises.lessons().values())
     assert len(ALL) == sum(len(lesson.EXERCISES) for lesson in exercises.lessons().values())
-    assert all(name.startswith(f"{number}.") for number, lesson in exercises.lessons().items()
-               for name in (exercise.id for exercise in lesson.EXERCISES))
+    assert all(
+        name.startswith(f"{number}.")
+        for number, lesson in exercises.lessons().items()
+        for name in (exercise.id for exercise in lesson.EXERCISES)
+    )
 
 
 def test_none_lacks_a_right_answer_of_another_kind_or_three_wrong_ones():
@@ -156,9 +161,17 @@ def test_cells_in_the_lesson_agree_with_the_exercise(exercise):
     assert [exercise.judge(answer).state for answer in checked.answers] == ["untouched"]
 
 
-@pytest.mark.parametrize(("given", "expected", "same"), [
-    (5.0, 5, True), (5.0004, 5, False), (5.0004, 5.0, True), ("grid", "grid", True), ("grid", "one", False),
-    (torch.ones(2, dtype=torch.bfloat16), np.ones(2), True), ([1, 2], [[1, 2]], False),
-])
+@pytest.mark.parametrize(
+    ("given", "expected", "same"),
+    [
+        (5.0, 5, True),
+        (5.0004, 5, False),
+        (5.0004, 5.0, True),
+        ("grid", "grid", True),
+        ("grid", "one", False),
+        (torch.ones(2, dtype=torch.bfloat16), np.ones(2), True),
+        ([1, 2], [[1, 2]], False),
+    ],
+)
 def test_results_agree(given, expected, same):
     assert agree(given, expected) == same

@@ -69,23 +69,26 @@ def raises(*arguments):
     raise ValueError("no\nsuch " + "thing " * 100)
 
 
-@pytest.mark.parametrize(("answer", "words"), [
-    (raises, "Your code raised ValueError: no such thing"),
-    (deep, "RecursionError"),
-    (quits, "SystemExit"),
-    (lambda frames: 7, "positional argument"),
-    (lambda *arguments: print(end=""), "returns nothing"),
-    (lambda *arguments: "1152", "this is a str"),
-    (lambda *arguments: {"tokens": 7}, "this is a dict"),
-    (lambda *arguments: [[1], [2, 3]], "differ in length"),
-    (lambda *arguments: [1, 2], "should have shape (); yours has (2,)"),
-    (lambda *arguments: True, "this is a bool"),
-    (lambda *arguments: 1j, "this is a complex"),
-    (lambda *arguments: float("nan"), "it should be 1152; yours is nan"),
-    (endless, "should have shape ()"),
-    (7, "Pass the function itself, my_visual_tokens"),
-    ("text", "Pass the function itself"),
-])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (raises, "Your code raised ValueError: no such thing"),
+        (deep, "RecursionError"),
+        (quits, "SystemExit"),
+        (lambda frames: 7, "positional argument"),
+        (lambda *arguments: print(end=""), "returns nothing"),
+        (lambda *arguments: "1152", "this is a str"),
+        (lambda *arguments: {"tokens": 7}, "this is a dict"),
+        (lambda *arguments: [[1], [2, 3]], "differ in length"),
+        (lambda *arguments: [1, 2], "should have shape (); yours has (2,)"),
+        (lambda *arguments: True, "this is a bool"),
+        (lambda *arguments: 1j, "this is a complex"),
+        (lambda *arguments: float("nan"), "it should be 1152; yours is nan"),
+        (endless, "should have shape ()"),
+        (7, "Pass the function itself, my_visual_tokens"),
+        ("text", "Pass the function itself"),
+    ],
+)
 def test_answer_that_misbehaves_gets_one_sentence(answer, words, capsys):
     start = time.perf_counter()
     COUNT.check(answer)
@@ -232,16 +235,19 @@ def test_untouched_is_not_attempted(answer, capsys, file):
     assert not file.exists()
 
 
-@pytest.mark.parametrize(("exercise", "answer", "words"), [
-    (LENGTH, "1163", "this is a str"),
-    (LENGTH, [1163, 2], "Pass one number: this has 2"),
-    (LENGTH, lambda: 1163, "this is a function"),
-    (LENGTH, float("nan"), "more than that"),
-    (CHOICE, "b", "a letter and a digit"),
-    (CHOICE, 1, "a letter and a digit"),
-    (CHOICE, "d1", "a letter and a digit"),
-    (CHOICE, ["b1", "a2"], "a letter and a digit"),
-])
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [
+        (LENGTH, "1163", "this is a str"),
+        (LENGTH, [1163, 2], "Pass one number: this has 2"),
+        (LENGTH, lambda: 1163, "this is a function"),
+        (LENGTH, float("nan"), "more than that"),
+        (CHOICE, "b", "a letter and a digit"),
+        (CHOICE, 1, "a letter and a digit"),
+        (CHOICE, "d1", "a letter and a digit"),
+        (CHOICE, ["b1", "a2"], "a letter and a digit"),
+    ],
+)
 def test_numbers_and_choices_of_the_wrong_form(exercise, answer, words):
     verdict = exercise.judge(answer)
     assert verdict.state == "wrong" and words in verdict.text.en
@@ -305,12 +311,21 @@ def test_by_default_the_file_lies_in_the_root_and_git_ignores_it(monkeypatch):
     assert {"/progress*.json", "/progress.png"} <= {*ignored}
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"{", b"\xff\xfe", b"[]", b'{"version": 2, "language": null, "exercises": {}}',
-    b'{"version": 1, "language": "fr", "exercises": {}}', b'{"version": 1, "language": null, "exercises": []}',
-    b'{"version": 1, "language": null, "exercises": {"00.sequence": {"tries": "many", "solved": null}}}',
-    b'{"version": 1, "language": null, "exercises": {"00.sequence": 3}}', b"[" * 100_000,
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'{"version": 2, "language": null, "exercises": {}}',
+        b'{"version": 1, "language": "fr", "exercises": {}}',
+        b'{"version": 1, "language": null, "exercises": []}',
+        b'{"version": 1, "language": null, "exercises": {"00.sequence": {"tries": "many", "solved": null}}}',
+        b'{"version": 1, "language": null, "exercises": {"00.sequence": 3}}',
+        b"[" * 100_000,
+    ],
+)
 def test_file_that_cannot_be_understood_is_kept_aside_and_that_is_said(file, content, capsys):
     file.write_bytes(content)
     LENGTH.check(1163)
@@ -394,8 +409,11 @@ def test_picture_in_korean_has_all_its_letters(file):
 
 
 def test_report_of_a_learner_who_has_solved_all_has_no_next(file):
-    solved = {exercise.id: {"tries": 1, "solved": "2026-11-21"} for lesson in exercises.lessons().values()
-              for exercise in lesson.EXERCISES}
+    solved = {
+        exercise.id: {"tries": 1, "solved": "2026-11-21"}
+        for lesson in exercises.lessons().values()
+        for exercise in lesson.EXERCISES
+    }
     assert "next" not in exercises.report({"exercises": solved}) and "□" not in exercises.report({"exercises": solved})
 
 

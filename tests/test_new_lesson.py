@@ -59,22 +59,25 @@ def test_it_names_the_address_of_the_course_and_its_code_is_clean(notebooks):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    ([], "is no lesson"),
-    (["", "Title"], "is no lesson"),
-    (["99", "Title"], "is no lesson"),
-    (["9_slug", "Title"], "is no lesson"),
-    (["99-slug", "Title"], "is no lesson"),
-    (["99_Slug", "Title"], "is no lesson"),
-    (["99_", "Title"], "is no lesson"),
-    (["../99_slug", "Title"], "is no lesson"),
-    (["99_slug\n", "Title"], "is no lesson"),
-    ([NAME], "a title of one line"),
-    ([NAME, "  "], "a title of one line"),
-    ([NAME, "One\n# Two"], "a title of one line"),
-    (["00_start_here", "Start here"], "there is notebooks/00_start_here.py: choose another number than 00"),
-    (["00_another", "Another"], "there is notebooks/00_start_here.py: choose another number than 00"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "is no lesson"),
+        (["", "Title"], "is no lesson"),
+        (["99", "Title"], "is no lesson"),
+        (["9_slug", "Title"], "is no lesson"),
+        (["99-slug", "Title"], "is no lesson"),
+        (["99_Slug", "Title"], "is no lesson"),
+        (["99_", "Title"], "is no lesson"),
+        (["../99_slug", "Title"], "is no lesson"),
+        (["99_slug\n", "Title"], "is no lesson"),
+        ([NAME], "a title of one line"),
+        ([NAME, "  "], "a title of one line"),
+        ([NAME, "One\n# Two"], "a title of one line"),
+        (["00_start_here", "Start here"], "there is notebooks/00_start_here.py: choose another number than 00"),
+        (["00_another", "Another"], "there is notebooks/00_start_here.py: choose another number than 00"),
+    ],
+)
 def test_what_cannot_be_is_one_sentence_and_writes_nothing(notebooks, capsys, arguments, words):
     before = {path.name: path.read_bytes() for path in notebooks.iterdir()}
     assert new_lesson.main(arguments) == 2

@@ -137,52 +137,74 @@ def test_checks_have_nothing_against_a_good_lesson():
     assert build.pair_problems(good(), nb) == []
 
 
-@pytest.mark.parametrize(("words", "change"), [
-    ("was not executed", lambda nb, cell: cell.update(execution_count=None)),
-    ("wrote to stderr", lambda nb, cell: cell.outputs.append(new_output("stream", name="stderr", text="Warning"))),
-    ("failed: ValueError", lambda nb, cell: cell.outputs.append(new_output("error", ename="ValueError", evalue="x"))),
-    ("widget", lambda nb, cell: cell.outputs.append(
-        new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}))),
-])
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("was not executed", lambda nb, cell: cell.update(execution_count=None)),
+        ("wrote to stderr", lambda nb, cell: cell.outputs.append(new_output("stream", name="stderr", text="Warning"))),
+        (
+            "failed: ValueError",
+            lambda nb, cell: cell.outputs.append(new_output("error", ename="ValueError", evalue="x")),
+        ),
+        (
+            "widget",
+            lambda nb, cell: cell.outputs.append(
+                new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
+            ),
+        ),
+    ],
+)
 def test_run_check_refuses(words, change):
     (problem,) = build.run_problems(changed(change))
     assert words in problem
 
 
-@pytest.mark.parametrize(("words", "change"), [
-    ("bytes with outputs", lambda nb, cell: cell.outputs[0].update(text="x" * build.MAX_BYTES)),
-    ("no cell has an output", lambda nb, cell: cell.update(outputs=[])),
-    ("cell ids", lambda nb, cell: cell.update(id="c0ffee")),
-    ("metadata", lambda nb, cell: cell.metadata.update(execution={"iopub.status.idle": "now"})),
-    ("metadata", lambda nb, cell: nb.metadata.kernelspec.update(display_name="my kernel")),
-    ("time of day", lambda nb, cell: cell.outputs[0].update(text="2026-11-20 18:35:00")),
-    ("folder of this machine", lambda nb, cell: cell.outputs[0].update(text=f"no such file in {ROOT}/data")),
-])
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("bytes with outputs", lambda nb, cell: cell.outputs[0].update(text="x" * build.MAX_BYTES)),
+        ("no cell has an output", lambda nb, cell: cell.update(outputs=[])),
+        ("cell ids", lambda nb, cell: cell.update(id="c0ffee")),
+        ("metadata", lambda nb, cell: cell.metadata.update(execution={"iopub.status.idle": "now"})),
+        ("metadata", lambda nb, cell: nb.metadata.kernelspec.update(display_name="my kernel")),
+        ("time of day", lambda nb, cell: cell.outputs[0].update(text="2026-11-20 18:35:00")),
+        ("folder of this machine", lambda nb, cell: cell.outputs[0].update(text=f"no such file in {ROOT}/data")),
+    ],
+)
 def test_commit_check_refuses(words, change):
     (problem,) = build.committed_problems(changed(change))
     assert words in problem
 
 
-@pytest.mark.parametrize("change", [
-    lambda nb, cell: cell.update(source="print(2)"),
-    lambda nb, cell: nb.cells[0].update(source="# Another title"),
-    lambda nb, cell: cell.update(metadata={"tags": ["skip-execution"]}),
-    lambda nb, cell: nb.cells.pop(),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda nb, cell: cell.update(source="print(2)"),
+        lambda nb, cell: nb.cells[0].update(source="# Another title"),
+        lambda nb, cell: cell.update(metadata={"tags": ["skip-execution"]}),
+        lambda nb, cell: nb.cells.pop(),
+    ],
+)
 def test_pair_check_refuses(change):
     assert len(build.pair_problems(good(), changed(change))) == 1
 
 
-@pytest.mark.parametrize(("words", "change"), [
-    ("no title", lambda nb, cell: nb.cells[0].update(source="Lesson colab-badge.svg")),
-    ("no Colab badge", lambda nb, cell: nb.cells[0].update(source="# Lesson")),
-    ("memory", lambda nb, cell: nb.cells[1].update(source=nb.cells[1].source.replace("Memory", "RAM"))),
-    ("한국어 요약", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("한국어", "국문"))),
-    ("What to remember", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("remember", "forget"))),
-    ("no prediction", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("Predict", "Guess"))),
-    ("skip-execution", lambda nb, cell: cell.metadata.update(tags=["skip-execution"])),
-    ("raises-exception", lambda nb, cell: cell.metadata.update(tags=["raises-exception"])),
-])
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("no title", lambda nb, cell: nb.cells[0].update(source="Lesson colab-badge.svg")),
+        ("no Colab badge", lambda nb, cell: nb.cells[0].update(source="# Lesson")),
+        ("memory", lambda nb, cell: nb.cells[1].update(source=nb.cells[1].source.replace("Memory", "RAM"))),
+        ("한국어 요약", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("한국어", "국문"))),
+        (
+            "What to remember",
+            lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("remember", "forget")),
+        ),
+        ("no prediction", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("Predict", "Guess"))),
+        ("skip-execution", lambda nb, cell: cell.metadata.update(tags=["skip-execution"])),
+        ("raises-exception", lambda nb, cell: cell.metadata.update(tags=["raises-exception"])),
+    ],
+)
 def test_lesson_check_refuses(words, change):
     (problem,) = build.lesson_problems(changed(change))
     assert words in problem
@@ -255,11 +277,14 @@ def test_picture_for_the_readme_is_what_the_lesson_drew(source):
     assert picture.startswith(b"\x89PNG") and base64.b64decode(cell.outputs[0].data["image/png"]) == picture
 
 
-@pytest.mark.parametrize(("code", "words"), [
-    ("1 / 0", "ZeroDivisionError"),
-    ("import warnings; warnings.warn('old')", "wrote to stderr"),
-    ("None", "no cell has an output"),
-])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import warnings; warnings.warn('old')", "wrote to stderr"),
+        ("None", "no cell has an output"),
+    ],
+)
 def test_build_of_a_bad_lesson_leaves_the_old_notebook(source, code, words):
     target = source.with_suffix(".ipynb")
     target.write_text("the old notebook")

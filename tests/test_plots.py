@@ -30,8 +30,12 @@ def test_without_the_bundled_font_hangul_would_be_missing():
 
 def test_colours_are_valid_and_named_things_that_meet_in_one_figure_differ():
     assert all(matplotlib.colors.is_color_like(colour) for colour in plots.COLORS.values())
-    for group in (("patch", "newline", "separator", "context", "content", "text"), ("slow", "fast"),
-                  ("predicted", "measured"), ("right", "wrong")):
+    for group in (
+        ("patch", "newline", "separator", "context", "content", "text"),
+        ("slow", "fast"),
+        ("predicted", "measured"),
+        ("right", "wrong"),
+    ):
         assert len({plots.COLORS[name] for name in group}) == len(group)
 
 
@@ -125,8 +129,12 @@ def test_a_share_table_fills_every_cell_and_parts_the_groups():
 
 
 def test_nothing_is_above_the_pareto_line():
-    scores = {("uniform", "a", 64): 0.5, ("SlowFast-LLaVA", "b", 128): 0.9, ("uniform", "c", 128): 0.6,
-              ("LLaVA-Video", "d", 256): 0.7}
+    scores = {
+        ("uniform", "a", 64): 0.5,
+        ("SlowFast-LLaVA", "b", 128): 0.9,
+        ("uniform", "c", 128): 0.6,
+        ("LLaVA-Video", "d", 256): 0.7,
+    }
     points = [(*key, (mean, mean - 0.1, mean + 0.1, 9)) for key, mean in scores.items()]
     figure = plots.pareto(points, "share", guests=[("LLaMA-VID", "e", 32, (1.0, 0.9, 1.0, 9))])
     cell = figure.axes[0]

@@ -148,8 +148,9 @@ def test_each_model_has_its_own_chat(folder_of, name, chat):
     assert loaded.chat == chat
     ids = loaded.tokenizer(loaded.prompt("Who?")).input_ids
     assert ids.count(loaded.model.config.video_token_id) == 1
-    assert ids.count(loaded.tokenizer.convert_tokens_to_ids("<|im_start|>") if chat != vlm.VICUNA else 1) == (
-        {vlm.QWEN: 2, vlm.YI: 3, vlm.VICUNA: 1}[chat]
+    assert (
+        ids.count(loaded.tokenizer.convert_tokens_to_ids("<|im_start|>") if chat != vlm.VICUNA else 1)
+        == ({vlm.QWEN: 2, vlm.YI: 3, vlm.VICUNA: 1}[chat])
     )
 
 

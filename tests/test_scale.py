@@ -117,22 +117,27 @@ def test_a_shard_gets_its_name_only_when_it_is_whole(features, tmp_path, monkeyp
 
 def damage(path, how):
     data = path.read_bytes()
-    path.write_bytes({
-        "cut off in the middle": data[: len(data) // 2],
-        "cut off in the header": data[:6],
-        "empty": b"",
-        "of another shard": path.with_name("shard-00000.safetensors").read_bytes(),
-        "changed in one byte": data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
-    }[how])
+    path.write_bytes(
+        {
+            "cut off in the middle": data[: len(data) // 2],
+            "cut off in the header": data[:6],
+            "empty": b"",
+            "of another shard": path.with_name("shard-00000.safetensors").read_bytes(),
+            "changed in one byte": data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
+        }[how]
+    )
 
 
-@pytest.mark.parametrize(("how", "told"), [
-    ("cut off in the middle", "cut off or damaged"),
-    ("cut off in the header", "cut off or damaged"),
-    ("empty", "cut off or damaged"),
-    ("of another shard", "other clips"),
-    ("changed in one byte", "other bytes than the manifest"),
-])
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("cut off in the middle", "cut off or damaged"),
+        ("cut off in the header", "cut off or damaged"),
+        ("empty", "cut off or damaged"),
+        ("of another shard", "other clips"),
+        ("changed in one byte", "other bytes than the manifest"),
+    ],
+)
 def test_damaged_shard_is_made_again_and_told_of(how, told, sealed, features, tmp_path):
     for name, data in files(sealed).items():
         (tmp_path / name).write_bytes(data)
@@ -152,13 +157,16 @@ def test_seal_refuses_a_shard_that_is_cut_off(sealed, tmp_path):
         seal(tmp_path)
 
 
-@pytest.mark.parametrize("change", [
-    lambda videos, features: (videos[::-1], features, 2),
-    lambda videos, features: (videos[:-1], features, 2),
-    lambda videos, features: (videos, features, 3),
-    lambda videos, features: (videos, replace(features, frames=5), 2),
-    lambda videos, features: (videos, replace(features, dtype=torch.float16), 2),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda videos, features: (videos[::-1], features, 2),
+        lambda videos, features: (videos[:-1], features, 2),
+        lambda videos, features: (videos, features, 3),
+        lambda videos, features: (videos, replace(features, frames=5), 2),
+        lambda videos, features: (videos, replace(features, dtype=torch.float16), 2),
+    ],
+)
 def test_folder_of_another_plan_is_refused(change, sealed, features):
     videos, other, size = change(VIDEOS, features)
     before = files(sealed)
@@ -214,19 +222,25 @@ def test_more_processes_than_asked_for_are_refused(monkeypatch):
         scale.world(1)
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    (dict(way="fsdp1"), "unknown way"),
-    (dict(way="fsdp2", four_bit=True), "4-bit"),
-])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(way="fsdp1"), "unknown way"),
+        (dict(way="fsdp2", four_bit=True), "4-bit"),
+    ],
+)
 def test_training_refuses(settings, words):
     with pytest.raises(ValueError, match=words):
         Training("toybox:0:8", "cache", **settings)
 
 
-@pytest.mark.parametrize(("settings", "here", "words"), [
-    (dict(batch=1), World(0, 2), "idle"),
-    (dict(way="fsdp2"), World(0, 1), "nobody to share"),
-])
+@pytest.mark.parametrize(
+    ("settings", "here", "words"),
+    [
+        (dict(batch=1), World(0, 2), "idle"),
+        (dict(way="fsdp2"), World(0, 1), "nobody to share"),
+    ],
+)
 def test_training_refuses_a_world(settings, here, words):
     with pytest.raises(ValueError, match=words):
         Training("toybox:0:8", "cache", **settings).run(here)
@@ -321,15 +335,20 @@ def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
     assert not [name for name in now if name.startswith(".")]
 
 
-@pytest.mark.parametrize(("codes", "words"), [
-    ((-15, -9), "process 1 of 2 ended with code -9 .it was killed"),
-    ((-9, -15), "process 0 of 2 ended with code -9 .it was killed"),
-    ((1, -15), "process 0 of 2 ended with code 1$"),
-    ((-15, -15), "process 0 of 2 ended with code -15$"),
-])
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ((-15, -9), "process 1 of 2 ended with code -9 .it was killed"),
+        ((-9, -15), "process 0 of 2 ended with code -9 .it was killed"),
+        ((1, -15), "process 0 of 2 ended with code 1$"),
+        ((-15, -15), "process 0 of 2 ended with code -15$"),
+    ],
+)
 def test_the_process_that_fell_first_is_named(codes, words, tmp_path):
-    ends = (f"[{rank}]:\n  rank      : {rank} (local_rank: {rank})\n  exitcode  : {code} (pid: 7)\n"
-            for rank, code in enumerate(codes))
+    ends = (
+        f"[{rank}]:\n  rank      : {rank} (local_rank: {rank})\n  exitcode  : {code} (pid: 7)\n"
+        for rank, code in enumerate(codes)
+    )
     (tmp_path / "output.txt").write_text("FAILED\n" + "".join(ends))
     assert re.search(words, scale.what_went_wrong(tmp_path, 2))
 

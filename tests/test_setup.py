@@ -23,14 +23,29 @@ PROJECT, TAG = SETTINGS["project"], SETTINGS["tool"]["frames-to-tokens"]["tag"]
 DIRECT = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
 ADDRESS = PROJECT["urls"]["Repository"]
 PYTHONS = ("3.11", "3.12", "3.13")
-MACHINES = (("Linux", "linux", "posix", "x86_64"), ("Linux", "linux", "posix", "aarch64"),
-            ("Darwin", "darwin", "posix", "arm64"), ("Windows", "win32", "nt", "AMD64"))
+MACHINES = (
+    ("Linux", "linux", "posix", "x86_64"),
+    ("Linux", "linux", "posix", "aarch64"),
+    ("Darwin", "darwin", "posix", "arm64"),
+    ("Windows", "win32", "nt", "AMD64"),
+)
 
 # What Colab's CPU and GPU runtimes ship (googlecolab/backend-info, pip-freeze.txt of 2026-08-19), Python 3.13.
 COLAB = {
-    "torch": "2.11.0", "transformers": "5.15.0", "tokenizers": "0.22.2", "huggingface-hub": "1.27.0", "peft": "0.20.0",
-    "numpy": "2.1.3", "pillow": "11.3.0", "matplotlib": "3.10.0", "scipy": "1.16.3", "safetensors": "0.8.0",
-    "tqdm": "4.67.3", "accelerate": "1.14.0", "psutil": "5.9.5", "packaging": "26.3",
+    "torch": "2.11.0",
+    "transformers": "5.15.0",
+    "tokenizers": "0.22.2",
+    "huggingface-hub": "1.27.0",
+    "peft": "0.20.0",
+    "numpy": "2.1.3",
+    "pillow": "11.3.0",
+    "matplotlib": "3.10.0",
+    "scipy": "1.16.3",
+    "safetensors": "0.8.0",
+    "tqdm": "4.67.3",
+    "accelerate": "1.14.0",
+    "psutil": "5.9.5",
+    "packaging": "26.3",
 }  # and datasets 4.0.0, which TRL finds too old
 
 
@@ -55,8 +70,14 @@ def environments():
     """Marker environments of every machine that the course is for."""
     for python in PYTHONS:
         for system, platform, name, machine in MACHINES:
-            yield {"python_version": python, "python_full_version": f"{python}.1", "platform_system": system,
-                   "sys_platform": platform, "os_name": name, "platform_machine": machine}
+            yield {
+                "python_version": python,
+                "python_full_version": f"{python}.1",
+                "platform_system": system,
+                "sys_platform": platform,
+                "os_name": name,
+                "platform_machine": machine,
+            }
 
 
 def applies(requirement, environment):
@@ -169,8 +190,14 @@ def test_readme_maps_every_lesson():
 
 
 def make(*arguments, **environment):
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
-                          env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")} | environment)
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")} | environment,
+    )
 
 
 def test_make_alone_lists_every_target():
@@ -182,9 +209,16 @@ def test_make_alone_lists_every_target():
     assert set(targets) == steps | tools | {"help", "course", "test", "lab", "notebooks"}
 
 
-@pytest.mark.parametrize(("version", "fit"), [
-    ((3, 8, 2), False), ((3, 10, 9), False), ((3, 11, 0), True), ((3, 13, 7), True), ((3, 14, 0), False),
-])
+@pytest.mark.parametrize(
+    ("version", "fit"),
+    [
+        ((3, 8, 2), False),
+        ((3, 10, 9), False),
+        ((3, 11, 0), True),
+        ((3, 13, 7), True),
+        ((3, 14, 0), False),
+    ],
+)
 def test_make_refuses_an_unfit_python_in_one_clear_sentence(tmp_path, version, fit):
     words = ".".join(map(str, version))
     python = tmp_path / "python3"  # says that it is of that version, and can do nothing but run -c
@@ -219,27 +253,33 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     assert "pip install" in make("-n", "course", f"VENV={pretended}").stdout
 
 
-@pytest.mark.parametrize(("arguments", "called"), [
-    (["course"], "threads=1|notebooks/build.py|course|"),
-    (["notebooks"], "threads=1|notebooks/build.py|notebooks|"),
-    (["notebooks", "NAME=01_frames"], "threads=1|notebooks/build.py|notebooks|01_frames|"),
-    (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),
-    # training from scratch is the one thing that is faster with every core
-    (["tiny"], "threads=|-m|lib.train|threads=1|-m|lib.evaluate|"),
-    (["compare"], "threads=1|-m|lib.compare|"),
-    (["llama-vid"], "threads=|-m|lib.train_llama_vid|threads=1|-m|lib.measure_llama_vid|"),
-    (["korean"], "threads=1|-m|lib.korean|"),
-    (["progress"], "threads=1|-m|lib.exercises|"),
-    (["progress", "TEAM=our team"], "threads=1|-m|lib.exercises|our team|"),
-    (["bench"], "threads=1|tests/bench_reducers.py|"),
-    (["doctor"], "threads=1|-m|lib.doctor|"),
-    (["explorer"], "threads=1|-m|lib.explorer|"),
-    (["new-lesson", "NAME=13_time", 'TITLE=Is it "time"?'], 'threads=1|-m|notebooks.new_lesson|13_time|Is it "time"?|'),
-    (["new-lesson"], "threads=1|-m|notebooks.new_lesson|||"),
-    (["korean-looked"], "threads=1|-m|notebooks.korean_twins|"),
-    (["gpu-check"], "threads=1|tests/gpu_check.py|"),
-    (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
-])
+@pytest.mark.parametrize(
+    ("arguments", "called"),
+    [
+        (["course"], "threads=1|notebooks/build.py|course|"),
+        (["notebooks"], "threads=1|notebooks/build.py|notebooks|"),
+        (["notebooks", "NAME=01_frames"], "threads=1|notebooks/build.py|notebooks|01_frames|"),
+        (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),
+        # training from scratch is the one thing that is faster with every core
+        (["tiny"], "threads=|-m|lib.train|threads=1|-m|lib.evaluate|"),
+        (["compare"], "threads=1|-m|lib.compare|"),
+        (["llama-vid"], "threads=|-m|lib.train_llama_vid|threads=1|-m|lib.measure_llama_vid|"),
+        (["korean"], "threads=1|-m|lib.korean|"),
+        (["progress"], "threads=1|-m|lib.exercises|"),
+        (["progress", "TEAM=our team"], "threads=1|-m|lib.exercises|our team|"),
+        (["bench"], "threads=1|tests/bench_reducers.py|"),
+        (["doctor"], "threads=1|-m|lib.doctor|"),
+        (["explorer"], "threads=1|-m|lib.explorer|"),
+        (
+            ["new-lesson", "NAME=13_time", 'TITLE=Is it "time"?'],
+            'threads=1|-m|notebooks.new_lesson|13_time|Is it "time"?|',
+        ),
+        (["new-lesson"], "threads=1|-m|notebooks.new_lesson|||"),
+        (["korean-looked"], "threads=1|-m|notebooks.korean_twins|"),
+        (["gpu-check"], "threads=1|tests/gpu_check.py|"),
+        (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
+    ],
+)
 def test_make_calls(pretended, arguments, called):
     assert make(*arguments, f"VENV={pretended}").stdout == called
 
@@ -257,7 +297,8 @@ def test_ci_runs_the_documented_command():
     assert "make test" in README
 
 
-def test_sources_are_clean():
-    ruff = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", "."]
+@pytest.mark.parametrize("arguments", [["check", "--output-format", "concise"], ["format", "--diff"]])
+def test_sources_are_clean(arguments):
+    ruff = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."]
     done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -151,16 +151,19 @@ def test_links_lead_to_pages_or_to_github(conf, folder, source, site):
     assert conf.for_site(source, ROOT / folder) == site.format(github=conf.GITHUB, tag=conf.TAG)
 
 
-@pytest.mark.parametrize(("lines", "rst"), [
-    ([">>> f(*a)", "`1`"], [">>> f(*a)", "`1`"]),
-    (["  a -> b", "  c"], ["::", "", "      a -> b", "      c"]),
-    (["one  1", "two  2"], ["::", "", "    one  1", "    two  2"]),
-    (["Up to *n of h*w", "`a_ *b`s."], [r"Up to \*n of h\*w", r"\ ``a_ *b``\ s."]),
-    (["*Not* one of *args and *kwargs"], [r"*Not* one of \*args and \*kwargs"]),
-    (["Two:", "- a", "  b", "- c"], ["Two:", "", "- a", "  b", "- c"]),
-    (["1. a", "   b"], ["", "1. a", "   b"]),
-    (["side: of a", "    square", "step: a"], ["| side: of a", "      square", "| step: a"]),
-    (["Raises: a", "b"], ["Raises: a", "b"]),
-])
+@pytest.mark.parametrize(
+    ("lines", "rst"),
+    [
+        ([">>> f(*a)", "`1`"], [">>> f(*a)", "`1`"]),
+        (["  a -> b", "  c"], ["::", "", "      a -> b", "      c"]),
+        (["one  1", "two  2"], ["::", "", "    one  1", "    two  2"]),
+        (["Up to *n of h*w", "`a_ *b`s."], [r"Up to \*n of h\*w", r"\ ``a_ *b``\ s."]),
+        (["*Not* one of *args and *kwargs"], [r"*Not* one of \*args and \*kwargs"]),
+        (["Two:", "- a", "  b", "- c"], ["Two:", "", "- a", "  b", "- c"]),
+        (["1. a", "   b"], ["", "1. a", "   b"]),
+        (["side: of a", "    square", "step: a"], ["| side: of a", "      square", "| step: a"]),
+        (["Raises: a", "b"], ["Raises: a", "b"]),
+    ],
+)
 def test_a_docstring_is_plain_text(conf, lines, rst):
     assert conf.paragraph(lines) == rst

@@ -172,8 +172,11 @@ def test_a_thing_is_new_once_in_its_scene():
         clip = toybox.sample(seed)
         for frames in (range(16), (3, 7, 11, 15), (8,)):
             news = news_of(clip, frames)
-            seen = [next(i for i, frame in enumerate(frames) if clip.scene_at(frame)[0] is scene)
-                    for scene in clip.scenes if any(clip.scene_at(frame)[0] is scene for frame in frames)]
+            seen = [
+                next(i for i, frame in enumerate(frames) if clip.scene_at(frame)[0] is scene)
+                for scene in clip.scenes
+                if any(clip.scene_at(frame)[0] is scene for frame in frames)
+            ]
             for i, frame in enumerate(frames):
                 things = {(thing.start[1] // 8, thing.start[0] // 8) for thing in toybox.still(clip, frame).things}
                 assert {tuple(at) for at in np.argwhere(news[i] != IGNORE)} == things

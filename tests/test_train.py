@@ -39,7 +39,7 @@ SHORT = (
     Stage("clips", 2, 2, 1e-3, scaffold=1.0),
     Stage("videos", 3, 2, 1e-3),
 )
-# The recipe of the shipped weights. Of each stage: its steps; and, from the untrained weights of seed 0, the loss of its
+# The recipe of the shipped weights: of each stage its steps; and, from the untrained weights of seed 0, the loss of its
 # first batch, and how far its first step moves the vision tower, the matrices of the language model's layers, and all
 # else. Whoever changes the recipe trains again, and then measures these again.
 FIRST_STEPS = {

@@ -15,8 +15,8 @@ help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-course: $(READY)  ## set up, run every lesson, leave the executed notebooks in course/
-	@$(RUN) notebooks/build.py course
+course: $(READY)  ## set up, run every lesson into course/, side by side (one: NAME=01_frames; one by one: JOBS=1)
+	@$(RUN) notebooks/build.py course $(if $(JOBS),--jobs=$(JOBS)) $(NAME)
 
 test: $(READY)  ## set up, run every test (each lesson is one of them)
 	@$(RUN) -m pytest -n 2 --dist worksteal

@@ -3,33 +3,45 @@
     python notebooks/build.py notebooks [NAME ...]    write NAME.ipynb beside NAME.py: the files that are committed
     python notebooks/build.py course [NAME ...]       run every lesson into course/ and print one table
 
+Lessons of the course run side by side, as many as there are cores and memory for, or as many as --jobs says. The
+committed ones run one after the other: what they measure is measured on a machine that does nothing else.
+
 What is written is deterministic but for the outputs themselves: cells are numbered 0, 1, 2 ..., metadata are fixed,
 nothing holds a time of day. The `*_problems` functions say in words what is wrong with a notebook; the tests use them.
 """
 
 import argparse
 import base64
+import math
 import multiprocessing
 import os
 import re
 import resource
+import signal
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import jupytext
 import nbformat
+import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
 COURSE = HERE.parent / "course"
+CGROUP = Path("/sys/fs/cgroup")
 
 MAX_BYTES = 400_000  # a notebook with its outputs: it must open fast on GitHub and diff in reason
-MAX_SECONDS = 60.0  # a lesson on two CPU cores
+MAX_SECONDS = 60.0  # a lesson on two CPU cores, of which it keeps one busy
+CORES = {"12_scale_out": 2}  # or both: it starts processes side by side
+ALONE = ("02_token_math", "12_scale_out")  # they measure time, or start processes of their own
 TRAINING_SECONDS = {"08_korean_qlora": 120.0, "09_dpo": 120.0}  # lessons that train for longer
 MAX_MEGABYTES = 3_000.0  # its peak memory
 MIN_SECONDS = 1.0  # importing torch alone takes longer: a lesson faster than this did not run
@@ -52,11 +64,12 @@ TIMESTAMP = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d")
 
 @dataclass(frozen=True)
 class Run:
-    """One lesson, executed: what went wrong (None if nothing), its wall-clock seconds and its kernel's peak memory."""
+    """One lesson, executed: what went wrong (None if nothing), its time, and its kernel's peak memory."""
 
     name: str
     error: str | None
-    seconds: float
+    seconds: float  # by the clock
+    core_seconds: float  # of the kernel and what it started
     megabytes: float
 
 
@@ -119,48 +132,126 @@ def replace(path: Path, content: bytes) -> None:
 def build(source: Path, target: Path) -> Run:
     """Execute a lesson and write it: into course/ even if it failed (one sees where), elsewhere only a clean one.
 
-    Call it in a process of its own: the peak memory is that of the largest child, which is the kernel.
+    Call it in a process of its own: time and peak memory are those of its child, the kernel.
     """
     nb, start = read_source(source), time.perf_counter()
     target.parent.mkdir(exist_ok=True)
     error = execute(nb, target.parent)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     for_course = target.parent == COURSE
     problems = [error] if error else [] if for_course else run_problems(nb) + committed_problems(normalise(nb))
     if for_course or not problems:
         replace(target, f"{nbformat.writes(normalise(nb))}\n".encode())
     if not for_course and not problems:
         write_picture(nb, target.with_suffix(".png"))
-    return Run(source.stem, "; ".join(problems) or None, seconds, peak)
+    return Run(source.stem, "; ".join(problems) or None, seconds, used.ru_utime + used.ru_stime, peak)
 
 
-def build_all(sources: list[Path], folder: Path) -> bool:
-    """Build the lessons one after the other, a line for each, then what failed; True if nothing did."""
-    print(f"{'lesson':<26}{'seconds':>8}{'peak MB':>9}   result", flush=True)
-    runs = []
-    # A fresh process for each lesson: "spawn" because a fork would inherit this process's memory peak.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        for source in sources:
-            print(f"{source.stem:<26}", end="", flush=True)
-            runs.append(run := pool.submit(build, source, folder / f"{source.stem}.ipynb").result())
-            result = "FAILED" if run.error else os.path.relpath(folder / f"{run.name}.ipynb")
-            print(f"{run.seconds:>8.1f}{run.megabytes:>9.0f}   {result}{over(run)}", flush=True)
-    for run in runs:
-        if run.error:
-            print(f"\n{run.name} failed:\n{run.error}", file=sys.stderr)
-    return not any(run.error for run in runs)
+def build_all(sources: list[Path], folder: Path, jobs: int) -> bool:
+    """Build the lessons, up to `jobs` at a time: a table in their order, then what failed; True if nothing did."""
+    print(f"{'lesson':<24}{'seconds':>8}{'of a core':>11}{'peak MB':>9}   result", flush=True)
+    names, runs = [source.stem for source in sources], {}
+    for run in side_by_side(sources, folder, jobs):
+        runs[run.name] = run
+        while names and names[0] in runs:
+            print(line(runs[names.pop(0)], folder), flush=True)
+    failed = [run for run in runs.values() if run.error]
+    for run in failed:
+        print(f"\n{run.name} failed:\n{run.error}", file=sys.stderr)
+    return not failed
+
+
+def side_by_side(sources: list[Path], folder: Path, jobs: int) -> Iterator[Run]:
+    """Start lessons in their order, up to `jobs` at a time; each as it ends. If stopped, all their processes end."""
+    waiting, running = list(sources), {}
+    try:
+        while waiting or running:
+            while waiting and there_is_room(waiting[0], running.values(), jobs):
+                source = waiting.pop(0)
+                running[start(source, folder)] = source
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield ended(future, running.pop(future))
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            end(worker.pid)
+        raise
+
+
+def there_is_room(source: Path, running: Collection[Path], jobs: int) -> bool:
+    """May this lesson start beside those?"""
+    return not running or len(running) < jobs and not any(lesson.stem in ALONE for lesson in (source, *running))
+
+
+def start(source: Path, folder: Path) -> Future:
+    """Build a lesson in a process of its own, whose death harms no other lesson.
+
+    By "spawn", because a fork would inherit this process's memory peak; in a session of its own, so that Ctrl-C reaches
+    this process alone, which then ends the others.
+    """
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=os.setsid)
+    future = pool.submit(build, source, folder / f"{source.stem}.ipynb")
+    pool.shutdown(wait=False)  # it takes no second lesson
+    return future
+
+
+def end(pid: int) -> None:
+    """End a process with all that it started: a kernel, and what a lesson runs."""
+    with suppress(psutil.NoSuchProcess):
+        worker = psutil.Process(pid)
+        for process in (*worker.children(recursive=True), worker):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def ended(future: Future, source: Path) -> Run:
+    """What came of a lesson, also where its process was killed."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        error = f"its process was killed (out of memory?): try it alone, with make course NAME={source.stem}"
+        return Run(source.stem, error, math.nan, math.nan, math.nan)
+
+
+def line(run: Run, folder: Path) -> str:
+    """The line of the table."""
+    why = f"FAILED: {run.error.splitlines()[-1][:90]}" if run.error else os.path.relpath(folder / f"{run.name}.ipynb")
+    return f"{run.name:<24}{run.seconds:>8.1f}{run.core_seconds:>11.1f}{run.megabytes:>9.0f}   {why}{over(run)}"
+
+
+def jobs_for(asked: str | None) -> int:
+    """How many lessons run side by side: as many as asked for, else one for each core and MAX_MEGABYTES of memory.
+
+    Raises ValueError where what is asked for is no whole number of at least 1.
+    """
+    if asked is not None:
+        if not (asked.isdecimal() and int(asked)):
+            raise ValueError(f"JOBS is {asked!r}: give a whole number of at least 1, such as JOBS=1, or leave it out")
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, period = cgroup("cpu.max") or (cores, 1)
+    memory = min([psutil.virtual_memory().available, *cgroup("memory.max")])
+    return max(1, min(cores, int(quota / period), int(memory / 2**20 / MAX_MEGABYTES)))
+
+
+def cgroup(file: str) -> list[int]:
+    """The numbers of a limit that holds for this container (control groups, version 2); none where there is none."""
+    try:
+        return [int(number) for number in (CGROUP / file).read_text().split()]
+    except (OSError, ValueError):  # no such file; "max", which is no limit
+        return []
 
 
 def limit_of(name: str) -> float:
-    """How many seconds a lesson may take."""
-    return TRAINING_SECONDS.get(name, MAX_SECONDS)
+    """How many seconds of a core a lesson may take: side by side, each takes longer by the clock."""
+    return TRAINING_SECONDS.get(name, MAX_SECONDS) * CORES.get(name, 1)
 
 
 def over(run: Run) -> str:
     """What to say of a lesson that needs more than it may; nothing of any other."""
     limit = limit_of(run.name)
-    return (f"  (over {limit:.0f} s)" if run.seconds > limit else "") + (
+    return (f"  (over {limit:.0f} s)" if run.core_seconds > limit else "") + (
         f"  (over {MAX_MEGABYTES:.0f} MB)" if run.megabytes > MAX_MEGABYTES else ""
     )
 
@@ -229,19 +320,27 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 if every lesson ran and was written, 1 if one failed, 2 for a name that does not exist."""
+    """The command line: 0 if every lesson was written, 1 if one failed, 2 for a wrong argument, 130 if stopped."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", choices=("notebooks", "course"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")
+    parser.add_argument("--jobs", metavar="N", help="lessons side by side (default: as fit here; committed ones: 1)")
     options = parser.parse_args(arguments)
     try:
         sources = lessons(options.names)
+        jobs = jobs_for(options.jobs or ("1" if options.what == "notebooks" else None))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
     os.environ |= {"F2T_PROGRESS": "off", "F2T_LANGUAGE": "en"}  # the same outputs, whatever the learner has solved
-    good = build_all(sources, HERE if options.what == "notebooks" else COURSE)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C
+        signal.signal(number, signal.default_int_handler)
+    try:
+        good = build_all(sources, HERE if options.what == "notebooks" else COURSE, jobs)
+    except KeyboardInterrupt:
+        print("\nstopped: lessons that had not ended are not written", file=sys.stderr)
+        return 130
     if good and options.what == "course":
         print("\nOpen them with `make lab` (the lessons are in notebooks/, these executed copies in course/).")
     return 0 if good else 1

@@ -3,12 +3,16 @@
 import base64
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -16,7 +20,6 @@ from notebooks import build
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = [path.stem for path in build.lessons()]
-CORES = {"12_scale_out": 2}  # kept busy by a lesson that starts processes side by side
 IMPORTS = 5.0  # seconds of a core to import lib.vlm on a machine that the limits are for: idle, it took 5.3
 SLACK = 1.5  # seconds of a core: busy cores inflate even these; "make course" shows seconds by the clock
 
@@ -35,7 +38,7 @@ def seconds(nb):
 def time_problems(nb, core_seconds, limit=build.MAX_SECONDS):
     """A lesson that was fast beyond belief has not run; one that needs too much is no lesson for a laptop.
 
-    limit: seconds by the clock, times the cores that the lesson keeps busy, on this machine.
+    limit: seconds of a core on this machine.
     """
     if not any("execution" in cell.metadata for cell in nb.cells):
         return ["no cell was executed"]
@@ -89,7 +92,7 @@ def test_there_are_lessons_and_each_has_its_notebook():
 def test_lesson_runs_from_top_to_bottom(name, tmp_path, pace):
     nb, core_seconds = run_with_nbmake(name, tmp_path)
     assert build.run_problems(nb) == []
-    assert time_problems(nb, core_seconds, build.limit_of(name) * CORES.get(name, 1) * pace) == []
+    assert time_problems(nb, core_seconds, build.limit_of(name) * pace) == []
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -232,10 +235,12 @@ def test_time_check_refuses(took, core, words):
 
 
 def test_lessons_that_train_may_take_longer_and_no_others():
-    assert [name for name in LESSONS if build.limit_of(name) != 60] == [n for n in LESSONS if n[:2] in ("08", "09")]
-    assert build.limit_of("08_korean_qlora") == 120
+    longer = [name for name in LESSONS if build.limit_of(name) != 60]
+    assert longer == [name for name in LESSONS if name[:2] in ("08", "09", "12")]  # 12 keeps two cores busy
+    assert {build.limit_of(name) for name in longer} == {120}
     assert time_problems(timed(5), 179, 120) == [] != time_problems(timed(5), 181, 120)
-    assert build.over(build.Run("08_korean_qlora", None, 119, 1)) == "" != build.over(build.Run("07", None, 61, 1))
+    runs = build.Run("08_korean_qlora", None, 300, 119, 1), build.Run("07", None, 61, 61, 1)  # side by side: 300 s
+    assert build.over(runs[0]) == "" != build.over(runs[1])
 
 
 def test_time_check_refuses_a_lesson_that_never_ran():
@@ -305,3 +310,106 @@ def test_unknown_lesson_is_one_clear_line(capsys):
     assert build.main(["course", "99_nothing"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: no lesson called 99_nothing; there are: ") and error.count("\n") == 1
+
+
+# Lessons side by side.
+
+
+def lesson(folder, name, code):
+    """A lesson of one cell, which leaves its kernel's process number in a file."""
+    source = folder / f"{name}.py"
+    source.write_text(f"# %%\nimport os, signal, time\nopen('{name}.pid', 'w').write(str(os.getpid()))\n{code}\n")
+    return source
+
+
+def kernels(folder, names, seconds=20):
+    """Which of the lessons' kernels are still there: none, after a moment, or something went wrong."""
+    numbers, until = {name: int((folder / f"{name}.pid").read_text()) for name in names}, time.monotonic() + seconds
+    while (left := [name for name in names if psutil.pid_exists(numbers[name])]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
+
+
+def test_a_lesson_that_fails_or_is_killed_harms_no_other(tmp_path, capsys):
+    codes = {
+        "01_good": "print(6 * 7)",
+        "02_wrong": "1 / 0",
+        "03_kernel": "os.kill(os.getpid(), signal.SIGKILL)",
+        "04_process": "os.kill(os.getppid(), signal.SIGKILL); time.sleep(300)",
+        "05_good": "time.sleep(1); print(6 * 7)",
+    }
+    sources = [lesson(tmp_path, name, code) for name, code in codes.items()]
+    assert not build.build_all(sources, tmp_path, jobs=2)
+    printed = capsys.readouterr()
+    header, *rows = printed.out.splitlines()
+    assert header.split()[0] == "lesson" and [row.split()[0] for row in rows] == list(codes)
+    for row, words in zip(
+        rows, ("01_good.ipynb", "ZeroDivisionError", "ernel died", "was killed", "05_good.ipynb"), strict=True
+    ):
+        assert words in row and ("FAILED" in row) == (not words.endswith("ipynb"))
+    assert all(f"{name} failed:" in printed.err for name in list(codes)[1:4]) and "01_good" not in printed.err
+    assert {path.stem for path in tmp_path.glob("*.ipynb")} == {"01_good", "05_good"}
+    assert kernels(tmp_path, codes) == []
+
+
+@pytest.mark.parametrize("number, everybody", [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)])
+def test_stopping_leaves_no_kernel(tmp_path, number, everybody):
+    """Ctrl-C in a terminal goes to all processes; `kill`, and a notebook's stop button, to one."""
+    names = ["01_long", "03_long"]
+    for name in names:
+        lesson(tmp_path, name, "time.sleep(300)")
+    code = f"from pathlib import Path; from notebooks import build; build.HERE = build.COURSE = Path({str(tmp_path)!r})"
+    command = [sys.executable, "-c", f"{code}; raise SystemExit(build.main(['course', '--jobs=2']))"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as stopped:
+        while len(list(tmp_path.glob("*.pid"))) < 2 and stopped.poll() is None:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        (os.killpg if everybody else os.kill)(stopped.pid, number)
+        error = stopped.communicate(timeout=60)[1]
+    assert (stopped.returncode, error.strip()) == (130, "stopped: lessons that had not ended are not written")
+    assert kernels(tmp_path, names) == [] and not list(tmp_path.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "room"),
+    [
+        ("01_frames", [], True),
+        ("01_frames", ["00_start_here"], True),
+        ("01_frames", ["00_start_here", "03_llava_next_anyres"], False),
+        ("02_token_math", [], True),
+        ("02_token_math", ["00_start_here"], False),
+        ("12_scale_out", ["11_real_weights"], False),
+        ("03_llava_next_anyres", ["02_token_math"], False),
+    ],
+)
+def test_lessons_that_measure_time_run_alone(name, running, room):
+    assert set(build.ALONE) <= set(LESSONS)
+    assert build.there_is_room(Path(f"{name}.py"), [Path(f"{one}.py") for one in running], jobs=2) == room
+
+
+@pytest.mark.parametrize(
+    ("cores", "limits", "free", "jobs"),
+    [
+        (2, {}, 24_000, 2),
+        (16, {}, 24_000, 8),
+        (16, {"cpu.max": "max 100000", "memory.max": "max"}, 96_000, 16),
+        (16, {"cpu.max": "250000 100000"}, 96_000, 2),  # a container's share of two cores and a half
+        (16, {"cpu.max": "50000 100000"}, 96_000, 1),
+        (16, {"memory.max": str(7_000 * 2**20)}, 96_000, 2),
+        (2, {}, 1_000, 1),
+    ],
+)
+def test_as_many_lessons_as_there_are_cores_and_memory_for(tmp_path, monkeypatch, cores, limits, free, jobs):
+    for name, text in limits.items():
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(build, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * 2**20))
+    assert (build.jobs_for(None), build.jobs_for("1"), build.jobs_for("12")) == (jobs, 1, 12)
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5", "²"])
+def test_jobs_that_make_no_sense_are_one_clear_line(jobs, capsys):
+    assert build.main(["course", f"--jobs={jobs}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: JOBS is '{jobs}': give a whole number of at least 1") and error.count("\n") == 1

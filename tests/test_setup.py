@@ -257,6 +257,7 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     ("arguments", "called"),
     [
         (["course"], "threads=1|notebooks/build.py|course|"),
+        (["course", "NAME=01_frames", "JOBS=1"], "threads=1|notebooks/build.py|course|--jobs=1|01_frames|"),
         (["notebooks"], "threads=1|notebooks/build.py|notebooks|"),
         (["notebooks", "NAME=01_frames"], "threads=1|notebooks/build.py|notebooks|01_frames|"),
         (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),

@@ -23,7 +23,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -43,7 +42,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from lib import anyres
+from lib import anyres, machine
 from lib.budget import GIB, anyres_grid, nf4_bytes
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
@@ -623,11 +622,11 @@ def check_memory(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a GPU; of any other device, the memory that this machine can still give away."""
+    """Free memory of a GPU; of any other device, what this process can still get (`lib.machine`)."""
     if device.type == "cuda":  # torch keeps what a model that is gone has used, and gives it to the next one
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return psutil.virtual_memory().available
+    return machine.free_memory()
 
 
 def weight_bytes(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:

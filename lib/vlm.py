@@ -599,17 +599,22 @@ def find(name: str | os.PathLike) -> str:
     raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
 
 
+def weight_files(name: str | os.PathLike, revision: str | None = None) -> list[Path]:
+    """The files of a model's weights, in the order of their names."""
+    folder = Path(find(name))
+    if not folder.is_dir():
+        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
+    return sorted(folder.glob("model*.safetensors"))
+
+
 def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
     """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
 
     >>> weights_digest("tiny") == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
     True
     """
-    folder = Path(find(name))
-    if not folder.is_dir():
-        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("model*.safetensors")):
+    for path in weight_files(name, revision):
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -9,11 +9,12 @@ tests hold each formula to what torch really holds at its peak, on small models;
 `python -m lib.budget` prints the plan for every card and model.
 """
 
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
+
+from lib.machine import total_memory
 
 GIB = 2**30
 MIB = 2**20
@@ -786,7 +787,7 @@ class Plan:
 
 
 def card_bytes(card: str) -> int:
-    """The memory that PyTorch can use on a card of CARDS, or on "this machine": its GPU's, or all of it without one.
+    """The memory that PyTorch can use on a card of CARDS, or on "this machine": its GPU's, or what `lib.machine` finds.
 
     >>> card_bytes("T4") == int(14.75 * GIB), card_bytes(THIS_MACHINE) > 0
     (True, True)
@@ -795,9 +796,7 @@ def card_bytes(card: str) -> int:
         return int(_lookup(CARDS | {THIS_MACHINE: 0}, card, "card") * GIB)
     import torch  # nothing else here needs it
 
-    if torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[1]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else total_memory()
 
 
 def frames_in_memory(model: ModelSpec, available: int, memory: Callable[..., Memory] = answering, **settings) -> int:

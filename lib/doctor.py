@@ -24,6 +24,7 @@ from transformers.utils.versions import require_version
 
 from lib import budget
 from lib.budget import CAPTION, GIB, MODELS, Memory
+from lib.machine import cores, total_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
@@ -37,7 +38,10 @@ NAMES = {"onevision-0.5b": "OneVision 0.5B", "7b": "LLaVA-NeXT-Video 7B", "34b":
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found. Sizes in bytes; `capability` and `card_bytes` are those of the first NVIDIA GPU."""
+    """What was found. Sizes in bytes; `capability` and `card_bytes` are those of the first NVIDIA GPU.
+
+    `cores` and `memory` are what a container leaves of them (`lib.machine`).
+    """
 
     system: str
     python: str
@@ -66,8 +70,8 @@ def look() -> Machine:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "cores": os.cpu_count() or 1,
-        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "cores": cores(),
+        "memory": total_memory(),
         "disk": shutil.disk_usage(hub_folder()).free,
         "mps": torch.backends.mps.is_available(),
     }

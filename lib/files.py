@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside the old one, and then renamed."""
+"""Files that are written whole or not at all (beside the old one, then renamed), and what a folder was begun with."""
 
 import os
 from collections.abc import Iterator
@@ -26,3 +26,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def differences(before: dict, now: dict, most: int = 5) -> str:
+    """Which settings of a folder have changed, with the old and the new value; "" where none has.
+
+    >>> differences({"frames": 8, "seed": 0}, {"frames": 16, "seed": 0})
+    'frames: 8 before, 16 now'
+    """
+    changed = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
+    told = "; ".join(f"{key}: {before.get(key)} before, {now.get(key)} now" for key in changed[:most])
+    return told + (f"; and {len(changed) - most} more" if len(changed) > most else "")

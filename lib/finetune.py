@@ -19,21 +19,23 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lib.data import Collator, Example
-from lib.files import write_text, written_whole
-from lib.vlm import VideoLM, compute_dtype, weights_digest
+from lib.files import differences, write_text, written_whole
+from lib.reducers import Reducer
+from lib.vlm import VideoLM, compute_dtype, weight_files, weights_digest
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
@@ -85,6 +87,7 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
 
     alpha is twice the rank, so the adapters' output is doubled. A model in 4 bits becomes QLoRA: the rest of it is
     cast to float32 (`prepare_model_for_kbit_training`). The second factor starts at 0: at first nothing changes.
+    An adapter that the model already has is taken off first: `take_off` says when that is refused.
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny")
@@ -92,11 +95,31 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
     >>> sum(weight.numel() for weight in trainable(vlm).values())       # 4 layers x (4 x 256 + 3 x 512) x 4
     40960
     """
+    take_off(vlm)
     prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=language_targets(vlm.model))
+    vlm.model.adapter_start = f"seed {seed}"
     with torch.random.fork_rng(), without_deprecations():
         torch.manual_seed(seed)
         return get_peft_model(vlm.model, config)
+
+
+def take_off(vlm: VideoLM) -> None:
+    """Takes the model's adapter off, if it has one, so that a cell that puts one on may run twice.
+
+    Raises ValueError for an adapter in training: what it has learned would be lost.
+    """
+    weights = vlm.model.named_parameters()
+    if any("lora_B" in name and weight.requires_grad and weight.any() for name, weight in weights):
+        raise ValueError(
+            f"{vlm.name} has an adapter that was trained: `fit` trains it further, `save_adapter` saves it; "
+            "for another one load the model again"
+        )
+    for name, layer in [*vlm.model.named_modules()]:
+        if isinstance(layer, LoraLayer):
+            vlm.model.set_submodule(name, layer.get_base_layer())
+    if hasattr(vlm.model, "peft_config"):
+        del vlm.model.peft_config
 
 
 @contextmanager
@@ -192,12 +215,12 @@ def fit(
     its 16-bit type; with float16 the loss is scaled up, so that small gradients do not vanish.
     folder: for `checkpoint.safetensors` and `log.jsonl`, written ten times in a run, whole or not at all.
 
-    Raises ValueError where the examples are too few, nothing may change, the loss is no number any more, or the
-    folder's checkpoint or log is damaged or of another run.
+    Raises ValueError where the examples are too few, nothing may change, the loss is no number any more, the folder's
+    checkpoint or log is damaged, or the folder was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
     run = Run(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
-    files = Files(Path(folder), about(vlm, weights, examples, plan)) if folder else None
+    files = Files(Path(folder), run_fingerprint(vlm, collate, examples, plan)) if folder else None
     log = files.restore(run) if files else []
     vlm.model.train()
     kept, looking = checkpointing(vlm, plan.checkpointing), vlm.looking_through(collate.reducer)
@@ -240,7 +263,10 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
             "`mixed` repeats them, or plan fewer steps"
         )
     if not (weights := trainable(vlm)):
-        raise ValueError(f"nothing of {vlm.name} may change: call projector_only, add_lora or all_but_tower first")
+        raise ValueError(
+            f"nothing of {vlm.name} may change: call projector_only, add_lora or all_but_tower first, or load_adapter "
+            "with is_trainable=True"
+        )
     return weights
 
 
@@ -281,19 +307,81 @@ class Run:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def about(vlm: VideoLM, weights: dict[str, nn.Parameter], examples: Sequence[Example], plan: Plan) -> str:
-    """What a run is, in one line: its checkpoint is of no use to another one."""
+def run_fingerprint(vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan) -> dict:
+    """The settings that decide over the weights that a run ends with, by name: a checkpoint belongs to one run.
+
+    The type in which a GPU computes is left out, so that a run may go on on another card.
+    """
     told = [(example.video.name, example.prompt, example.answer) for example in examples[: plan.examples]]
-    data = hashlib.sha256(repr((told, list(weights))).encode()).hexdigest()
-    return f"{plan} base {weights_digest(vlm.name, vlm.revision)} data {data}"
+    data = dict(zip(("clips", "prompts", "answers"), map(short_digest, zip(*told, strict=True)), strict=True))
+    weights = trainable(vlm)
+    before = {name: tensor_digest(weight) for name, weight in changed_weights(vlm).items() if name not in weights}
+    return asdict(plan) | data | adapter_settings(vlm) | {
+        "frames": len(collate.features(examples[0].video)),
+        "reducer": reducer_settings(collate.reducer),
+        "prompt": repr(vlm.prompt("...")),
+        "rope": str(vlm.model.config.text_config.rope_parameters),
+        "four bits": getattr(vlm.model, "is_loaded_in_4bit", False),
+        "base": weights_digest(vlm.name, vlm.revision)[:12],
+        "base in memory": short_digest(before) if before else "as in its files",
+        "weights in training": short_digest([(name, tuple(weight.shape)) for name, weight in weights.items()]),
+    }  # fmt: skip
+
+
+def adapter_settings(vlm: VideoLM) -> dict[str, int | float | str | None]:
+    """Rank, alpha, and what the adapter's weights were at first; nothing for a model without one."""
+    if not any("lora_" in name for name, _ in vlm.model.named_parameters()):
+        return {}
+    config = vlm.model.peft_config["default"]
+    return {"rank": config.r, "alpha": config.lora_alpha, "adapter": getattr(vlm.model, "adapter_start", None)}
+
+
+def reducer_settings(reducer: Reducer) -> str:
+    """The class of a reducer and its settings; its weights, and tensors among the settings, as a digest.
+
+    >>> from lib.reducers import SpatialPool
+    >>> reducer_settings(SpatialPool(4))
+    "SpatialPool(stride=4, mode='average', project='after', newline='none', newline_embed=None, conv=None)"
+    """
+    hidden = ("training", "tokenizer")  # and what torch keeps under names with _
+    values = {name: value for name, value in vars(reducer).items() if name[0] != "_" and name not in hidden}
+    values |= reducer.state_dict()
+    shown = (f"{n}={tensor_digest(v) if isinstance(v, Tensor) else repr(v)}" for n, v in values.items())
+    return re.sub(" at 0x[0-9a-f]+", "", f"{type(reducer).__name__}({', '.join(shown)})")
+
+
+def short_digest(content: object) -> str:
+    """Twelve hexadecimal digits for whatever `repr` tells apart."""
+    return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """The same for the numbers of a tensor as float32, and its shape."""
+    digest = hashlib.sha256(repr(tuple(tensor.shape)).encode())
+    digest.update(tensor.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()[:12]
+
+
+def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
+    """The weights of the base, by name, that are not in its files: trained, or an adapter was merged into them.
+
+    The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits are left out:
+    they cannot be trained.
+    """
+    dtype, filed = vlm.model.config.dtype, set()
+    for path in weight_files(vlm.name, vlm.revision):
+        with safe_open(path, framework="pt") as file:
+            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in file.keys()}
+    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
+    return {name: w for name, w in own.items() if w.is_floating_point() and tensor_digest(w) not in filed}
 
 
 @dataclass(frozen=True)
 class Files:
-    """The checkpoint and the log of a run. `about` says which run: see there."""
+    """The checkpoint and the log of a run, whose settings are its `fingerprint`."""
 
     folder: Path
-    about: str
+    fingerprint: dict
 
     @property
     def checkpoint(self) -> Path:
@@ -315,7 +403,11 @@ class Files:
         tensors = {f"weight {name}": weight.detach() for name, weight in run.weights.items()}
         for name, weight in run.weights.items():
             tensors |= {f"{moment} {name}": tensor for moment, tensor in run.optimizer.state[weight].items()}
-        where = {"about": self.about, "steps": str(len(log)), "scaler": json.dumps(run.scaler.state_dict())}
+        where = {
+            "run": json.dumps(self.fingerprint),
+            "steps": str(len(log)),
+            "scaler": json.dumps(run.scaler.state_dict()),
+        }
         with written_whole(self.checkpoint) as beside:
             save_file(tensors, beside, metadata=where)
 
@@ -326,8 +418,10 @@ class Files:
         try:
             with safe_open(self.checkpoint, framework="pt", device=str(run.vlm.device)) as file:
                 where = file.metadata()
-                if where["about"] != self.about:
-                    raise ValueError(f"{self.checkpoint} is of another plan, base or data: {self.again}")
+                if changed := differences(json.loads(where.get("run", "{}")), self.fingerprint):
+                    raise ValueError(
+                        f"{self.folder} was begun with other settings ({changed}): keep those, or {self.again}"
+                    )
                 load_tensors(run, {name: file.get_tensor(name) for name in file.keys()})
         except SafetensorError:
             raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
@@ -368,20 +462,30 @@ def read_log(path: str | Path) -> list[Step]:
 
 
 def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
-    """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to."""
+    """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to.
+
+    Weights of the base that were trained before (a projector, mostly) are saved with it: `load_adapter`, and peft,
+    put them back.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
+        if changed := changed_weights(vlm):
+            tensors = {f"base_model.model.{name}": weight.detach() for name, weight in changed.items()}
+            path = Path(beside, ADAPTER_FILES[1])
+            save_file(load_file(path) | tensors, path, metadata={"format": "pt"})
         base = {"base": vlm.name, "sha256": weights_digest(vlm.name, vlm.revision)}
         Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
         for file in ADAPTER_FILES:
             os.replace(Path(beside, file), folder / file)
 
 
-def load_adapter(vlm: VideoLM, folder: str | Path) -> PeftModel:
+def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -> PeftModel:
     """Puts a saved adapter on its base, in place. The base may be loaded whole or in 4 bits.
+
+    is_trainable: `fit` may train it further. An adapter that the model already has is taken off (`take_off`).
 
     Raises FileNotFoundError where the folder lacks a file, and ValueError for an adapter of another base or one that
     is cut off: LoRA's numbers are differences to certain weights, and on others they are noise.
@@ -399,10 +503,30 @@ def load_adapter(vlm: VideoLM, folder: str | Path) -> PeftModel:
             f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
         )
     try:
-        with without_deprecations():
-            return PeftModel.from_pretrained(vlm.model, folder)
+        tensors = load_file(folder / ADAPTER_FILES[1])
     except SafetensorError:
         raise ValueError(f"{folder / ADAPTER_FILES[1]} is cut off or damaged: restore it, or train it again") from None
+    take_off(vlm)
+    check_base(vlm, folder, [key.removeprefix("base_model.model.").replace(".base_layer", "") for key in tensors])
+    if is_trainable:
+        prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+    vlm.model.adapter_start = short_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
+    with without_deprecations():
+        return PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)
+
+
+def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:
+    """Raises ValueError unless the base is as it was loaded, but for weights that come with the adapter (`names`)."""
+    if changed := [name for name in changed_weights(vlm) if name not in names]:
+        raise ValueError(
+            f"{vlm.name} was trained since it was loaded ({changed[0]}), and the adapter in {folder} belongs to the "
+            "weights as they were: load the model again"
+        )
+    whole = dict(vlm.model.named_parameters())
+    if packed := [name for name in names if name in whole and not whole[name].is_floating_point()]:
+        raise ValueError(
+            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} whole"
+        )
 
 
 def size_on_disk(folder: str | Path) -> int:

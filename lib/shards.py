@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lib.data import Features, Video, unique
-from lib.files import written_whole
+from lib.files import differences, written_whole
 
 
 class World(NamedTuple):
@@ -80,14 +80,21 @@ class Plan:
         """The shard in which a clip lies. Raises KeyError for a name that is not planned."""
         return self._index[name] // self.size
 
+    @property
+    def settings(self) -> dict[str, int | str]:
+        """All of it, by names for `differences`."""
+        clips = {f"clip {number}": name for number, name in enumerate(self.names)}
+        return {"clips": len(self.names), "clips to a shard": self.size, "features": self.way} | clips
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self.names)}
 
 
 def plan_of(videos: Sequence[Video], features: Features, size: int) -> Plan:
-    """The plan for these videos. Its way is a digest: weights of the vision tower, frames, and the numbers' type."""
-    way = f"{features.way.hex()} computed in {features.vlm.dtype}, stored as {features.dtype or 'computed'}"
+    """The plan for these videos. Its way: frames, a digest (of the vision tower above all), and the numbers' type."""
+    stored_as = f"computed in {features.vlm.dtype}, stored as {features.dtype or 'computed'}"
+    way = f"of {features.frames} frames by {features.way.hex()[:16]}, {stored_as}"
     return Plan(tuple(video.name for video in unique(videos)), size, way)
 
 
@@ -135,11 +142,8 @@ def begin(plan: Plan, folder: Path, world: World) -> None:
     """Checks the folder's plan, or has the first process write it."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "plan.json").exists():
-        if read_plan(folder) != plan:
-            raise ValueError(
-                f"{folder} holds features of other clips, of another model or of another shard size: "
-                "go on with the same ones, or take another folder"
-            )
+        if changed := differences(read_plan(folder).settings, plan.settings):
+            raise ValueError(f"{folder} was begun with other settings ({changed}): keep those, or take another folder")
     elif world.rank == 0:
         write_json(folder / "plan.json", {"names": plan.names, "size": plan.size, "way": plan.way})
 

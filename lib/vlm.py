@@ -23,7 +23,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -40,14 +39,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from lib import anyres
+from lib import anyres, machine
 from lib.budget import GIB, anyres_grid, nf4_bytes
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
-Clip = np.ndarray | Tensor | VisualTokens  # frames (T, H, W, 3) uint8, their features (T, h, w, C), or what is spliced
+Frames = np.ndarray | Tensor  # (T, H, W, 3) uint8
+Clip = Frames | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
 
 transformers_logging.set_verbosity_error()  # advice on settings that this module chooses itself
 transformers_logging.disable_progress_bar()
@@ -63,6 +64,7 @@ REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of n
     "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": None,
     "llava-hf/LLaVA-NeXT-Video-34B-hf": None,
 }
+ROPE_KINDS = ("default", *ROPE_INIT_FUNCTIONS)
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: bounds the memory, changes nothing else
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -178,13 +180,20 @@ class PixelSettings:
         return (video / 255 - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
 
 
-def check_frames(frames: np.ndarray) -> None:
-    """Raises ValueError unless the frames are (T, H, W, 3) uint8 with T of 1 or more."""
+def checked_frames(frames: Frames) -> np.ndarray:
+    """Returns the frames as an array. Raises ValueError unless they are (T, H, W, 3) uint8 with T of 1 or more.
+
+    >>> checked_frames(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)).shape
+    (2, 8, 8, 3)
+    """
+    found = f"{frames.dtype} {tuple(frames.shape)}" if isinstance(frames, Frames) else type(frames).__name__
+    if isinstance(frames, Tensor) and frames.dtype == torch.uint8:
+        frames = frames.numpy(force=True)
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        found = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
         raise ValueError(f"frames must be a uint8 array (T, H, W, 3), not {found}: pass read_frames(...).pixels")
     if 0 in frames.shape:
         raise ValueError(f"frames of shape {frames.shape} hold no pixels: read at least one frame")
+    return frames
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -247,15 +256,14 @@ class VideoLM:
         conv = self.model.model.vision_resampler.pool if config.spatial_pool_mode == "conv" else None
         return SpatialPool(config.spatial_pool_stride, config.spatial_pool_mode, conv=conv)
 
-    def preprocess(self, frames: np.ndarray) -> Tensor:
+    def preprocess(self, frames: Frames) -> Tensor:
         """(T, H, W, 3) uint8 -> pixel values (T, 3, size, size) float32, those of transformers' video processor."""
-        check_frames(frames)
-        return self.pixels.normalise(self.pixels.resize(frames))
+        return self.pixels.normalise(self.pixels.resize(checked_frames(frames)))
 
     @torch.no_grad()
-    def encode(self, frames: np.ndarray) -> Tensor:
+    def encode(self, frames: Frames) -> Tensor:
         """(T, H, W, 3) uint8 -> features (T, h, w, C) of the vision tower, a block of frames at a time."""
-        check_frames(frames)
+        frames = checked_frames(frames)
         starts = range(0, len(frames), FRAMES_PER_BLOCK)
         return torch.cat(
             [self.features_of(self.preprocess(frames[start : start + FRAMES_PER_BLOCK])) for start in starts]
@@ -270,6 +278,16 @@ class VideoLM:
             patches = patches[:, 1:]  # without CLS; SigLIP has none
         side = config.vision_config.image_size // config.vision_config.patch_size
         return patches.unflatten(1, (side, side))
+
+    def checked_features(self, features: Tensor) -> Tensor:
+        """Returns the features. Raises ValueError unless they are (T, h, w, C), with C the vision tower's width."""
+        width = self.model.config.vision_config.hidden_size
+        if features.dim() != 4 or features.shape[-1] != width:
+            raise ValueError(
+                f"features for {self.name} must be (T, h, w, {width}), not {features.dtype} {tuple(features.shape)}: "
+                "pass what VideoLM.encode(frames) returns, or frames (T, H, W, 3) as uint8"
+            )
+        return features
 
     def project(self, features: Tensor) -> Tensor:
         """(..., C) -> (..., D): from the vision tower's space to that of the language model."""
@@ -339,7 +357,8 @@ class VideoLM:
             check_context(self.context, len(ids) - 1 + new_tokens, visual=len(clip))
             return self.splice(ids, clip)
         reducer = self.default_reducer if reducer is None else reducer
-        features = clip if isinstance(clip, Tensor) else self.encode(clip)
+        is_features = isinstance(clip, Tensor) and clip.is_floating_point()
+        features = self.checked_features(clip) if is_features else self.encode(clip)
         check_context(self.context, len(ids) - 1 + new_tokens, reducer, features.shape)
         question = self.chat.question(prompt) if reducer.takes_question else None
         return self.splice(ids, reducer(features, self.project, question))
@@ -455,7 +474,8 @@ def load(
     four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
     device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it.
     revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
-    rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}.
+    rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}. The
+    older key "type" does as well.
 
     Disk and memory are looked at before weights are downloaded or read.
 
@@ -487,12 +507,34 @@ def load(
 def read_config(name: str | os.PathLike, source: str, where: dict, rope: dict | None) -> PreTrainedConfig:
     """The configuration of a model, with another RoPE scaling if one is given: it must be there before the weights."""
     settings = PreTrainedConfig.get_config_dict(source, **where)[0]
-    config = family_of(name, settings).model_class.config_class.from_dict(settings)
+    config_class = family_of(name, settings).model_class.config_class
+    try:
+        config = config_class.from_dict(settings)
+        if rope is not None:
+            text = config.text_config
+            text.rope_parameters = {"rope_theta": text.rope_parameters["rope_theta"], **rope}
+            text.standardize_rope_params()  # "type", the older key, becomes "rope_type"
+            text.validate_rope()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the configuration of {name}, with rope={rope}, is wrong: {error.args[0]}") from None
+    check_rope(name, config.text_config.rope_parameters)
     place = Path(cached_file(source, "config.json", **where)).parent
     config._commit_hash = place.name if place.parent.name == "snapshots" else None  # the layout of the Hub's cache
-    if rope is not None:
-        config.text_config.rope_parameters = {"rope_theta": config.text_config.rope_parameters["rope_theta"], **rope}
     return config
+
+
+def check_rope(name: str | os.PathLike, rope: dict) -> None:
+    """Raises ValueError for a RoPE scaling of an unknown kind, or with a factor that stretches nothing.
+
+    >>> check_rope("tiny", {"rope_type": "linear", "factor": 2.0})
+    """
+    kind, factor = rope["rope_type"], rope.get("factor", 1.0)
+    stretches = isinstance(factor, int | float) and (factor == 1 if kind == "default" else 1 <= factor < float("inf"))
+    if kind not in ROPE_KINDS or not stretches:
+        raise ValueError(
+            f"{name} has RoPE scaling {rope}: give rope_type, one of {', '.join(ROPE_KINDS)}, "
+            "and a factor of 1 or more (none for default)"
+        )
 
 
 def read_model(
@@ -557,17 +599,22 @@ def find(name: str | os.PathLike) -> str:
     raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
 
 
+def weight_files(name: str | os.PathLike, revision: str | None = None) -> list[Path]:
+    """The files of a model's weights, in the order of their names."""
+    folder = Path(find(name))
+    if not folder.is_dir():
+        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
+    return sorted(folder.glob("model*.safetensors"))
+
+
 def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
     """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
 
     >>> weights_digest("tiny") == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
     True
     """
-    folder = Path(find(name))
-    if not folder.is_dir():
-        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("model*.safetensors")):
+    for path in weight_files(name, revision):
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -623,11 +670,11 @@ def check_memory(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a GPU; of any other device, the memory that this machine can still give away."""
+    """Free memory of a GPU; of any other device, what this process can still get (`lib.machine`)."""
     if device.type == "cuda":  # torch keeps what a model that is gone has used, and gives it to the next one
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return psutil.virtual_memory().available
+    return machine.free_memory()
 
 
 def weight_bytes(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:

@@ -587,7 +587,7 @@ def killed_after(steps, collate):
             raise Killed
         return collate(some)
 
-    collated.reducer = collate.reducer
+    collated.reducer, collated.features = collate.reducer, collate.features
     return collated
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 from datasets import Dataset
+from peft import PeftModel
 from safetensors.torch import load_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
@@ -17,7 +18,7 @@ from trl import SFTConfig, SFTTrainer
 from lib import finetune, vlm
 from lib.data import Collator, Features, captioning, toybox_videos
 from lib.finetune import Plan, Step, add_lora, fit
-from lib.reducers import SpatialPool
+from lib.reducers import LlamaVid, LlavaVideo, SpatialPool
 
 REDUCER = SpatialPool(4)
 PLAN = Plan(steps=6, batch=2, learning_rate=1e-2, warmup=2)
@@ -257,7 +258,7 @@ def interrupted(collate, calls):
     """A collator that fails after so many calls, as a run is killed."""
 
     class Failing:
-        reducer = collate.reducer
+        reducer, features = collate.reducer, collate.features
         left = calls
 
         def __call__(self, examples):
@@ -380,13 +381,104 @@ def test_a_missing_log_says_so(half_way, examples):
         fit(model, collator(model), examples, PLAN, folder)
 
 
-@pytest.mark.parametrize("change", ["plan", "data"])
-def test_a_checkpoint_of_another_run_is_refused(half_way, examples, change):
+def nudged(model):
+    """One number of the projector is another one, as after training it."""
+    model.model.model.multi_modal_projector.linear_1.weight.data[0, 0] += 1e-3
+
+
+DIGESTS = "[0-9a-f]{12} before, [0-9a-f]{12} now"
+CHANGES = {  # what is changed before a folder is resumed: words of the error
+    "frames": ({"frames": 3}, "frames: 2 before, 3 now"),
+    "stride": ({"reducer": SpatialPool(2)}, r"reducer: SpatialPool.stride=4.* before, SpatialPool.stride=2"),
+    "pooling": ({"reducer": SpatialPool(4, "max")}, "mode='average'.* before, SpatialPool.stride=4, mode='max'"),
+    "reducer": ({"reducer": LlavaVideo(3, 4, 4)}, "before, LlavaVideo.slow_every=3"),
+    "a learned vector": (
+        {"reducer": LlavaVideo(3, 4, 4, frame_token=torch.ones(64))}, "frame_token='?[0-9a-f]+.* now",
+    ),
+    "rank": ({"rank": 8}, "rank: 4 before, 8 now; alpha: 8 before, 16 now"),
+    "alpha": ({"alpha": 4}, r"settings .alpha: 8 before, 4 now."),
+    "seed": ({"seed": 1}, r"settings .adapter: seed 0 before, seed 1 now."),
+    "four bits": ({"four_bit": True}, "four bits: False before, True now"),
+    "RoPE": ({"rope": {"rope_type": "linear", "factor": 2.0}}, "rope: .*default.* before, .*linear.* now"),
+    "a projector trained before": ({"prepare": nudged}, r"settings .base in memory: as in its files before, \w+ now."),
+    "what may change": ({"train": finetune.projector_only}, "weights in training: [0-9a-f]{12} before"),
+    "steps": ({"plan": replace(PLAN, steps=5)}, "steps: 6 before, 5 now"),
+    "learning rate": ({"plan": replace(PLAN, learning_rate=2e-2)}, r"settings .learning_rate: 0.01 before, 0.02 now."),
+    "order": ({"edit": lambda examples: examples[::-1]}, f"clips: {DIGESTS}; answers: {DIGESTS}"),
+    "prompts": ({"edit": lambda es: [e._replace(prompt="Tell.") for e in es]}, f"settings .prompts: {DIGESTS}.:"),
+    "answers": ({"edit": lambda es: [e._replace(answer="No.") for e in es]}, f"settings .answers: {DIGESTS}.:"),
+    "chat": ({"chat": vlm.SLOWFAST_VICUNA}, r"settings .prompt: 'USER: <video>\\n... ASSISTANT:' before"),
+}  # fmt: skip
+
+
+def run_in(folder, source, examples, frames=2, reducer=REDUCER, rank=4, alpha=None, seed=0, four_bit=False, rope=None,
+           prepare=None, train=None, plan=PLAN, edit=list, chat=vlm.VICUNA):  # fmt: skip
+    """A session: everything anew, then `fit` with the folder."""
+    model = replace(vlm.load(source, four_bit, rope=rope), chat=chat)
+    if prepare:
+        prepare(model)
+    adapter = add_lora(model, rank, seed)
+    adapter.peft_config["default"].lora_alpha = alpha or 2 * rank
+    if train:
+        train(model)
+    return fit(model, Collator(model, reducer, Features(model, frames)), edit(examples), plan, folder)
+
+
+@pytest.fixture(scope="session")
+def begun(random_vlm_folder, examples, tmp_path_factory):
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("begun")
+    run_in(folder, random_vlm_folder, examples)
+    return folder
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_folder_resumed_with_something_changed_says_what(begun, random_vlm_folder, examples, name):
+    change, words = CHANGES[name]
+    before = {path.name: path.read_bytes() for path in begun.iterdir()}
+    with pytest.raises(ValueError, match=words) as error:
+        run_in(begun, random_vlm_folder, examples, **change)
+    assert "keep those, or delete the folder" in str(error.value) and "\n" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
+
+
+def test_a_folder_resumed_with_nothing_changed_goes_on(begun, random_vlm_folder, examples):
+    assert [step.step for step in run_in(begun, random_vlm_folder, examples)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_folder_resumed_on_another_base_says_so(begun, random_vlm_folder, examples, tmp_path):
+    other = vlm.load(random_vlm_folder)
+    nudged(other)
+    shutil.copytree(random_vlm_folder, tmp_path, dirs_exist_ok=True)
+    other.model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"settings .base: {DIGESTS}.:"):
+        run_in(begun, tmp_path, examples)
+
+
+def test_a_cell_with_fit_runs_twice(half_way, examples):
+    """Also after it was stopped, when the weights in memory are neither the first ones nor the checkpoint's."""
     model, folder = half_way
-    plan = replace(PLAN, learning_rate=2e-2) if change == "plan" else PLAN
-    others = examples[1:] + examples[:1] if change == "data" else examples
-    with pytest.raises(ValueError, match="is of another plan, base or data: delete the folder"):
-        fit(model, collator(model), others, plan, folder)
+    for weight in finetune.trainable(model).values():
+        weight.data.add_(1)
+    once = fit(model, collator(model), examples, PLAN, folder)
+    after = weights_of(model)
+    assert fit(model, collator(model), examples, PLAN, folder) == once and len(once) == PLAN.steps
+    assert all(torch.equal(weights_of(model)[name], weight) for name, weight in after.items())
+
+
+def test_reducers_with_objects_among_their_settings_are_told_apart_by_what_they_are():
+    class Mine(SpatialPool):
+        def __init__(self, how):
+            super().__init__(4)
+            self.how = how
+
+    settings = [finetune.reducer_settings(Mine(lambda: 1)) for _ in range(2)]
+    assert settings[0] == settings[1] and "0x" not in settings[0]
+    content = LlamaVid(24, 64, compress="grid:2", keep="content")
+    told = finetune.reducer_settings(content)
+    assert "cells=(2, 2)" in told and told != finetune.reducer_settings(LlamaVid(24, 64, keep="content"))
+    content.value_proj.weight.data[0, 0] += 1
+    assert finetune.reducer_settings(content) != told
 
 
 def test_too_few_examples_and_nothing_to_train(fresh, examples):
@@ -479,6 +571,146 @@ def test_a_folder_without_an_adapter(saved, fresh, file):
     (saved[1] / file).unlink()
     with pytest.raises(FileNotFoundError, match=f"holds no adapter .{file} is missing"):
         finetune.load_adapter(fresh, saved[1])
+
+
+# Cells that run twice, and training that goes on
+
+
+def test_a_new_adapter_takes_the_place_of_an_untrained_one(fresh, random_vlm_folder):
+    for rank, seed in ((2, 0), (4, 0), (4, 1)):
+        add_lora(fresh, rank, seed)
+    once = vlm.load(random_vlm_folder)
+    add_lora(once, 4, 1)
+    mine, theirs = weights_of(fresh), weights_of(once)
+    assert list(mine) == list(theirs) and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_an_adapter_in_four_bits_is_replaced_too(random_vlm_folder, make_frames):
+    model = vlm.load(random_vlm_folder, four_bit=True)
+    before = model.logits(make_frames(2), model.prompt("What?"))
+    for _ in range(2):
+        add_lora(model, rank=2)
+    assert finetune.parts_hit(model.model)["language_model"] == len(in_four_bits(model.model)) == 14
+    torch.testing.assert_close(model.logits(make_frames(2), model.prompt("What?")), before, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("again", ["add_lora", "load_adapter"])
+def test_a_trained_adapter_is_not_thrown_away(saved, again):
+    model, folder = saved
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="has an adapter that was trained: `fit` trains it further, `save_adapter`"):
+        add_lora(model) if again == "add_lora" else finetune.load_adapter(model, folder)
+    assert all(torch.equal(weights_of(model)[name], weight) for name, weight in before.items())
+
+
+def test_an_adapter_that_is_loaded_twice_counts_once(saved, fresh, make_frames):
+    model, folder = saved
+    for _ in range(2):
+        finetune.load_adapter(fresh, folder)
+    expected = model.logits(make_frames(2), model.prompt("What?"))
+    torch.testing.assert_close(fresh.logits(make_frames(2), fresh.prompt("What?")), expected, rtol=0, atol=1e-6)
+    add_lora(fresh, rank=4)  # what was loaded is in its file: a new one may take its place
+    assert finetune.parts_hit(fresh.model)["language_model"] == 14
+
+
+def test_after_a_merge_there_may_be_another_adapter(saved, fresh):
+    finetune.load_adapter(fresh, saved[1]).merge_and_unload()
+    add_lora(fresh, rank=2)
+    assert len(finetune.trainable(fresh)) == 28
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_a_loaded_adapter_is_trained_further(saved, random_vlm_folder, examples, tmp_path, four_bit):
+    model = vlm.load(random_vlm_folder, four_bit)
+    adapter = finetune.load_adapter(model, saved[1], is_trainable=True)
+    first = weights_of(model)
+    assert len(first) == 28 and {weight.dtype for weight in first.values()} == {torch.float32}
+    assert all(torch.equal(first[name], weight) for name, weight in weights_of(saved[0]).items())
+    log = fit(model, collator(model), examples, PLAN, tmp_path / "run")
+    assert log[-1].loss < log[0].loss - 0.1
+    finetune.save_adapter(model, adapter, tmp_path / "further")
+    again = vlm.load(random_vlm_folder, four_bit)
+    finetune.load_adapter(again, tmp_path / "further", is_trainable=True)
+    assert all(torch.equal(weights_of(again)[name], weight) for name, weight in weights_of(model).items())
+    with pytest.raises(ValueError, match=f"settings .adapter: {DIGESTS}.:"):
+        fit(again, collator(again), examples, PLAN, tmp_path / "run")
+
+
+def test_a_loaded_adapter_that_may_not_change_says_how(saved, fresh, examples):
+    finetune.load_adapter(fresh, saved[1])
+    with pytest.raises(ValueError, match="or load_adapter with is_trainable=True"):
+        fit(fresh, collator(fresh), examples, PLAN)
+
+
+# Training that an adapter's base had before
+
+
+def with_projector_trained(model, examples):
+    """Lesson 08's two stages: the projector first, then adapters."""
+    finetune.projector_only(model)
+    fit(model, collator(model), examples, replace(PLAN, steps=2))
+    adapter = add_lora(model, rank=2)
+    for weight in finetune.trainable(model).values():
+        weight.data.add_(0.02)
+    return adapter
+
+
+def projector_of(model):
+    return {name: weight for name, weight in model.model.named_parameters() if "multi_modal_projector" in name}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_projector_that_was_trained_comes_back_with_the_adapter(random_vlm_folder, examples, tmp_path, dtype):
+    model = vlm.load(random_vlm_folder, dtype=dtype)
+    untrained = {name: weight.clone() for name, weight in projector_of(model).items()}
+    finetune.save_adapter(model, with_projector_trained(model, examples), tmp_path)
+    stored = load_file(tmp_path / "adapter_model.safetensors")
+    assert sum("lora_" not in name for name in stored) == 4  # two layers, their weights and biases, and nothing else
+    other = vlm.load(random_vlm_folder, dtype=dtype)
+    finetune.load_adapter(other, tmp_path)
+    for name, weight in projector_of(other).items():
+        assert torch.equal(weight, projector_of(model)[name].to(dtype)) and not torch.equal(weight, untrained[name])
+    finetune.load_adapter(other, tmp_path)  # a cell that runs twice
+    assert all(torch.equal(w, projector_of(model)[n].to(dtype)) for n, w in projector_of(other).items())
+
+
+def test_peft_alone_reads_the_projector_too(random_vlm_folder, examples, make_frames, tmp_path):
+    model = vlm.load(random_vlm_folder)
+    finetune.save_adapter(model, with_projector_trained(model, examples), tmp_path)
+    other = vlm.load(random_vlm_folder)
+    with finetune.without_deprecations():
+        PeftModel.from_pretrained(other.model, tmp_path)
+    expected = model.logits(make_frames(2), model.prompt("What?"))
+    torch.testing.assert_close(other.logits(make_frames(2), other.prompt("What?")), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("before", ["all of it trained", "an adapter merged"])
+def test_a_language_model_that_was_trained_comes_back_and_not_into_four_bits(
+    random_vlm_folder, saved, examples, make_frames, tmp_path, before
+):
+    model = vlm.load(random_vlm_folder)
+    if before == "an adapter merged":
+        finetune.load_adapter(model, saved[1]).merge_and_unload()
+    else:
+        finetune.all_but_tower(model)
+        fit(model, collator(model), examples, replace(PLAN, steps=2, learning_rate=1e-3))
+    finetune.save_adapter(model, add_lora(model, rank=2), tmp_path / "second")
+    other = vlm.load(random_vlm_folder)
+    finetune.load_adapter(other, tmp_path / "second")
+    expected = model.logits(make_frames(2), model.prompt("What?"))
+    torch.testing.assert_close(other.logits(make_frames(2), other.prompt("What?")), expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="which is in 4 bits here: load .* whole"):
+        finetune.load_adapter(vlm.load(random_vlm_folder, four_bit=True), tmp_path / "second")
+
+
+def test_an_adapter_does_not_go_on_a_base_that_was_trained_since(saved, fresh, examples):
+    finetune.projector_only(fresh)
+    fit(fresh, collator(fresh), examples, replace(PLAN, steps=2))
+    with pytest.raises(
+        ValueError, match="was trained since it was loaded .*multi_modal_projector.*: load the model again"
+    ):
+        finetune.load_adapter(fresh, saved[1])
+    assert not any("lora_" in name for name, _ in fresh.model.named_parameters())
 
 
 def test_steps_are_lines_of_json(tmp_path):

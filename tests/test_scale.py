@@ -158,19 +158,19 @@ def test_seal_refuses_a_shard_that_is_cut_off(sealed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
+    "change, words",
     [
-        lambda videos, features: (videos[::-1], features, 2),
-        lambda videos, features: (videos[:-1], features, 2),
-        lambda videos, features: (videos, features, 3),
-        lambda videos, features: (videos, replace(features, frames=5), 2),
-        lambda videos, features: (videos, replace(features, dtype=torch.float16), 2),
+        (lambda videos, features: (videos[::-1], features, 2), "clip 0: {0} before, {last} now; .*; and 1 more"),
+        (lambda videos, features: (videos[:-1], features, 2), "clips: 7 before, 6 now; clip 6: {last} before, None"),
+        (lambda videos, features: (videos, features, 3), "clips to a shard: 2 before, 3 now.: keep those"),
+        (lambda videos, features: (videos, replace(features, frames=5), 2), "of 4 frames .* before, of 5 frames"),
+        (lambda videos, features: (videos, replace(features, dtype=torch.float16), 2), "stored as torch.float16 now"),
     ],
 )
-def test_folder_of_another_plan_is_refused(change, sealed, features):
+def test_folder_of_another_plan_is_refused(change, words, sealed, features):
     videos, other, size = change(VIDEOS, features)
-    before = files(sealed)
-    with pytest.raises(ValueError, match="holds features of other clips, of another model or of another shard size"):
+    before, words = files(sealed), words.format(VIDEOS[0].name, last=VIDEOS[-1].name)
+    with pytest.raises(ValueError, match=f"was begun with other settings .{words}"):
         extract(videos, other, sealed, size)
     assert files(sealed) == before
 

@@ -94,6 +94,10 @@ def test_mean_and_deviation_come_from_the_model_folder(random_vlm_folder, tmp_pa
         (np.zeros((8, 8, 3), np.uint8), "(T, H, W, 3)"),
         (np.zeros((2, 3, 8, 8), np.uint8), "(T, H, W, 3)"),
         ([np.zeros((8, 8, 3), np.uint8)], "not list"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "not torch.uint8 (2, 3, 8, 8)"),
+        (torch.zeros(8, 8, 3, dtype=torch.uint8), "not torch.uint8 (8, 8, 3)"),
+        (torch.zeros(2, 8, 8, 3, dtype=torch.int64), "not torch.int64 (2, 8, 8, 3)"),
+        (torch.zeros(2, 8, 8, 3, dtype=torch.bfloat16), "not torch.bfloat16 (2, 8, 8, 3)"),
         (np.zeros((0, 8, 8, 3), np.uint8), "at least one frame"),
     ],
 )
@@ -102,6 +106,29 @@ def test_wrong_frames_are_refused(random_vlm, frames, message):
         with pytest.raises(ValueError) as error:
             use(frames)
         assert message in str(error.value)
+
+
+def test_frames_as_a_tensor_are_frames_wherever_a_clip_is_taken(model, make_frames):
+    """And not features, which a reducer would pool and project as if each pixel were a patch."""
+    array = make_frames(3, 40, 56)
+    tensor, prompt = torch.from_numpy(array), model.prompt("What?")
+    for use in (
+        model.encode,
+        model.preprocess,
+        lambda clip: model.sequence(clip, prompt),
+        lambda clip: model.batch([clip], [prompt])["inputs_embeds"],
+        lambda clip: model.logits(clip, prompt, SpatialPool(1)),
+    ):
+        torch.testing.assert_close(use(tensor), use(array), rtol=0, atol=0)
+    assert model.answers([tensor], ["What?"]) == [model.answer(tensor, "What?")] == [model.answer(array, "What?")]
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 64, 3), (2, 3, 64, 64), (8, 8, 24), (2, 8, 8, 23)])
+def test_a_tensor_that_is_neither_frames_nor_features_is_refused(random_vlm, shape):
+    clip = torch.zeros(shape)
+    for use in (lambda: random_vlm.answer(clip, "What?"), lambda: random_vlm.batch([clip], [random_vlm.prompt("?")])):
+        with pytest.raises(ValueError, match=r"features for .* must be \(T, h, w, 24\), not torch.float32 \("):
+            use()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -403,6 +430,50 @@ def test_rope_scaling_stretches_the_context(tmp_path, kind):
     model = next_video_model()
     model.config.text_config.rope_parameters = {"rope_type": kind, "factor": 2.5, "rope_theta": 10000.0}
     assert vlm.load(save(model, tmp_path)).context == 1280
+
+
+def with_rope_on_disk(folder, key, rope, source):
+    """The folder of a copy of a model whose file names its RoPE scaling under this key, as older files do."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    text = config["text_config"]
+    text["rope_theta"] = text.pop("rope_parameters")["rope_theta"]
+    (folder / "config.json").write_text(json.dumps(config | {"text_config": text | {key: rope}}))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["linear", "dynamic"])
+def test_the_older_key_of_rope_scaling_is_read(random_vlm_folder, make_frames, tmp_path, kind):
+    frames, newer = make_frames(3), vlm.load(random_vlm_folder, rope={"rope_type": kind, "factor": 2.5})
+    expected = newer.logits(frames, newer.prompt("What?"))
+    older = {"type": kind, "factor": 2.5}
+    for model in (
+        vlm.load(random_vlm_folder, rope=older),
+        vlm.load(with_rope_on_disk(tmp_path / "1", "rope_scaling", older, random_vlm_folder)),
+        vlm.load(with_rope_on_disk(tmp_path / "2", "rope_parameters", older, random_vlm_folder)),
+        vlm.load(with_rope_on_disk(tmp_path / "3", "rope_scaling", older | {"rope_type": kind}, random_vlm_folder)),
+    ):
+        assert model.context == 1280
+        torch.testing.assert_close(model.logits(frames, model.prompt("What?")), expected, rtol=0, atol=0)
+    plain = vlm.load(random_vlm_folder)
+    assert kind == "dynamic" or (plain.logits(frames, plain.prompt("What?")) - expected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("rope, words", [
+    ({"type": "stretched", "factor": 2.0}, "give rope_type, one of default, linear, dynamic"),
+    ({"rope_type": "Linear", "factor": 2.0}, "give rope_type, one of default, linear, dynamic"),
+    ({"factor": 2.0}, "a factor of 1 or more .none for default"),
+    ({"rope_type": "linear", "factor": "2"}, "a factor of 1 or more"),
+    ({"rope_type": "linear", "factor": -1.0}, "a factor of 1 or more"),
+    ({"rope_type": "dynamic", "factor": float("nan")}, "a factor of 1 or more"),
+    ({"rope_type": "linear"}, "Missing required keys .* 'rope_type'='linear': {'factor'}"),
+])  # fmt: skip
+def test_rope_scaling_of_an_unknown_kind_is_one_sentence(random_vlm_folder, tmp_path, rope, words):
+    with pytest.raises(ValueError, match=words) as error:
+        vlm.load(random_vlm_folder, rope=rope)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=words):
+        vlm.load(with_rope_on_disk(tmp_path, "rope_scaling", rope, random_vlm_folder))
 
 
 def test_a_batch_needs_one_prompt_for_each_clip(model, make_frames):

@@ -14,15 +14,17 @@ import copy
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
 from lib.reducers.base import Kind, Project, Reducer, VisualTokens, check_sizes, identity, origin
 from lib.reducers.spatial_pool import check_choice, spans
+
+if TYPE_CHECKING:  # importing a pooling layer must not import transformers, which takes three times as long as torch
+    from transformers import InstructBlipQFormerConfig
 
 QUERIES = 32  # --num_query in every official script
 QUESTION_TOKENS = 256  # of a longer question the beginning is left out, as in the official code
@@ -64,8 +66,10 @@ class LlamaVid(Reducer):
         compress: str | None = "mean",
         keep: Literal["both", "context", "content"] = "both",
         tokenizer=None,
-        qformer: InstructBlipQFormerConfig | None = None,
+        qformer: "InstructBlipQFormerConfig | None" = None,
     ):
+        from transformers import InstructBlipQFormerModel
+
         super().__init__()
         self.set_tokens(compress, keep)
         config = qformer or small_qformer(vision_dim, len(tokenizer) if tokenizer else 1)
@@ -220,12 +224,14 @@ class LlamaVid(Reducer):
         return frames * len(self.layout(height, width))
 
 
-def small_qformer(vision_dim: int, vocabulary: int) -> InstructBlipQFormerConfig:
+def small_qformer(vision_dim: int, vocabulary: int) -> "InstructBlipQFormerConfig":
     """A Q-Former of 0.2 million parameters: two layers. The first looks at the frame, as every second one does.
 
     >>> small_qformer(96, 1024).cross_attention_frequency
     2
     """
+    from transformers import InstructBlipQFormerConfig
+
     return InstructBlipQFormerConfig(
         vocab_size=vocabulary, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
         encoder_hidden_size=vision_dim, max_position_embeddings=QUESTION_TOKENS, pad_token_id=0,

@@ -26,9 +26,9 @@ PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's 
 
 
 def set_up() -> None:
-    """On Colab, installs what is missing, and makes notebooks/ the working folder, so that every path of a lesson holds.
+    """Switches off what libraries print; on Colab, installs what is missing and works in notebooks/, as lessons expect.
 
-    Anywhere, `quiet`. Raises RuntimeError as `install_missing` does.
+    Raises RuntimeError as `install_missing` does.
     """
     if "google.colab" in sys.modules:
         os.chdir(ROOT / "notebooks")

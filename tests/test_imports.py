@@ -23,39 +23,33 @@ HEAVY = "import sys; print([name for name in ('torch', 'transformers', 'peft', '
 @pytest.mark.parametrize(
     "script, imported",
     [
-        ("import lib", []),
-        ("from lib import colab", []),
-        ("from lib import video", []),
-        ("from lib import budget", []),
-        ("from lib.reducers import SpatialPool; SpatialPool(2)", ["torch"]),
-        ("from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava", ["torch"]),
-        ("from lib import anyres, packing", ["torch"]),
+        ("from lib import budget, colab, video", []),
+        ("from lib import anyres, packing; from lib.reducers import LlamaVid, SpatialPool", ["torch"]),
     ],
 )
 def test_nothing_is_imported_that_is_not_used(script, imported):
     assert run(f"{script}\n{HEAVY}") == f"{imported}\n"
 
 
-@pytest.mark.parametrize(
-    "words, code", [(["ask", "--help"], 0), (["--help"], 0), (["ask"], 2), (["ask", "no.mp4", "?"], 2)]
-)
-def test_the_command_line_imports_torch_only_for_an_answer(words, code):
-    script = f"""
+def test_the_command_line_imports_torch_only_for_an_answer():
+    script = """
 from lib.__main__ import main
-try:
-    assert main({words}) == {code}
-except SystemExit as stop:
-    assert stop.code == {code}
+for words in (["ask", "--help"], ["--help"], ["ask"], ["ask", "no.mp4", "?"]):
+    try:
+        assert main(words) == 2
+    except SystemExit as stop:
+        assert "--help" in words and stop.code == 0
 """
     assert run(f"{script}\n{HEAVY}").splitlines()[-1] == "[]"
 
 
 STATE = """
-import logging, warnings, transformers
+import logging, warnings
 from transformers.utils import logging as of_transformers
 def state():
     ops = logging.getLogger("bitsandbytes.backends.cpu.ops").level
-    return transformers.logging.get_verbosity(), of_transformers.is_progress_bar_enabled(), ops, any('IProgress' in str(of) for of in warnings.filters)
+    told = any("IProgress" in str(entry) for entry in warnings.filters)
+    return of_transformers.get_verbosity(), of_transformers.is_progress_bar_enabled(), ops, told
 """
 
 

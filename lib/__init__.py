@@ -6,13 +6,17 @@ file -> `video` -> frames (T, H, W, 3) -> `vlm.encode` -> features (T, H, W, C) 
 """
 
 import logging
+import sys
 import warnings
+
+if sys.argv[:1] == ["-m"]:  # python -m lib.NAME: what the terminal cannot show is written as \uXXXX, as on stderr
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def quiet() -> None:
     """Switch off what libraries print in this process about settings that the course chooses itself, and their bars.
 
-    `import lib` changes nothing of a process; `vlm.load` and a lesson's set-up cell call this.
+    `import lib` changes nothing of a program; `vlm.load` and a lesson's set-up cell call this.
     """
     from transformers.utils import logging as transformers_logging  # a second that `import lib` need not take
 

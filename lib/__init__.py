@@ -6,10 +6,22 @@ file -> `video` -> frames (T, H, W, 3) -> `vlm.encode` -> features (T, H, W, C) 
 """
 
 import logging
+import sys
 import warnings
 
-# transformers imports tqdm, which warns in a notebook without ipywidgets. The course shows no progress bars there.
-warnings.filterwarnings("ignore", message="IProgress not found")
+if sys.argv[:1] == ["-m"]:  # python -m lib.NAME: what the terminal cannot show is written as \uXXXX, as on stderr
+    sys.stdout.reconfigure(errors="backslashreplace")
 
-# bitsandbytes, which peft imports, advises an optional package on processors that have bfloat16.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+def quiet() -> None:
+    """Switch off what libraries print in this process about settings that the course chooses itself, and their bars.
+
+    `import lib` changes nothing of a program; `vlm.load` and a lesson's set-up cell call this.
+    """
+    from transformers.utils import logging as transformers_logging  # a second that `import lib` need not take
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, in a notebook without ipywidgets
+    # bitsandbytes, which peft imports, advises an optional package on processors that have bfloat16.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

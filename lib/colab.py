@@ -1,4 +1,4 @@
-"""The set-up cell's one call: on Colab, install what Colab lacks; anywhere else, nothing.
+"""The set-up cell's one call: on Colab, install what Colab lacks; anywhere, switch off what libraries say besides.
 
 Colab comes with torch, numpy, transformers and much else that fits together. pip may add to that and may not touch it:
 everything that is installed is named to pip as a constraint. What the course needs and Colab lacks, or has too old,
@@ -18,20 +18,30 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from lib import quiet
+
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ROOT / "requirements-colab.txt"
 PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's own packages may have others
 
 
 def set_up() -> None:
-    """Installs what is missing, and makes notebooks/ the working folder, so that every path of a lesson holds.
+    """Switches off what libraries print; on Colab, installs what is missing and works in notebooks/, as lessons expect.
+
+    Raises RuntimeError as `install_missing` does.
+    """
+    if "google.colab" in sys.modules:
+        os.chdir(ROOT / "notebooks")
+        install_missing()
+    quiet()
+
+
+def install_missing() -> None:
+    """Installs what NEEDED asks for and this runtime lacks.
 
     Raises RuntimeError, before any weights are downloaded, where pip fails or has replaced a package that this session
     has imported: the old one stays in memory until a restart.
     """
-    if "google.colab" not in sys.modules:
-        return
-    os.chdir(ROOT / "notebooks")
     if wanted := missing(NEEDED.read_text(encoding="utf-8").splitlines()):
         before = versions(imported())
         install(wanted)

@@ -27,8 +27,6 @@ from lib.data import Collator, Pair, Video
 from lib.finetune import Plan, without_deprecations
 from lib.vlm import VideoLM, compute_dtype
 
-disable_progress_bars()  # of datasets, one per pass over the pairs
-
 KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -215,6 +213,7 @@ def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan
     TRL's own collators know images but no videos. So its data set also holds the number of each pair, and our collator
     makes the batches.
     """
+    disable_progress_bars()  # of datasets, one per pass over the pairs
     told = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected, "pair": i} for i, p in enumerate(pairs)]
     with without_deprecations():
         trainer = DPOTrainer(

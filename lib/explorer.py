@@ -234,26 +234,15 @@ def parabola(cost: Callable[[int], int]) -> list[int]:
     return [none, one - none - square, square]
 
 
-def problem(reducer: Reducer, side: int) -> str:
-    """Why a reducer cannot take this grid; nothing where it can."""
-    try:
-        reducer.count(1, side, side)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
 def frames_that_fit(spec: ModelSpec, chosen: list[Way]) -> dict:
     """Of `budget.plan`: the frames of each way that the context allows, and those of each card and precision."""
-    side = spec.vision.side
     by_context, by_memory = [], {card: {precision: [] for precision in PRECISIONS} for card in budget.CARDS}
     for way in chosen:
-        works = not problem(way.reducer, side)
         for card, of_card in by_memory.items():
             for precision, found in of_card.items():
-                plan = budget.plan(card, spec, precision, prompt=PROMPT, reducer=way.reducer) if works else None
-                found.append(plan and plan.by_memory)
-        by_context.append(plan and plan.by_context)
+                plan = budget.plan(card, spec, precision, prompt=PROMPT, reducer=way.reducer)
+                found.append(plan.by_memory)
+        by_context.append(plan.by_context)
     return {"byContext": by_context, "byMemory": by_memory}
 
 
@@ -272,21 +261,14 @@ def measured(spec: ModelSpec, chosen: list[Way]) -> dict[int, list]:
 def sized(model: str, pixels: int, chosen: list[Way]) -> dict:
     """Everything about a model that depends on how large its frames are."""
     spec = given(model, pixels)
-    side = spec.vision.side
-    problems = [problem(way.reducer, side) for way in chosen]
     looking = {how: [budget.vision_working_bytes(spec, frames, how) for frames in FRAMES] for how in PRECISIONS}
-    flops = [
-        None if wrong else budget.encode_flops(projected(spec, way.reducer), 1)
-        for way, wrong in zip(chosen, problems, strict=True)
-    ]
     return {
         "pixels": pixels,
-        "side": side,
+        "side": spec.vision.side,
         "patch": spec.vision.patch_size,
-        "problems": problems,
         "weights": {how: budget.weight_bytes(spec, how, keep_vision=True) for how in PRECISIONS},
         "looking": looking,
-        "encode": flops,
+        "encode": [budget.encode_flops(projected(spec, way.reducer), 1) for way in chosen],
         "milliseconds": measured(spec, chosen),
         **frames_that_fit(spec, chosen),
     }
@@ -308,14 +290,13 @@ def of_model(model: str, chosen: list[Way]) -> dict:
 
 def of_way(way: Way, sides: list[int]) -> dict:
     """What is drawn of a way, its pieces by frames and its layouts by side, and its tokens by side and frames."""
-    fit = [side for side in sides if not problem(way.reducer, side)]
     drawn = [frames for frames in FRAMES if frames <= DRAWN]
     return {
         "method": way.method,
         "pooling": [way.english, way.korean],
         "pieces": [runs(pieces(way.reducer, frames)) for frames in drawn],
-        "layouts": {side: [blocks(layout) for layout in layouts(way.reducer, side)] for side in fit},
-        "tokens": {side: [way.reducer.count(frames, side, side) for frames in FRAMES] for side in fit},
+        "layouts": {side: [blocks(layout) for layout in layouts(way.reducer, side)] for side in sides},
+        "tokens": {side: [way.reducer.count(frames, side, side) for frames in FRAMES] for side in sides},
     }
 
 

@@ -12,7 +12,6 @@ What this module does not do: several videos in one prompt, sampling (answers ar
 import copy
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -41,18 +40,13 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import cached_file
-from transformers.utils import logging as transformers_logging
 
-from lib import anyres, machine
+from lib import anyres, machine, quiet
 from lib.budget import GIB, anyres_grid, nf4_bytes
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
 Frames = np.ndarray | Tensor  # (T, H, W, 3) uint8
 Clip = Frames | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
-
-transformers_logging.set_verbosity_error()  # advice on settings that this module chooses itself
-transformers_logging.disable_progress_bar()
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it advises an optional package
 
 TINY = Path(__file__).resolve().parent.parent / "data" / "tiny-vlm"
 REAL_MODELS = ("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf")
@@ -486,6 +480,7 @@ def load(
     >>> vlm.name, vlm.context, vlm.model.num_parameters() < 2_000_000
     ('tiny', 2048, True)
     """
+    quiet()
     source = find(name)
     revision = revision or REVISIONS.get(source)
     files = None if Path(source).is_dir() else hub_files(source, revision)

@@ -347,4 +347,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # for any terminal, as in lib/__init__.py
     sys.exit(main())

@@ -1,13 +1,18 @@
 """The command line: an answer on stdout, or one line on stderr and exit code 2."""
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from video_files import write
 
 from lib import vlm
 from lib.__main__ import main
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +124,19 @@ def test_the_module_runs_as_a_command(random_vlm_folder, clip):
     bad = subprocess.run([*command[:4], "no-such.mp4", "What?"], capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)
     assert "no-such.mp4" in bad.stderr and "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp949", "latin-1"])
+def test_a_command_loses_nothing_on_a_terminal_of_any_encoding(tmp_path, encoding):
+    """A team's folder without a progress file: one line on stdout names what is left out, one on stderr the fix."""
+    (tmp_path / "김철수 ◪✓.json").write_text("nothing")
+    here = os.environ | {"PYTHONIOENCODING": encoding, "F2T_LANGUAGE": "ko"}
+    command = [sys.executable, "-m", "lib.exercises", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=here, capture_output=True, check=False)
+    lines = [
+        re.sub(r"\\u(\w{4})", lambda of: chr(int(of[1], 16)), text.decode(encoding))
+        for text in (done.stdout, done.stderr)
+    ]
+    assert done.returncode == 2
+    assert lines[0].startswith("김철수 ◪✓.json은(는)") and lines[0].count("\n") == 1
+    assert lines[1].startswith("error: ") and "팀원의 progress.json을 이름.json으로" in lines[1]

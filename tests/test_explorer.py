@@ -12,7 +12,7 @@ import torch
 
 from lib import budget, explorer
 from lib.budget import ANSWER, CARDS, MODELS, SHARE, Memory
-from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, problem, projected, ways
+from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, ways
 from lib.reducers import LlamaVid
 from lib.reducers.base import Kind, origin
 
@@ -27,11 +27,6 @@ SIDES = sorted({size["side"] for model in TABLES["models"].values() for size in 
 
 def spec_of(model: str, size: int) -> budget.ModelSpec:
     return given(model, TABLES["models"][model]["sizes"][size]["pixels"])
-
-
-def fitting(side: int) -> list[int]:
-    """The numbers of the ways that can take side x side patches."""
-    return [number for number, way in enumerate(WAYS) if not problem(way.reducer, side)]
 
 
 def memory_by_tables(model: str, size: int, way: int, frames: int, how: str) -> Memory:
@@ -51,7 +46,7 @@ def memory_by_tables(model: str, size: int, way: int, frames: int, how: str) -> 
 @pytest.mark.parametrize("model, size", SIZES)
 def test_memory_is_that_of_lib_budget(model, size):
     spec = spec_of(model, size)
-    for way in fitting(spec.vision.side):
+    for way in range(len(WAYS)):
         for place, frames in enumerate(FRAMES):
             for how in PRECISIONS:
                 expected = budget.answering(spec, frames, how, reducer=WAYS[way].reducer)
@@ -63,7 +58,7 @@ def test_one_frame_more_than_the_most_does_not_fit(model, size):
     """Not by asking `budget.plan` again: by the memory and the tokens at its answer, and one frame further."""
     spec, tables = spec_of(model, size), TABLES["models"][model]["sizes"][size]
     room = TABLES["models"][model]["context"] - PROMPT - ANSWER
-    for way in fitting(spec.vision.side):
+    for way in range(len(WAYS)):
         reducer = WAYS[way].reducer
         most = tables["byContext"][way]
         assert spec.tokens_of(most + 1, reducer) > room
@@ -78,7 +73,7 @@ def test_one_frame_more_than_the_most_does_not_fit(model, size):
 @pytest.mark.parametrize("model, size", SIZES)
 def test_operations_are_those_of_lib_budget(model, size):
     spec, tables = spec_of(model, size), TABLES["models"][model]
-    for way in fitting(spec.vision.side):
+    for way in range(len(WAYS)):
         per_frame = tables["sizes"][size]["encode"][way]
         assert [frames * per_frame for frames in FRAMES] == [
             budget.encode_flops(projected(spec, WAYS[way].reducer), frames) for frames in FRAMES
@@ -119,7 +114,7 @@ def expand(layout: list) -> list[list[int]]:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_tokens_see_what_the_reducer_says(side):
-    for way in fitting(side):
+    for way in range(len(WAYS)):
         tables = TABLES["ways"][way]
         known = [expand(layout) for layout in tables["layouts"][str(side)]]
         for place, frames in enumerate(FRAMES):
@@ -139,10 +134,11 @@ def test_pieces_go_as_far_as_the_picture():
     assert drawn[-1] == DRAWN and all(len(way["pieces"]) == len(drawn) for way in TABLES["ways"])
 
 
-def test_a_method_that_cannot_take_a_grid_says_so():
-    problems = TABLES["models"]["onevision-0.5b"]["sizes"][1]["problems"]
-    assert [bool(text) for text in problems] == [False] * 11 + [True]
-    assert problems[-1].startswith("4 x 4 content tokens do not divide 27 x 27 patches")
+def test_content_tokens_that_leave_patches_out_are_drawn_without_them():
+    """27 x 27 patches, "grid:4": windows of 6 x 6, and nothing of the last three rows and columns."""
+    context, *content = expand(TABLES["ways"][-1]["layouts"]["27"][0])
+    assert context == [Kind.CONTEXT, 0, 27, 0, 27] and len(content) == 16
+    assert max(row1 for _, _, row1, _, _ in content) == max(token[-1] for token in content) == 24
 
 
 def test_sizes_hold_the_one_that_the_model_was_trained_with():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lib.reducers import Kind, LlamaVid
@@ -61,14 +62,41 @@ def test_equals_the_official_code(case):
     assert made.count(len(tokens), side, side) == tokens.shape[0] * tokens.shape[1]
 
 
-def test_all_four_golden_files_are_compared():
-    assert len(CASES) == 4 and {case["compress_type"] for case in CASES} == {"mean", "grid:2", "grid:4", None}
+def test_all_five_golden_files_are_compared():
+    assert len(CASES) == 5 and {case["compress_type"] for case in CASES} == {"mean", "grid:2", "grid:4", "grid:5", None}
+
+
+def official_pool(features, cells):
+    """(T, S, S, C) -> (T, s, s, C): how the official code pools "grid:cells"."""
+    size = features.shape[1] // cells
+    return F.avg_pool2d(features.permute(0, 3, 1, 2), kernel_size=size, stride=size, padding=0).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("side", [2, 7, 8, 9, 12, 13, 16, 24, 27])
+@pytest.mark.parametrize("cells", range(1, 17))
+def test_any_grid_that_the_official_code_reaches_is_pooled_as_there(cells, side):
+    features, made = torch.randn(2, side, side, 3), reducer(f"grid:{cells}", "content", 3, 3)
+    pooled = official_pool(features, cells) if cells <= side else features[:, :0]
+    if pooled.shape[1] != cells:
+        with pytest.raises(ValueError, match=f"{side} x {side} patches cannot be pooled to {cells} x {cells} content"):
+            made.count(1, side, side)
+        return
+    tokens = made(features)
+    torch.testing.assert_close(tokens.embeds, pooled.flatten(0, 2), atol=0, rtol=0)
+    assert made.count(2, side, side) == len(tokens) == 2 * cells**2
+    assert tokens.box.amax().item() == side // cells * cells  # what is beyond is left out
+
+
+@pytest.mark.parametrize("compress, reached", [("grid:5", (15, 20)), ("grid:4x2", (16, 20)), ("grid:1x6", (16, 18))])
+def test_rows_and_columns_are_left_out_each_by_its_own_cells(compress, reached):
+    assert tuple(reducer(compress, "content").layout(16, 20)[:, [2, 4]].amax(0).tolist()) == reached
 
 
 @pytest.mark.parametrize("keep", KEEP)
 @pytest.mark.parametrize("compress", ["mean", "grid:2", "grid:1x2", None])
-def test_every_token_says_what_it_is(compress, keep):
-    frames, height, width = 3, 4, 6
+@pytest.mark.parametrize("height, width", [(4, 6), (5, 7)])  # 5 x 7: "grid:2" leaves a row and a column out
+def test_every_token_says_what_it_is(compress, keep, height, width):
+    frames = 3
     features = torch.eye(frames * height * width).reshape(frames, height, width, -1)  # a channel for every patch
     made = reducer(compress, keep, features.shape[-1], features.shape[-1])
     made.value_proj = nn.Identity()
@@ -221,9 +249,9 @@ def test_the_parts_are_as_in_the_paper():
         (lambda: LlamaVid(8, 6, "grid:0"), "write 'mean', 'grid:4'"),
         (lambda: LlamaVid(8, 6, "grid:4 "), "write 'mean', 'grid:4'"),
         (lambda: LlamaVid(8, 6, keep="neither"), "choose one of both, context, content"),
-        (lambda: reducer("grid:6")(torch.zeros(1, 16, 16, 8), project(), QUESTION), "grid:1, grid:2, grid:4, grid:8"),
-        (lambda: reducer("grid:5").count(1, 24, 24), "5 x 5 content tokens do not divide 24 x 24 patches"),
-        (lambda: reducer("grid:2").count(1, 8, 7), "use compress='mean', None, or grid:1"),
+        (lambda: reducer("grid:6")(torch.zeros(1, 16, 16, 8), project(), QUESTION), "grid:4, grid:5, grid:8, grid:16"),
+        (lambda: reducer("grid:7").count(1, 24, 24), "24 x 24 patches cannot be pooled to 7 x 7 content tokens"),
+        (lambda: reducer("grid:9").count(1, 8, 9), "use compress='mean', None, or grid:1, grid:2, grid:4"),
         (lambda: reducer("grid:2").generate_tokens(torch.zeros(1, 2, 8), torch.zeros(1, 17, 8)), "leave out CLS"),
         (lambda: reducer()(torch.zeros(1, 4, 4, 8)), "pass question="),
         (lambda: reducer(keep="content")(torch.zeros(1, 4, 4, 8), question=QUESTION), "leave question=None"),

@@ -14,15 +14,17 @@ import copy
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
 from lib.reducers.base import Kind, Project, Reducer, VisualTokens, check_sizes, identity, origin
-from lib.reducers.spatial_pool import check_choice
+from lib.reducers.spatial_pool import check_choice, spans
+
+if TYPE_CHECKING:  # importing a pooling layer must not import transformers, which takes three times as long as torch
+    from transformers import InstructBlipQFormerConfig
 
 QUERIES = 32  # --num_query in every official script
 QUESTION_TOKENS = 256  # of a longer question the beginning is left out, as in the official code
@@ -42,9 +44,9 @@ class LlamaVid(Reducer):
     qformer: its size; default `small_qformer`.
 
     The content tokens are means of patches, projected *after* that, as in the official code.
-    "grid:g" must divide both sides of the grid. The official code pools with kernel and stride side // g, so that
-    "grid:6" on 16 x 16 patches gives 64 tokens and not 36; we raise ValueError instead. So does an unknown setting, no
-    frame, a missing tokenizer, a missing question, and a question where keep="content" has no use for it.
+    The official code pools with kernel and stride side // g. On 16 x 16 patches "grid:5" leaves out the last row and
+    column, as `box` shows; "grid:6" would give 64 tokens and not 36, and raises ValueError instead. So does an unknown
+    setting, no frame, a missing tokenizer, a missing question, and a question where keep="content" has no use for it.
 
     >>> reducer = LlamaVid(96, 128, compress="grid:2").eval()
     >>> reducer.count(3600, 8, 8)
@@ -64,8 +66,10 @@ class LlamaVid(Reducer):
         compress: str | None = "mean",
         keep: Literal["both", "context", "content"] = "both",
         tokenizer=None,
-        qformer: InstructBlipQFormerConfig | None = None,
+        qformer: "InstructBlipQFormerConfig | None" = None,
     ):
+        from transformers import InstructBlipQFormerModel
+
         super().__init__()
         self.set_tokens(compress, keep)
         config = qformer or small_qformer(vision_dim, len(tokenizer) if tokenizer else 1)
@@ -148,15 +152,15 @@ class LlamaVid(Reducer):
         return F.avg_pool2d(grid.permute(0, 3, 1, 2), (rows, columns)).flatten(2).transpose(1, 2)
 
     def cell_size(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of patches in one content token. Raises ValueError where the cells do not fill the grid."""
+        """Rows and columns of patches in one content token. Raises ValueError where cells of that size make others."""
         if self.cells is None:
             return 1, 1
         rows, columns = self.cells
-        if height % rows or width % columns:
-            fit = [side for side in range(1, min(height, width) + 1) if height % side == width % side == 0]
+        if not (pools_to(height, rows) and pools_to(width, columns)):
+            fit = [f"grid:{side}" for side in range(1, height + 1) if pools_to(height, side) and pools_to(width, side)]
             raise ValueError(
-                f"{rows} x {columns} content tokens do not divide {height} x {width} patches: "
-                f"use compress='mean', None, or {', '.join(f'grid:{side}' for side in fit)}"
+                f"{height} x {width} patches cannot be pooled to {rows} x {columns} content tokens: "
+                f"use compress='mean', None, or {', '.join(fit)}"
             )
         return height // rows, width // columns
 
@@ -196,11 +200,8 @@ class LlamaVid(Reducer):
     def layout(self, height: int, width: int) -> Tensor:
         """(1 + n, 5): Kind and box of the tokens of a frame. The context token may read any of its patches."""
         rows, columns = self.cell_size(height, width)
-        cells = [
-            (Kind.CONTENT, row, row + rows, column, column + columns)
-            for row in range(0, height, rows)
-            for column in range(0, width, columns)
-        ]
+        spans_down, spans_across = spans(height, rows, "average"), spans(width, columns, "average")
+        cells = [(Kind.CONTENT, *row, *column) for row in spans_down for column in spans_across]
         whole = [(Kind.CONTEXT, 0, height, 0, width)]
         return torch.tensor({"both": whole + cells, "context": whole, "content": cells}[self.keep])
 
@@ -223,12 +224,14 @@ class LlamaVid(Reducer):
         return frames * len(self.layout(height, width))
 
 
-def small_qformer(vision_dim: int, vocabulary: int) -> InstructBlipQFormerConfig:
+def small_qformer(vision_dim: int, vocabulary: int) -> "InstructBlipQFormerConfig":
     """A Q-Former of 0.2 million parameters: two layers. The first looks at the frame, as every second one does.
 
     >>> small_qformer(96, 1024).cross_attention_frequency
     2
     """
+    from transformers import InstructBlipQFormerConfig
+
     return InstructBlipQFormerConfig(
         vocab_size=vocabulary, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
         encoder_hidden_size=vision_dim, max_position_embeddings=QUESTION_TOKENS, pad_token_id=0,
@@ -249,6 +252,15 @@ def content_cells(compress: str | None) -> tuple[int, int] | None:
         raise ValueError(f"compress={compress!r} is unknown: write 'mean', 'grid:4' (4 x 4), 'grid:1x2', or None (all)")
     rows, columns = match.groups()
     return int(rows), int(columns or rows)
+
+
+def pools_to(size: int, cells: int) -> bool:
+    """Whether windows of size // cells patches, one beside the other, are as many as `cells`.
+
+    >>> pools_to(16, 5), pools_to(16, 6)                       # 5 windows of 3 patches; 8 of 2
+    (True, False)
+    """
+    return cells <= size and size // (size // cells) == cells
 
 
 def as_square(features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The set-up cell's one call: on Colab, install what Colab lacks; anywhere else, nothing.
+"""The set-up cell's one call: go to the lessons' folder; on Colab, install what Colab lacks.
 
 Colab comes with torch, numpy, transformers and much else that fits together. pip may add to that and may not touch it:
 everything that is installed is named to pip as a constraint. What the course needs and Colab lacks, or has too old,
@@ -24,14 +24,14 @@ PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's 
 
 
 def set_up() -> None:
-    """Installs what is missing, and makes notebooks/ the working folder, so that every path of a lesson holds.
+    """Makes notebooks/ the working folder, so that every path of a lesson holds; on Colab, installs what is missing.
 
     Raises RuntimeError, before any weights are downloaded, where pip fails or has replaced a package that this session
     has imported: the old one stays in memory until a restart.
     """
+    os.chdir(ROOT / "notebooks")
     if "google.colab" not in sys.modules:
         return
-    os.chdir(ROOT / "notebooks")
     if wanted := missing(NEEDED.read_text(encoding="utf-8").splitlines()):
         before = versions(imported())
         install(wanted)

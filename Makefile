@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-READY  := $(VENV)/.ready
-RUN    := $(VENV)/bin/python
+READY  := $(subst $(subst ,, ),\ ,$(VENV))/.ready
+RUN    := "$(VENV)/bin/python"
 
 # A tiny model loses far more to threads that wait for each other than it gains from a second core.
 export OMP_NUM_THREADS = 1
@@ -81,15 +81,15 @@ colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1
 	@$(RUN) notebooks/address.py $(REPO) $(TAG)
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
-	rm -rf $(VENV) course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.
 $(READY): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
-	  echo "The course needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "The course needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is: $$("$(PYTHON)" --version 2>&1 | head -n 1)."; \
 	  echo "Install one of them and name it, for example: make course PYTHON=python3.11"; exit 1; }
 	@echo "Setting up $(VENV), once; this downloads PyTorch and takes a few minutes."
-	@$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -m venv "$(VENV)"
 	@$(RUN) -m pip install --disable-pip-version-check --requirement requirements.lock
-	@touch $@
+	@touch "$@"

@@ -1,4 +1,4 @@
-"""The set-up cell's one call: on Colab, install what Colab lacks; anywhere, switch off what libraries say besides.
+"""The set-up cell's one call: go to the lessons' folder, make libraries quiet; on Colab, install what Colab lacks.
 
 Colab comes with torch, numpy, transformers and much else that fits together. pip may add to that and may not touch it:
 everything that is installed is named to pip as a constraint. What the course needs and Colab lacks, or has too old,
@@ -26,12 +26,12 @@ PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's 
 
 
 def set_up() -> None:
-    """Switches off what libraries print; on Colab, installs what is missing and works in notebooks/, as lessons expect.
+    """Makes notebooks/ the working folder, so that every path of a lesson holds; switches off what libraries print.
 
-    Raises RuntimeError as `install_missing` does.
+    On Colab it first installs what is missing. Raises RuntimeError as `install_missing` does.
     """
+    os.chdir(ROOT / "notebooks")
     if "google.colab" in sys.modules:
-        os.chdir(ROOT / "notebooks")
         install_missing()
     quiet()
 

@@ -22,20 +22,24 @@
 # 장면을 잡아내는지 확인하고, 학습 노트의 "기본 8프레임, 4~32" 같은 내용을 바로잡습니다.
 
 # %% tags=["setup"]
-import os
 import sys
+from pathlib import Path
 
-COURSE = "/content/frames-to-tokens"
-if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+COURSE = Path("/content/frames-to-tokens") if "google.colab" in sys.modules else Path.cwd()
+if not COURSE.exists():  # on Colab: fetch the course once
     get_ipython().system(
         f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
     )
-sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+found = [folder for folder in (COURSE, *COURSE.parents) if (folder / "lib" / "colab.py").exists()]
+if not found:
+    raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
+sys.path.insert(0, str(found[0]))
 from lib import colab
 
 colab.set_up()
 
 # %%
+import os
 import tempfile
 from bisect import bisect_right
 from dataclasses import replace

@@ -23,15 +23,18 @@
 # 쓰면 작은 모델에서는 오히려 손해라는 것을 확인합니다. 학습 노트의 저자, 점수, 학습 단계에 관한 오류도 표로 바로잡습니다.
 
 # %% tags=["setup"]
-import os
 import sys
+from pathlib import Path
 
-COURSE = "/content/frames-to-tokens"
-if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+COURSE = Path("/content/frames-to-tokens") if "google.colab" in sys.modules else Path.cwd()
+if not COURSE.exists():  # on Colab: fetch the course once
     get_ipython().system(
         f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
     )
-sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+found = [folder for folder in (COURSE, *COURSE.parents) if (folder / "lib" / "colab.py").exists()]
+if not found:
+    raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
+sys.path.insert(0, str(found[0]))
 from lib import colab
 
 colab.set_up()

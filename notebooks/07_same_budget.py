@@ -21,15 +21,18 @@
 # 마지막에는 내 비디오에서 자주 묻는 질문의 비율을 넣어 어떤 방법이 이길지 예측합니다. 학습 노트에 있지만 어느 출처에서도 찾을 수 없는 숫자들도 따로 모아 보여 줍니다.
 
 # %% tags=["setup"]
-import os
 import sys
+from pathlib import Path
 
-COURSE = "/content/frames-to-tokens"
-if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+COURSE = Path("/content/frames-to-tokens") if "google.colab" in sys.modules else Path.cwd()
+if not COURSE.exists():  # on Colab: fetch the course once
     get_ipython().system(
         f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
     )
-sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+found = [folder for folder in (COURSE, *COURSE.parents) if (folder / "lib" / "colab.py").exists()]
+if not found:
+    raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
+sys.path.insert(0, str(found[0]))
 from lib import colab
 
 colab.set_up()

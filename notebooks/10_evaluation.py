@@ -22,21 +22,25 @@
 # GPT 심사 방식이 왜 버전마다 다른 점수를 내는지도 출처와 함께 살펴보고, 마지막으로 과정의 모든 모델을 표 하나로 평가합니다. 결과가 JSON Lines 파일로 남으므로 표를 언제든 그대로 다시 만들 수 있습니다.
 
 # %% tags=["setup"]
-import os
 import sys
+from pathlib import Path
 
-COURSE = "/content/frames-to-tokens"
-if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+COURSE = Path("/content/frames-to-tokens") if "google.colab" in sys.modules else Path.cwd()
+if not COURSE.exists():  # on Colab: fetch the course once
     get_ipython().system(
         f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
     )
-sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+found = [folder for folder in (COURSE, *COURSE.parents) if (folder / "lib" / "colab.py").exists()]
+if not found:
+    raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
+sys.path.insert(0, str(found[0]))
 from lib import colab
 
 colab.set_up()
 
 # %%
 import csv
+import os
 import random
 import re
 import tempfile

@@ -21,15 +21,18 @@
 # LoRA 어댑터를 올립니다. 아직 재지 않은 숫자는 "아직 재지 않았다"고 적습니다.
 
 # %% tags=["setup"]
-import os
 import sys
+from pathlib import Path
 
-COURSE = "/content/frames-to-tokens"
-if "google.colab" in sys.modules and not os.path.isdir(COURSE):  # on Colab: fetch the course once
+COURSE = Path("/content/frames-to-tokens") if "google.colab" in sys.modules else Path.cwd()
+if not COURSE.exists():  # on Colab: fetch the course once
     get_ipython().system(
         f"git clone -q --depth 1 --branch main https://github.com/frames-to-tokens/frames-to-tokens {COURSE}"
     )
-sys.path.insert(0, COURSE if os.path.isdir(COURSE) else os.path.abspath(".."))
+found = [folder for folder in (COURSE, *COURSE.parents) if (folder / "lib" / "colab.py").exists()]
+if not found:
+    raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
+sys.path.insert(0, str(found[0]))
 from lib import colab
 
 colab.set_up()

@@ -1,5 +1,6 @@
 """The set-up cell's helper, with a Colab that is made up, and the command that moves the course to another address."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from lib import colab
-from notebooks import address
+from notebooks import address, build
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = [line.split("#")[0].strip() for line in colab.NEEDED.read_text().splitlines() if not line.startswith("#")]
@@ -35,11 +36,37 @@ def on_colab(monkeypatch, tmp_path):
     return asked
 
 
-def test_elsewhere_nothing_happens(monkeypatch, tmp_path):
+def test_elsewhere_nothing_is_installed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(colab.subprocess, "run", None)
     colab.set_up()
-    assert Path.cwd() == tmp_path
+    assert Path.cwd() == ROOT / "notebooks"
+
+
+def start(folder):
+    """Runs the lessons' set-up cell in that folder: the `lib` that it found and where it then is, or the error."""
+    cells = build.read_source(build.lessons()[0]).cells
+    (cell,) = [cell.source for cell in cells if "setup" in cell.metadata.get("tags", [])]
+    code = f"{cell}\nimport os; print(os.path.dirname(colab.__file__), os.getcwd(), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() or done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", ["notebooks", ".", "course", "data/clips"])
+def test_a_lesson_started_in_any_folder_of_its_course_finds_that_course(tmp_path, place):
+    course = tmp_path / "a course of '24, 강의"
+    for folder in ("lib", "notebooks", "data", "course"):
+        (course / folder).mkdir(parents=True)
+    (course / "data" / "clips").mkdir()
+    (tmp_path / "lib").mkdir()  # somebody else's
+    shutil.copy(ROOT / "lib" / "colab.py", course / "lib")
+    assert start(course / place) == [str(course / "lib"), str(course / "notebooks")]
+
+
+def test_a_lesson_started_outside_of_any_course_says_where_to_start_it(tmp_path):
+    (tmp_path / "lib").mkdir()
+    words = f"no course in {tmp_path} or above it: start this lesson in the course's folder notebooks"
+    assert start(tmp_path) == f"FileNotFoundError: {words}"
 
 
 def test_only_what_is_missing_is_installed_and_everything_else_is_held(on_colab, capsys):

@@ -4,6 +4,7 @@ import getpass
 import json
 import platform
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_packages_outside_the_bounds_are_named_with_the_fix(tmp_path):
     path = tmp_path / "pyproject.toml"
     path.write_text(f"[project]\ndependencies = {json.dumps(bounds)}\n")
     assert doctor.package_problems(path) == [
-        f"torch {torch.__version__} is outside <2: install one inside",
+        f"torch {version('torch')} is outside <2: install one inside",
         "no-such-package is missing: pip install 'no-such-package>=1,<2'",
     ]
 

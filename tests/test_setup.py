@@ -221,30 +221,31 @@ def test_make_alone_lists_every_target():
 )
 def test_make_refuses_an_unfit_python_in_one_clear_sentence(tmp_path, version, fit):
     words = ".".join(map(str, version))
-    python = tmp_path / "python3"  # says that it is of that version, and can do nothing but run -c
+    python = tmp_path / "a python3 of 강의"  # says that it is of that version, and can do nothing but run -c
     python.write_text(f"""#!/bin/sh
 case "$1" in
 --version) echo Python {words} ;;
--c) exec {sys.executable} -c "import sys; sys.version_info = {version}
+-c) exec '{sys.executable}' -c "import sys; sys.version_info = {version}
 $2" ;;
 *) exit 1 ;;
 esac
 """)
     python.chmod(0o755)
-    done = make("course", f"PYTHON={python}", f"VENV={tmp_path}/venv")
-    assert done.returncode != 0 and not (tmp_path / "venv").exists()
+    done = make("course", f"PYTHON={python}", f"VENV={tmp_path}/a venv")
+    assert done.returncode != 0 and not (tmp_path / "a venv").exists()
     assert ("needs Python 3.11, 3.12 or 3.13" in done.stdout and f"Python {words}" in done.stdout) is not fit
     assert ("Setting up" in done.stdout) is fit
 
 
 @pytest.fixture
 def pretended(tmp_path):
-    """An environment that looks ready, and whose Python only says with what it was called."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").write_text('#!/bin/sh\nprintf "%s|" "threads=$OMP_NUM_THREADS" "$@"\n')
-    (tmp_path / "bin/python").chmod(0o755)
-    (tmp_path / ".ready").touch()
-    return tmp_path
+    """An environment that looks ready, in an odd folder, and whose Python only says with what it was called."""
+    venv = tmp_path / "it's 강의 24"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").write_text('#!/bin/sh\nprintf "%s|" "threads=$OMP_NUM_THREADS" "$@"\n')
+    (venv / "bin/python").chmod(0o755)
+    (venv / ".ready").touch()
+    return venv
 
 
 def test_environment_is_made_anew_when_the_lock_changes(pretended):

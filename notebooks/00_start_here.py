@@ -156,7 +156,8 @@ for name, array in (
 # %% [markdown]
 # **Exercises.** Every lesson has three to five of them, each with its difficulty, its importance and its minutes. Write your answer in place of the `...` and
 # run the cell: `ex.check` says in one sentence whether it is right; of a typical mistake it says which. Write it as you like: numpy, torch or a loop.
-# Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. Nothing waits for you: until your function is right, `ex.or_lib` goes on with the course's own.
+# Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. If a check never ends, press the notebook's stop button (■): that try is not counted.
+# Nothing waits for you: until your function is right, `ex.or_lib` goes on with the course's own.
 # (`exercises.language("ko")` switches all of that to Korean, and `ex.statement()` prints the exercise itself. / 한국어로 보려면 `exercises.language("ko")`를 실행하십시오.)
 
 # %% [markdown]

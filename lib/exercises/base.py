@@ -23,12 +23,16 @@ from lib.exercises.progress import Text, current_language, record, say
 from lib.exercises.run import Refused, caught, numbers
 
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}  # all that a body of `...` compiles to
-COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "untouched": "\x1b[0m"}  # green, red, as it is
+COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m"}  # green, red
 
 UNTOUCHED = Text("not attempted yet", "아직 풀지 않았습니다")
 HELP = Text(
-    "When you get stuck: ex.hint(1), ex.hint(2), ex.solution().",
-    "막히면 ex.hint(1), ex.hint(2), ex.solution()을 쓰십시오.",
+    "When you get stuck: ex.hint(1), ex.hint(2), ex.solution(). If a check never ends: the stop button (■).",
+    "막히면 ex.hint(1), ex.hint(2), ex.solution()을 쓰세요. 채점이 끝나지 않으면 정지 버튼(■)을 누르세요.",
+)
+STOPPED = Text(
+    "stopped, and not counted. Does a loop never end?",
+    "중단했습니다. 횟수에 넣지 않습니다. 끝나지 않는 반복문이 있는지 확인하세요.",
 )
 RIGHT = Text("right!", "정답입니다!")
 WRONG = Text("not yet.", "아직 아닙니다.")
@@ -63,7 +67,7 @@ _found_right: dict[str, object] = {}  # the answer that the last check of an exe
 class Verdict(NamedTuple):
     """How an answer was judged, and the sentence for the learner (empty for a right one)."""
 
-    state: Literal["right", "wrong", "untouched"]
+    state: Literal["right", "wrong", "untouched", "stopped"]
     text: Text
     printed: str = ""
 
@@ -106,13 +110,15 @@ class Exercise:
         return f"### {heading} {self.id}: {getattr(self.title, language)}\n\n{card}\n\n{getattr(self.task, language)}"
 
     def judge(self, answer) -> Verdict:
-        """Right, wrong and why, or not attempted; prints and records nothing."""
+        """Right, wrong and why, not attempted, or stopped by the learner; prints and records nothing."""
         if untouched(answer):
             return Verdict("untouched", UNTOUCHED)
         try:
             text, printed = caught(lambda: self.wrong(answer))
         except NotImplementedError:
             return Verdict("untouched", UNTOUCHED)
+        except KeyboardInterrupt:
+            return Verdict("stopped", STOPPED)
         note = say(PRINTED.fill(n=max(printed.lines, 1), first=printed.first)) if printed.lines or printed.first else ""
         return Verdict("wrong", text, note) if text else Verdict("right", Text("", ""), note)
 
@@ -120,9 +126,9 @@ class Exercise:
         """Print one sentence on an answer, and record the try in the progress file."""
         verdict = self.judge(answer)
         _found_right[self.id] = answer if verdict.state == "right" else None
-        if verdict.state != "untouched":
+        if verdict.state in ("right", "wrong"):
             record(self.id, verdict.state == "right")
-        words = {"untouched": f"{say(UNTOUCHED)}. {say(HELP)}", "right": say(RIGHT)}
+        words = {"untouched": f"{say(UNTOUCHED)}. {say(HELP)}", "stopped": say(STOPPED), "right": say(RIGHT)}
         line = words.get(verdict.state) or f"{say(WRONG)} {say(verdict.text)}"
         print(coloured(f"{self.id}: {line}", verdict.state) + (f" {verdict.printed}" if verdict.printed else ""))
 
@@ -277,7 +283,7 @@ def describe(names: Sequence[str], arguments: tuple) -> str:
 
 def coloured(line: str, state: str) -> str:
     """Green for right and red for wrong, where IPython shows it."""
-    if "IPython" not in sys.modules or state == "untouched":
+    if "IPython" not in sys.modules or state not in COLOURS:
         return line
     return f"{COLOURS[state]}{line}\x1b[0m" if sys.modules["IPython"].get_ipython() else line
 

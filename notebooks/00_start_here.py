@@ -218,8 +218,8 @@ plots.score_intervals({f"{MODEL}, {len(unseen)} unseen clips": scores})
 # A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you do, and why?
 #
 # - **a** accept it
-# - **b** ask about many clips, and give the share with its interval
-# - **c** ask the same ten questions ten times more
+# - **b** ask the same ten questions ten times more, and give the mean share
+# - **c** ask about many clips, and give the share with its interval
 #
 # because
 #

@@ -76,20 +76,32 @@ class Mistake(NamedTuple):
     """A typical wrong answer (a function, or a number), and what to say about it."""
 
     answer: Callable | float
-    text: Text
+    en: str
+    ko: str
+
+    @property
+    def text(self) -> Text:
+        return Text(self.en, self.ko)
+
+
+class Card(NamedTuple):
+    """What an exercise asks of the learner: difficulty and importance from 1 to 5, and minutes."""
+
+    difficulty: int
+    importance: int
+    minutes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """What all kinds share. `task` is Markdown; `why` explains the answer."""
+    """What all kinds share. `task` is Markdown; `hint_1` says where to look, `hint_2` nearly everything; `why`, why."""
 
     id: str  # "04.pool": the lesson and a name
     title: Text
     task: Text
-    difficulty: int  # 1 to 5
-    importance: int  # 1 to 5
-    minutes: int
-    hints: tuple[Text, Text]
+    card: Card
+    hint_1: Text
+    hint_2: Text
     why: Text
 
     def wrong(self, answer) -> Text | None:
@@ -102,11 +114,9 @@ class Exercise:
 
     def markdown(self, language: str) -> str:
         """The exercise as its cell in the lesson shows it: a heading with its id, the card, the task."""
-        dots = {
-            name: "●" * level + "○" * (5 - level) for name, level in (("d", self.difficulty), ("i", self.importance))
-        }
+        difficulty, importance = ("●" * level + "○" * (5 - level) for level in self.card[:2])
         heading = {"en": "Exercise", "ko": "연습 문제"}[language]
-        card = getattr(CARD.fill(m=self.minutes, **dots), language)
+        card = getattr(CARD.fill(d=difficulty, i=importance, m=self.card.minutes), language)
         return f"### {heading} {self.id}: {getattr(self.title, language)}\n\n{card}\n\n{getattr(self.task, language)}"
 
     def judge(self, answer) -> Verdict:
@@ -133,8 +143,8 @@ class Exercise:
         print(coloured(f"{self.id}: {line}", verdict.state) + (f" {verdict.printed}" if verdict.printed else ""))
 
     def hint(self, level: int = 1) -> None:
-        """Print a hint: the first says where to look, the second nearly everything."""
-        print(say(self.hints[level - 1] if level in (1, 2) else TWO_HINTS))
+        """Print a hint, 1 or 2."""
+        print(say({1: self.hint_1, 2: self.hint_2}.get(level, TWO_HINTS)))
 
     def solution(self) -> None:
         """Print an answer and why it is one."""
@@ -176,10 +186,10 @@ class Write(Exercise):
 
     def mistaken(self, tried: list[tuple]) -> Text | None:
         """The sentence of the first mistake that gives the learner's results in all these cases."""
-        made = (
-            text for wrong, text in self.mistakes if all(agree(given, wrong(*copy.deepcopy(a))) for a, given in tried)
-        )
-        return next(made, None)
+        for mistake in self.mistakes:
+            if all(agree(given, mistake.answer(*copy.deepcopy(arguments))) for arguments, given in tried):
+                return mistake.text
+        return None
 
     def difference(self, arguments: tuple, given: np.ndarray) -> Text:
         """Where a result that no known mistake explains is wrong."""
@@ -216,7 +226,7 @@ class Predict(Exercise):
         given = given.item()
         if self.near(given, self.answer):
             return None
-        known = next((text for number, text in self.mistakes if self.near(given, number)), None)
+        known = next((made.text for made in self.mistakes if self.near(given, made.answer)), None)
         return known or (LESS if given > self.answer else MORE)
 
     def near(self, given: float, number: float) -> bool:

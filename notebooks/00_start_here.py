@@ -159,7 +159,8 @@ for name, array in (
 # %% [markdown]
 # **Exercises.** Every lesson has three to five of them, each with its difficulty, its importance and its minutes. Write your answer in place of the `...` and
 # run the cell: `ex.check` says in one sentence whether it is right; of a typical mistake it says which. Write it as you like: numpy, torch or a loop.
-# Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. Nothing waits for you: until your function is right, `ex.or_lib` goes on with the course's own.
+# Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. If a check never ends, press the notebook's stop button (■): that try is not counted.
+# Nothing waits for you: until your function is right, `ex.or_lib` goes on with the course's own.
 # (`exercises.language("ko")` switches all of that to Korean, and `ex.statement()` prints the exercise itself. / 한국어로 보려면 `exercises.language("ko")`를 실행하십시오.)
 
 # %% [markdown]
@@ -220,8 +221,8 @@ plots.score_intervals({f"{MODEL}, {len(unseen)} unseen clips": scores})
 # A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you do, and why?
 #
 # - **a** accept it
-# - **b** ask about many clips, and give the share with its interval
-# - **c** ask the same ten questions ten times more
+# - **b** ask the same ten questions ten times more, and give the mean share
+# - **c** ask about many clips, and give the share with its interval
 #
 # because
 #

@@ -404,15 +404,15 @@ plots.timeline(120, three_rules(120, 8))
 #
 # Your users mostly ask how a clip *ends*. You read 8 frames of each. Which rule do you take, and why?
 #
-# - **a** Hugging Face's
-# - **b** LLaVA-NeXT's
+# - **a** LLaVA-NeXT's
+# - **b** Hugging Face's
 # - **c** SlowFast-LLaVA's
 #
 # because
 #
-# - **1** it is the only one that takes the last frame
-# - **2** its steps are equal
-# - **3** it takes the middle of each part
+# - **1** it takes the middle of each part, the fairest sample of it
+# - **2** its steps are equal, so no part of the clip is favoured
+# - **3** it is the only one that takes the last frame
 
 # %%
 ex = exercises.get("01.rule")

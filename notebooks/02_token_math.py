@@ -611,15 +611,16 @@ plots.frames_per_card(list(notes), series, {"4,096 positions": 25, "8,192": 54})
 #
 # difficulty ●●○○○ · importance ●●●●● · 4 minutes
 #
-# The 7B in 4 bits on a T4, 4,096 positions, 144 tokens a frame. You want 40 frames and a short answer, and it is refused. What helps, and why?
+# The 7B in 4 bits on a T4, 4,096 positions, 144 tokens a frame. You want 40 frames and a short answer, and it is refused. What helps, and
+# why?
 #
-# - **a** a card with more memory
+# - **a** a card with more memory, such as an A100
 # - **b** pooling 3 x 3, so 64 tokens a frame
-# - **c** weights in 16 bits
+# - **c** weights in 16 bits, which lose no precision
 #
 # because
 #
-# - **1** the memory of the card is full
+# - **1** the memory of the card is full before the last frame
 # - **2** 40 x 144 tokens exceed the context
 # - **3** 4-bit weights cannot read that many frames
 

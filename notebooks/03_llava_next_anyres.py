@@ -541,13 +541,13 @@ print(
 #
 # - **a** a photo of a long receipt: what did the milk cost?
 # - **b** 16 frames of a traffic camera: which way does the red car turn?
-# - **c** an icon of 64 x 64 pixels: what colour is it?
+# - **c** an icon of 64 x 64 pixels on a web page: what colour is it?
 #
 # because
 #
-# - **1** what is asked is too fine for the overview, and one image leaves room for its tokens
+# - **1** in the encoder the tiles see each other, so no cut does harm
 # - **2** more tokens always make a better answer
-# - **3** in the encoder the tiles see each other, so no cut does harm
+# - **3** what is asked is too fine for the overview, and one image leaves room for its tokens
 
 # %%
 ex = exercises.get("03.tiles")

@@ -336,15 +336,15 @@ for name, model, some, count in (("tiny-image, 1 image", tiny_image, stills, 1),
 #
 # Weights were trained with "pool, then project". You run them in code that projects first. There is no error. What do you do, and why?
 #
-# - **a** nothing: a mean is a mean
+# - **a** nothing: a mean is a mean, whichever step comes first
 # - **b** use the order that the weights were trained with
-# - **c** train a new newline vector
+# - **c** train a new newline vector in the order that this code has
 #
 # because
 #
-# - **1** the projector is not linear, so the tokens are others than in training
-# - **2** projecting first only takes longer
-# - **3** the order of the frames changes
+# - **1** the projector is not linear, so the tokens change
+# - **2** both orders give the same tokens; projecting first only takes longer
+# - **3** the order of the frames changes, and with it what they tell
 
 # %%
 ex = exercises.get("04.order")

@@ -748,15 +748,15 @@ for name, method in methods.items():
 # Clips of two scenes. A small sign, to be read, stands in the second scene only. SlowFast with one slow frame, 64 + 16 x 4 = 128 tokens,
 # misreads it. What do you change at the same budget, and why?
 #
-# - **a** a coarser slow frame and finer fast ones
-# - **b** two slow frames, pooled 1 x 2: 32 tokens each
-# - **c** 32 fast frames of 2 tokens
+# - **a** a coarser slow frame, so that the fast ones can be finer
+# - **b** 32 fast frames of 2 tokens
+# - **c** two slow frames, pooled 1 x 2: 32 tokens each
 #
 # because
 #
-# - **1** the one slow frame is frame 0, so no slow token sees the second scene
-# - **2** the fast pathway has too few frames
-# - **3** 128 tokens exceed what the model was trained on
+# - **1** the fast pathway has too few frames
+# - **2** the one slow frame is frame 0, so no slow token sees the second scene
+# - **3** 128 tokens are a longer sequence than any that the model was trained on
 
 # %%
 ex = exercises.get("05.second_scene")

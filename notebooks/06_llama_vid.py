@@ -429,15 +429,15 @@ plots.score_curves(curves, "things to be seen at once", "share of right answers"
 # Two tokens a frame: context + content, or two content tokens (left and right half). For which video and question do you take the first,
 # and why?
 #
-# - **a** a single ball on an empty floor: what colour is it?
-# - **b** a full shop window: what colour is the clock?
-# - **c** any scene: does the screen flash?
+# - **a** a full shop window: what colour is the clock?
+# - **b** a single ball on an empty floor: what colour is it?
+# - **c** any scene at all: does the screen flash at some moment?
 #
 # because
 #
-# - **1** the question says which patches to keep before the mean
-# - **2** two tokens are more than one
-# - **3** the context token has more parameters
+# - **1** two tokens are more than one
+# - **2** the question says which patches to keep before the mean
+# - **3** the context token has more parameters, so it holds more of a frame
 
 # %%
 ex = exercises.get("06.when")

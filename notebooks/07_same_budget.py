@@ -577,7 +577,7 @@ print(f"all {METHODS[-1].tokens:,} tokens: {full:.3f}; 95 % of that from {cheape
 #
 # - **1** it reads one frame unpooled, and every frame at least in outline
 # - **2** it has the most tokens
-# - **3** it treats all frames alike, so none is preferred
+# - **3** it treats all frames alike, so neither question is at a disadvantage
 
 # %%
 ex = exercises.get("07.which")

@@ -406,18 +406,18 @@ for skip in (
 #
 # difficulty ●●○○○ · importance ●●●●● · 4 minutes
 #
-# Another model. Its parts are `model.visual`, whose attention also has layers called `q_proj` and `v_proj`, and `model.language_model`.
-# You want adapters in the language model alone, and `model.visual` kept out of 4 bits. Which two settings do you take, and why?
+# Another model. Its parts are `model.visual`, whose attention also has layers called `q_proj` and `v_proj`, and `model.language_model`. You
+# want adapters in the language model alone, and `model.visual` kept out of 4 bits. Which two settings do you take, and why?
 #
-# - **a** targets `["q_proj", "v_proj"]`; leave out `["visual"]`
-# - **b** targets `".*language_model.*(q_proj|v_proj)"`; leave out `["model.visual"]`
+# - **a** targets `".*language_model.*(q_proj|v_proj)"`; leave out `["model.visual"]`
+# - **b** targets `["q_proj", "v_proj"]`; leave out `["visual"]`
 # - **c** targets `"all-linear"`; leave out `["model.visual"]`
 #
 # because
 #
-# - **1** peft compares a list with the ends of names, transformers a part to be left out with their starts
+# - **1** a name that matches nothing raises an error
 # - **2** both compare with any piece of a name
-# - **3** a name that matches nothing raises an error
+# - **3** peft compares a list with the ends of names, transformers a part to be left out with their starts
 
 # %%
 ex = exercises.get("08.silent")

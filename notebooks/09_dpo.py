@@ -171,14 +171,14 @@ plots.frame_strip(unseen[worst].frames(8), titles=[f"frame {number}" for number 
 # why?
 #
 # - **a** the true caption against its first sentence
-# - **b** the true caption against the same with one fact changed
-# - **c** the true caption against the true caption of another clip
+# - **b** the true caption against the true caption of another clip
+# - **c** the true caption against the same with one fact changed
 #
 # because
 #
-# - **1** the two differ in what is to be learned, and in nothing else
-# - **2** the more the two differ, the more is learned
-# - **3** the preferred answer is the longer one, and long captions are better
+# - **1** the preferred answer is the longer one, and long captions are better
+# - **2** the more the two differ, the more is learned from each pair of them
+# - **3** the two differ in what is to be learned, and in nothing else
 
 # %%
 ex = exercises.get("09.pairs")
@@ -548,7 +548,7 @@ for name in names:
 # because
 #
 # - **1** the loss holds the difference alone, which also grows while both fall
-# - **2** a low loss means that the chosen captions have become likely
+# - **2** a low loss means that the chosen captions have become more likely than they were
 # - **3** the reference has moved away from the model in training
 
 # %%

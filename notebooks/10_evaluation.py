@@ -420,14 +420,14 @@ for name in ("the truth", "one for all", "another clip's"):
 # A colleague has trained a captioner: CHAIR_i went from 0.20 to 0.09, on 500 clips, with intervals that lie far apart. Its captions have 30
 # characters on average; before, they had 130. Which number do you ask for, and why?
 #
-# - **a** CHAIR_s of the same captions
-# - **b** facts right of the same captions
-# - **c** CHAIR_i of 5,000 clips
+# - **a** facts right of the same captions
+# - **b** CHAIR_s of the same captions
+# - **c** CHAIR_i of 5,000 clips instead of 500
 #
 # because
 #
-# - **1** who tells less has less to invent, and CHAIR does not ask what was left out
-# - **2** the difference may be an accident
+# - **1** the difference may be an accident of the 500 clips that happened to be drawn
+# - **2** short captions invent less, and CHAIR does not ask what they leave out
 # - **3** short captions cannot be read back as facts
 
 # %%

@@ -443,13 +443,13 @@ print(
 # LoRA on the 34B in 16 bits: 65 GiB of weights. There are four cards of 40 GB. How do you start, and why?
 #
 # - **a** DDP
-# - **b** FSDP2
-# - **c** one process on one card
+# - **b** one process on one card
+# - **c** FSDP2
 #
 # because
 #
-# - **1** it exchanges less between the processes
-# - **2** only gradients have to be averaged
+# - **1** it exchanges less between the processes in each step
+# - **2** only gradients have to be averaged between the cards
 # - **3** no card has room for all of the weights
 
 # %%

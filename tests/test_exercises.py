@@ -6,10 +6,15 @@ import inspect
 import math
 import re
 import types
+from collections import Counter
 from functools import lru_cache
 from importlib import import_module
+from io import StringIO
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
+from tokenize import COMMENT, NL, STRING, generate_tokens
+from unicodedata import east_asian_width
 
 import numpy as np
 import pytest
@@ -29,6 +34,7 @@ ANSWERS = {
 }
 RIGHT = {name: answers for module in ANSWERS.values() for name, answers in module.RIGHT.items()}
 WRONG = {name: answers for module in ANSWERS.values() for name, answers in module.WRONG.items()}
+CHOICES = [exercise for exercise in ALL.values() if isinstance(exercise, Choose)]
 HANGUL = re.compile("[가-힣]")
 read_source = lru_cache(build.read_source)
 
@@ -42,7 +48,7 @@ def replies(exercise):
 
 def texts(exercise):
     """Every text of an exercise."""
-    return [exercise.title, exercise.task, *exercise.hints, exercise.why, *replies(exercise)]
+    return [exercise.title, exercise.task, exercise.hint_1, exercise.hint_2, exercise.why, *replies(exercise)]
 
 
 def test_every_lesson_has_three_to_five_exercises():
@@ -64,8 +70,7 @@ def test_none_lacks_a_right_answer_of_another_kind_or_three_wrong_ones():
 
 @pytest.mark.parametrize("exercise", ALL.values(), ids=NAME)
 def test_card_and_texts_are_complete_in_both_languages(exercise):
-    assert {exercise.difficulty, exercise.importance} <= {1, 2, 3, 4, 5} and 1 <= exercise.minutes <= 30
-    assert len(exercise.hints) == 2
+    assert {*exercise.card[:2]} <= {1, 2, 3, 4, 5} and 1 <= exercise.card.minutes <= 30
     for text in texts(exercise):
         assert HANGUL.search(text.ko) and not HANGUL.search(text.en), text
         assert set(re.findall(r"`[^`]+`", text.en)) == set(re.findall(r"`[^`]+`", text.ko)), text
@@ -104,12 +109,32 @@ def test_every_mistake_that_is_known_is_told_from_the_others(exercise):
         assert exercise.judge(mistake.answer).text == mistake.text
 
 
-@pytest.mark.parametrize("exercise", [one for one in ALL.values() if isinstance(one, Choose)], ids=NAME)
+@pytest.mark.parametrize("exercise", CHOICES, ids=NAME)
 def test_every_choice_that_is_wrong_has_a_reply(exercise):
     for text in exercise.task:
         offered = re.findall(r"\*\*([a-d1-4])\*\*", text)
         assert set(offered) == set(exercise.replies) | set(exercise.answer)
     assert not set(exercise.answer) & set(exercise.replies)
+
+
+def length_rank(text, right):
+    """Among the choices of its list, 0 if the right one is the longest."""
+    offered = dict(re.findall(r"^- \*\*([a-d1-4])\*\* (.+)$", text, re.MULTILINE))
+    return sum(len(words) > len(offered[right]) for key, words in offered.items() if key.isalpha() == right.isalpha())
+
+
+def passed_blind(choices):
+    """How often each letter, each digit and, by language and list, each rank in length is right."""
+    right = Counter()
+    for choice in choices:
+        for key in choice.answer:
+            texts = choice.task._asdict().items()
+            right.update([key, *((language, key.isalpha(), length_rank(text, key)) for language, text in texts)])
+    return right
+
+
+def test_no_letter_no_digit_and_no_length_passes_the_choices_blind():
+    assert {by: times for by, times in passed_blind(CHOICES).items() if times > 0.4 * len(CHOICES)} == {}
 
 
 @pytest.mark.parametrize("exercise", [one for one in ALL.values() if isinstance(one, Predict)], ids=NAME)
@@ -123,6 +148,34 @@ def test_written_answers_may_come_in_double_precision_but_not_a_bit_too_large(ex
     answer, plus = exercise.answer, lambda value: value + 0.01 if isinstance(value, torch.Tensor) else np.add(value, 1)
     assert exercise.judge(lambda *arguments: np.asarray(answer(*arguments), np.float64)).state == "right"
     assert exercise.judge(lambda *arguments: plus(answer(*arguments))).state == "wrong"
+
+
+# The source
+
+
+def width(text):
+    """Columns in an editor, where Korean letters take two."""
+    return sum(1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def broken_early(source):
+    """Lines of strings that are continued although the first word of the next piece would have fit."""
+    lines, found = source.splitlines(), []
+    tokens = [token for token in generate_tokens(StringIO(source).readline) if token.type not in (COMMENT, NL)]
+    for one, other in pairwise(tokens):
+        if one.type == other.type == STRING and one.end[0] < other.start[0] and one.string[-3:-1] != "\\n":
+            word = re.match(r"\S+ ?", other.string[1:-1])[0]
+            found += [one.end[0]] if width(lines[one.end[0] - 1]) + width(word) < 120 else []  # and room for a comma
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((build.HERE.parent / "lib" / "exercises").glob("*.py")), ids=attrgetter("name"))
+def test_strings_fill_their_lines(path):
+    assert broken_early(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_string_broken_into_single_words_is_found():
+    assert broken_early('x = (\n    "one or no whole "\n    "patch "\n    "is\\n"\n    "left out"\n)\n') == [2, 3]
 
 
 # The lessons

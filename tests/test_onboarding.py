@@ -25,7 +25,7 @@ def lesson_minutes(number):
 
 
 def exercise_minutes(number):
-    return sum(exercise.minutes for exercise in exercises.lessons()[number].EXERCISES)
+    return sum(exercise.card.minutes for exercise in exercises.lessons()[number].EXERCISES)
 
 
 def row_of(day, name):

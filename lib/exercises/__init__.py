@@ -50,7 +50,7 @@ def lessons() -> dict[str, ModuleType]:
 def get(identity: str) -> Exercise:
     """The exercise with this id. Raises ValueError, listing the lesson's, where there is none.
 
-    >>> get("04.pool").minutes
+    >>> get("04.pool").card.minutes
     10
     """
     found = {exercise.id: exercise for lesson in lessons().values() for exercise in lesson.EXERCISES}
@@ -101,7 +101,7 @@ def report(data: dict) -> str:
     open_ones = (e for lesson in lessons().values() for e in lesson.EXERCISES)
     following = next((e for e in open_ones if not data["exercises"].get(e.id, {}).get("solved")), None)
     if following:
-        lines.append(say(NEXT.fill(id=following.id, title=say(following.title), minutes=following.minutes)))
+        lines.append(say(NEXT.fill(id=following.id, title=say(following.title), minutes=following.card.minutes)))
     return "\n".join(lines)
 
 

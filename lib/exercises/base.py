@@ -23,12 +23,16 @@ from lib.exercises.progress import Text, current_language, record, say
 from lib.exercises.run import Refused, caught, numbers
 
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}  # all that a body of `...` compiles to
-COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "untouched": "\x1b[0m"}  # green, red, as it is
+COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m"}  # green, red
 
 UNTOUCHED = Text("not attempted yet", "아직 풀지 않았습니다")
 HELP = Text(
-    "When you get stuck: ex.hint(1), ex.hint(2), ex.solution().",
-    "막히면 ex.hint(1), ex.hint(2), ex.solution()을 쓰십시오.",
+    "When you get stuck: ex.hint(1), ex.hint(2), ex.solution(). If a check never ends: the stop button (■).",
+    "막히면 ex.hint(1), ex.hint(2), ex.solution()을 쓰세요. 채점이 끝나지 않으면 정지 버튼(■)을 누르세요.",
+)
+STOPPED = Text(
+    "stopped, and not counted. Does a loop never end?",
+    "중단했습니다. 횟수에 넣지 않습니다. 끝나지 않는 반복문이 있는지 확인하세요.",
 )
 RIGHT = Text("right!", "정답입니다!")
 WRONG = Text("not yet.", "아직 아닙니다.")
@@ -63,7 +67,7 @@ _found_right: dict[str, object] = {}  # the answer that the last check of an exe
 class Verdict(NamedTuple):
     """How an answer was judged, and the sentence for the learner (empty for a right one)."""
 
-    state: Literal["right", "wrong", "untouched"]
+    state: Literal["right", "wrong", "untouched", "stopped"]
     text: Text
     printed: str = ""
 
@@ -72,20 +76,32 @@ class Mistake(NamedTuple):
     """A typical wrong answer (a function, or a number), and what to say about it."""
 
     answer: Callable | float
-    text: Text
+    en: str
+    ko: str
+
+    @property
+    def text(self) -> Text:
+        return Text(self.en, self.ko)
+
+
+class Card(NamedTuple):
+    """What an exercise asks of the learner: difficulty and importance from 1 to 5, and minutes."""
+
+    difficulty: int
+    importance: int
+    minutes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """What all kinds share. `task` is Markdown; `why` explains the answer."""
+    """What all kinds share. `task` is Markdown; `hint_1` says where to look, `hint_2` nearly everything; `why`, why."""
 
     id: str  # "04.pool": the lesson and a name
     title: Text
     task: Text
-    difficulty: int  # 1 to 5
-    importance: int  # 1 to 5
-    minutes: int
-    hints: tuple[Text, Text]
+    card: Card
+    hint_1: Text
+    hint_2: Text
     why: Text
 
     def wrong(self, answer) -> Text | None:
@@ -98,21 +114,21 @@ class Exercise:
 
     def markdown(self, language: str) -> str:
         """The exercise as its cell in the lesson shows it: a heading with its id, the card, the task."""
-        dots = {
-            name: "●" * level + "○" * (5 - level) for name, level in (("d", self.difficulty), ("i", self.importance))
-        }
+        difficulty, importance = ("●" * level + "○" * (5 - level) for level in self.card[:2])
         heading = {"en": "Exercise", "ko": "연습 문제"}[language]
-        card = getattr(CARD.fill(m=self.minutes, **dots), language)
+        card = getattr(CARD.fill(d=difficulty, i=importance, m=self.card.minutes), language)
         return f"### {heading} {self.id}: {getattr(self.title, language)}\n\n{card}\n\n{getattr(self.task, language)}"
 
     def judge(self, answer) -> Verdict:
-        """Right, wrong and why, or not attempted; prints and records nothing."""
+        """Right, wrong and why, not attempted, or stopped by the learner; prints and records nothing."""
         if untouched(answer):
             return Verdict("untouched", UNTOUCHED)
         try:
             text, printed = caught(lambda: self.wrong(answer))
         except NotImplementedError:
             return Verdict("untouched", UNTOUCHED)
+        except KeyboardInterrupt:
+            return Verdict("stopped", STOPPED)
         note = say(PRINTED.fill(n=max(printed.lines, 1), first=printed.first)) if printed.lines or printed.first else ""
         return Verdict("wrong", text, note) if text else Verdict("right", Text("", ""), note)
 
@@ -120,15 +136,15 @@ class Exercise:
         """Print one sentence on an answer, and record the try in the progress file."""
         verdict = self.judge(answer)
         _found_right[self.id] = answer if verdict.state == "right" else None
-        if verdict.state != "untouched":
+        if verdict.state in ("right", "wrong"):
             record(self.id, verdict.state == "right")
-        words = {"untouched": f"{say(UNTOUCHED)}. {say(HELP)}", "right": say(RIGHT)}
+        words = {"untouched": f"{say(UNTOUCHED)}. {say(HELP)}", "stopped": say(STOPPED), "right": say(RIGHT)}
         line = words.get(verdict.state) or f"{say(WRONG)} {say(verdict.text)}"
         print(coloured(f"{self.id}: {line}", verdict.state) + (f" {verdict.printed}" if verdict.printed else ""))
 
     def hint(self, level: int = 1) -> None:
-        """Print a hint: the first says where to look, the second nearly everything."""
-        print(say(self.hints[level - 1] if level in (1, 2) else TWO_HINTS))
+        """Print a hint, 1 or 2."""
+        print(say({1: self.hint_1, 2: self.hint_2}.get(level, TWO_HINTS)))
 
     def solution(self) -> None:
         """Print an answer and why it is one."""
@@ -170,10 +186,10 @@ class Write(Exercise):
 
     def mistaken(self, tried: list[tuple]) -> Text | None:
         """The sentence of the first mistake that gives the learner's results in all these cases."""
-        made = (
-            text for wrong, text in self.mistakes if all(agree(given, wrong(*copy.deepcopy(a))) for a, given in tried)
-        )
-        return next(made, None)
+        for mistake in self.mistakes:
+            if all(agree(given, mistake.answer(*copy.deepcopy(arguments))) for arguments, given in tried):
+                return mistake.text
+        return None
 
     def difference(self, arguments: tuple, given: np.ndarray) -> Text:
         """Where a result that no known mistake explains is wrong."""
@@ -210,7 +226,7 @@ class Predict(Exercise):
         given = given.item()
         if self.near(given, self.answer):
             return None
-        known = next((text for number, text in self.mistakes if self.near(given, number)), None)
+        known = next((made.text for made in self.mistakes if self.near(given, made.answer)), None)
         return known or (LESS if given > self.answer else MORE)
 
     def near(self, given: float, number: float) -> bool:
@@ -277,7 +293,7 @@ def describe(names: Sequence[str], arguments: tuple) -> str:
 
 def coloured(line: str, state: str) -> str:
     """Green for right and red for wrong, where IPython shows it."""
-    if "IPython" not in sys.modules or state == "untouched":
+    if "IPython" not in sys.modules or state not in COLOURS:
         return line
     return f"{COLOURS[state]}{line}\x1b[0m" if sys.modules["IPython"].get_ipython() else line
 

@@ -1,6 +1,6 @@
 """Exercises of lesson 00: how many tokens, how long a sequence, how sure a score."""
 
-from lib.exercises.base import Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Start here", "시작하기")
@@ -16,71 +16,55 @@ visual_tokens = Write(
     id="00.visual_tokens",
     title=Text("count the visual tokens", "비주얼 토큰 세기"),
     task=Text(
-        "`frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and "
-        "`stride` x `stride` patches become one token. How many visual tokens is that? A rest that fills no whole "
-        "patch "
-        "or no whole window is left out.",
+        "`frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and `stride` "
+        "x `stride` patches become one token. How many visual tokens is that? A rest that fills no whole patch or no "
+        "whole window is left out.",
         "한 변이 `pixels`픽셀인 정사각형 프레임 `frames`장을 `patch` x `patch`픽셀 패치로 자르고, 패치 `stride` x "
-        "`stride`개를 토큰 하나로 "
-        "모읍니다. 비주얼 토큰은 모두 몇 개입니까? 패치나 창을 다 채우지 못하는 나머지는 버립니다.",
+        "`stride`개를 토큰 하나로 모읍니다. 비주얼 토큰은 모두 몇 개입니까? 패치나 창을 다 채우지 못하는 나머지는 "
+        "버립니다.",
     ),
-    difficulty=1,
-    importance=5,
-    minutes=5,
+    card=Card(difficulty=1, importance=5, minutes=5),
     answer=my_visual_tokens,
     cases=lambda: [(8, 336, 14, 2), (16, 64, 8, 2), (4, 384, 14, 2), (3, 336, 14, 3), (5, 336, 14, 1)],
     mistakes=(
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels // patch // stride),
-            Text(
-                "That is one row of each frame: a frame has as many rows as columns.",
-                "프레임마다 한 줄만 세었습니다. 프레임에는 열만큼 행도 있습니다.",
-            ),
+            "That is one row of each frame: a frame has as many rows as columns.",
+            "프레임마다 한 줄만 세었습니다. 프레임에는 열만큼 행도 있습니다.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: (pixels // patch // stride) ** 2,
-            Text(
-                "That is a single frame: multiply by the number of frames.",
-                "프레임 한 장의 토큰 수입니다. 프레임 수를 곱하십시오.",
-            ),
+            "That is a single frame: multiply by the number of frames.",
+            "프레임 한 장의 토큰 수입니다. 프레임 수를 곱하십시오.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels // patch) ** 2,
-            Text(
-                "Those are the patches: they are not pooled yet.", "그것은 패치의 수입니다. 아직 풀링하지 않았습니다."
-            ),
+            "Those are the patches: they are not pooled yet.",
+            "그것은 패치의 수입니다. 아직 풀링하지 않았습니다.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels // patch) ** 2 // stride,
-            Text(
-                "Stride 2 joins 2 x 2 patches, so a quarter is left, not a half.",
-                "stride 2는 패치 2 x 2개를 하나로 모읍니다. 절반이 아니라 4분의 1이 남습니다.",
-            ),
+            "Stride 2 joins 2 x 2 patches, so a quarter is left, not a half.",
+            "stride 2는 패치 2 x 2개를 하나로 모읍니다. 절반이 아니라 4분의 1이 남습니다.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: frames * ((pixels // patch) ** 2 // stride**2),
-            Text(
-                "Round each side down, not the product: of 27 patches on a side, 13 windows are full.",
-                "곱이 아니라 각 변에서 내림해야 합니다. 한 변의 패치가 27개이면 다 찬 창은 13개입니다.",
-            ),
+            "Round each side down, not the product: of 27 patches on a side, 13 windows are full.",
+            "곱이 아니라 각 변에서 내림해야 합니다. 한 변의 패치가 27개이면 다 찬 창은 13개입니다.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels / patch / stride) ** 2,
-            Text(
-                "There are no parts of tokens: divide by //, patches first, then windows.",
-                "토큰은 쪼개지지 않습니다. 패치와 창을 차례로 //로 나누십시오.",
-            ),
+            "There are no parts of tokens: divide by //, patches first, then windows.",
+            "토큰은 쪼개지지 않습니다. 패치와 창을 차례로 //로 나누십시오.",
         ),
     ),
-    hints=(
-        Text(
-            "First the patches along one side, then the tokens along one side.",
-            "먼저 한 변의 패치 수, 그다음 한 변의 토큰 수를 구합니다.",
-        ),
-        Text(
-            "336 // 14 = 24, 24 // 2 = 12, and 12 * 12 = 144 for one frame.",
-            "336 // 14 = 24, 24 // 2 = 12이므로 프레임 하나는 12 * 12 = 144개입니다.",
-        ),
+    hint_1=Text(
+        "First the patches along one side, then the tokens along one side.",
+        "먼저 한 변의 패치 수, 그다음 한 변의 토큰 수를 구합니다.",
+    ),
+    hint_2=Text(
+        "336 // 14 = 24, 24 // 2 = 12, and 12 * 12 = 144 for one frame.",
+        "336 // 14 = 24, 24 // 2 = 12이므로 프레임 하나는 12 * 12 = 144개입니다.",
     ),
     why=Text(
         "The patch convolution and the pooling both leave out what fills no window, so both divisions round down.",
@@ -93,36 +77,28 @@ sequence = Predict(
     title=Text("the length of the sequence", "시퀀스의 길이"),
     task=Text(
         "A prompt has 12 token ids; one of them is `<video>`. The video is 8 frames of 144 visual tokens. How many "
-        "vectors "
-        "does the language model read?",
-        "프롬프트의 토큰 ID는 12개이고 그중 하나가 `<video>`입니다. 비디오는 프레임 8장이고 프레임마다 비주얼 "
-        "토큰이 144개입니다. 언어 모델은 벡터를 몇 개 "
-        "읽습니까?",
+        "vectors does the language model read?",
+        "프롬프트의 토큰 ID는 12개이고 그중 하나가 `<video>`입니다. 비디오는 프레임 8장이고 프레임마다 비주얼 토큰이 "
+        "144개입니다. 언어 모델은 벡터를 몇 개 읽습니까?",
     ),
-    difficulty=1,
-    importance=4,
-    minutes=3,
+    card=Card(difficulty=1, importance=4, minutes=3),
     answer=1163,
     mistakes=(
         Mistake(
             1164,
-            Text(
-                "`<video>` itself does not stay: the visual tokens take its place.",
-                "`<video>` 자체는 남지 않습니다. 비주얼 토큰이 그 자리를 차지합니다.",
-            ),
+            "`<video>` itself does not stay: the visual tokens take its place.",
+            "`<video>` 자체는 남지 않습니다. 비주얼 토큰이 그 자리를 차지합니다.",
         ),
-        Mistake(1152, Text("The words around the video are read too.", "비디오 앞뒤의 글도 함께 읽습니다.")),
-        Mistake(20, Text("A frame is 144 tokens, not one.", "프레임 하나는 토큰 한 개가 아니라 144개입니다.")),
-        Mistake(155, Text("That is a single frame.", "그것은 프레임 한 장일 때의 길이입니다.")),
+        Mistake(1152, "The words around the video are read too.", "비디오 앞뒤의 글도 함께 읽습니다."),
+        Mistake(20, "A frame is 144 tokens, not one.", "프레임 하나는 토큰 한 개가 아니라 144개입니다."),
+        Mistake(155, "That is a single frame.", "그것은 프레임 한 장일 때의 길이입니다."),
     ),
-    hints=(
-        Text(
-            "Visual tokens and text tokens stand in one sequence.", "비주얼 토큰과 텍스트 토큰은 한 시퀀스에 놓입니다."
-        ),
-        Text(
-            "8 x 144 visual tokens, and the 12 ids without `<video>`.",
-            "비주얼 토큰 8 x 144개에, `<video>`를 뺀 나머지 ID를 더합니다.",
-        ),
+    hint_1=Text(
+        "Visual tokens and text tokens stand in one sequence.", "비주얼 토큰과 텍스트 토큰은 한 시퀀스에 놓입니다."
+    ),
+    hint_2=Text(
+        "8 x 144 visual tokens, and the 12 ids without `<video>`.",
+        "비주얼 토큰 8 x 144개에, `<video>`를 뺀 나머지 ID를 더합니다.",
     ),
     why=Text(
         "8 x 144 + 12 - 1: the place holder is replaced.", "8 x 144 + 12 - 1입니다. 자리 표시자는 바뀌어 없어집니다."
@@ -133,31 +109,28 @@ interval = Choose(
     id="00.interval",
     title=Text("nine of ten", "열 개 중 아홉 개"),
     task=Text(
-        'A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you '
-        "do, and why?\n\n"
-        "- **a** accept it\n- **b** ask about many clips, and give the share with its interval\n"
-        "- **c** ask the same ten questions ten times more\n\nbecause\n\n"
+        'A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you do, '
+        "and why?\n\n- **a** accept it\n- **b** ask the same ten questions ten times more, and give the mean share\n"
+        "- **c** ask about many clips, and give the share with its interval\n\nbecause\n\n"
         "- **1** ten answers about one clip are few, and stand or fall together\n"
         "- **2** the answers are drawn at random, and repeating averages that out\n"
         "- **3** 9 of 10 is above chance, and more is not needed",
-        '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90 %"라고 적습니다. 어떻게 '
-        "하겠습니까? 이유는 무엇입니까?\n\n"
-        "- **a** 그대로 받아들입니다\n- **b** 여러 클립에 대해 묻고, 비율을 신뢰 구간과 함께 적습니다\n"
-        "- **c** 같은 질문 10개를 열 번 더 묻습니다\n\n이유\n\n"
+        '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90 %"라고 적습니다. 어떻게 하겠습니까? '
+        "이유는 무엇입니까?\n\n- **a** 그대로 받아들입니다\n"
+        "- **b** 같은 질문 10개를 열 번 더 묻고, 맞힌 비율의 평균을 적습니다\n"
+        "- **c** 여러 클립에 대해 묻고, 비율을 신뢰 구간과 함께 적습니다\n\n이유\n\n"
         "- **1** 클립 하나에 관한 답 10개는 적고, 함께 맞거나 함께 틀립니다\n"
-        "- **2** 답이 무작위로 뽑히므로 되풀이하면 흔들림이 상쇄됩니다\n"
+        "- **2** 답이 무작위로 뽑히므로 열 번 되풀이하면 흔들림이 서로 상쇄됩니다\n"
         "- **3** 10개 중 9개는 우연보다 높으므로 더 필요하지 않습니다",
     ),
-    difficulty=1,
-    importance=4,
-    minutes=3,
-    answer="b1",
+    card=Card(difficulty=1, importance=4, minutes=3),
+    answer="c1",
     replies={
         "a": Text(
             "Wilson's interval of 9 in 10 reaches from 0.60 to 0.98: that is no measurement yet.",
             "10개 중 9개의 윌슨 신뢰 구간은 0.60에서 0.98까지입니다. 아직 측정이라고 할 수 없습니다.",
         ),
-        "c": Text(
+        "b": Text(
             "The same clip and question give the same answer: nothing new is measured.",
             "같은 클립과 질문에는 같은 답이 나옵니다. 새로 재는 것이 없습니다.",
         ),
@@ -170,12 +143,10 @@ interval = Choose(
             "우연보다 높다는 것만으로는 얼마나 높은지 알 수 없습니다. 그것은 신뢰 구간이 말해 줍니다.",
         ),
     },
-    hints=(
-        Text("Would another clip give 9 of 10 as well?", "다른 클립이었어도 10개 중 9개였겠습니까?"),
-        Text(
-            "Look at section 5: what stands beside each share there?",
-            "5절을 보십시오. 거기에는 비율마다 무엇이 함께 적혀 있습니까?",
-        ),
+    hint_1=Text("Would another clip give 9 of 10 as well?", "다른 클립이었어도 10개 중 9개였겠습니까?"),
+    hint_2=Text(
+        "Look at section 5: what stands beside each share there?",
+        "5절을 보십시오. 거기에는 비율마다 무엇이 함께 적혀 있습니까?",
     ),
     why=Text(
         "What varies is the clip. Many clips make a share, and its interval says how sure it is (lesson 07 redraws "

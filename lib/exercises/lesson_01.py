@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.exercises.base import Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 from lib.video import sample_uniform
 
@@ -17,62 +17,49 @@ uniform = Write(
     id="01.uniform",
     title=Text("LLaVA-NeXT's uniform rule", "LLaVA-NeXT의 균등 샘플링"),
     task=Text(
-        "Choose `n` of `total` frames: both ends and equal steps, cut down to whole numbers. With more frames "
-        "wanted than "
-        "there are, frames repeat; a single one is frame 0.",
-        "프레임 `total`장에서 `n`장을 고르십시오. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 "
-        "만듭니다. 있는 것보다 많이 고르면 프레임이 되풀이되고, 한 "
-        "장만 고르면 0번 프레임입니다.",
+        "Choose `n` of `total` frames: both ends and equal steps, cut down to whole numbers. With more frames wanted "
+        "than there are, frames repeat; a single one is frame 0.",
+        "프레임 `total`장에서 `n`장을 고르십시오. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 만듭니다. "
+        "있는 것보다 많이 고르면 프레임이 되풀이되고, 한 장만 고르면 0번 프레임입니다.",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=8,
+    card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_uniform,
     cases=lambda: [(120, 8), (1800, 8), (16, 4), (50, 50), (3, 5), (9, 1), (100, 32)],
     mistakes=(
         Mistake(
             lambda total, n: np.linspace(0, total, n, dtype=int).tolist(),
-            Text(
-                "Frames count from 0, so the last one is total - 1: you ask for a frame that does not exist.",
-                "프레임 번호는 0부터 시작하므로 마지막은 total - 1입니다. 없는 프레임을 고르고 있습니다.",
-            ),
+            "Frames count from 0, so the last one is total - 1: you ask for a frame that does not exist.",
+            "프레임 번호는 0부터 시작하므로 마지막은 total - 1입니다. 없는 프레임을 고르고 있습니다.",
         ),
         Mistake(
             lambda total, n: sample_uniform(total, min(n, total), "huggingface"),
-            Text(
-                "Those are the starts of n equal parts, Hugging Face's rule: the last frame is never taken.",
-                "n등분한 구간의 시작점을 골랐습니다. Hugging Face의 규칙이며 마지막 프레임을 고르지 않습니다.",
-            ),
+            "Those are the starts of n equal parts, Hugging Face's rule: the last frame is never taken.",
+            "n등분한 구간의 시작점을 골랐습니다. Hugging Face의 규칙이며 마지막 프레임을 고르지 않습니다.",
         ),
         Mistake(
             lambda total, n: sample_uniform(total, n, "slowfast_llava"),
-            Text(
-                "Those are the middles of n equal parts, SlowFast-LLaVA's rule: neither end is taken.",
-                "n등분한 구간의 가운데를 골랐습니다. SlowFast-LLaVA의 규칙이며 양 끝을 고르지 않습니다.",
-            ),
+            "Those are the middles of n equal parts, SlowFast-LLaVA's rule: neither end is taken.",
+            "n등분한 구간의 가운데를 골랐습니다. SlowFast-LLaVA의 규칙이며 양 끝을 고르지 않습니다.",
         ),
         Mistake(
             lambda total, n: np.linspace(0, total - 1, n).round(),
-            Text(
-                "The official code cuts down and does not round: dtype=int.",
-                "공식 코드는 반올림하지 않고 내림합니다: dtype=int.",
-            ),
+            "The official code cuts down and does not round: dtype=int.",
+            "공식 코드는 반올림하지 않고 내림합니다: dtype=int.",
         ),
         Mistake(
             lambda total, n: np.linspace(0, total - 1, n),
-            Text("Right places, but frame numbers are whole.", "위치는 맞지만 프레임 번호는 정수여야 합니다."),
+            "Right places, but frame numbers are whole.",
+            "위치는 맞지만 프레임 번호는 정수여야 합니다.",
         ),
     ),
-    hints=(
-        Text("How many steps lie between n points?", "점이 n개이면 그 사이의 간격은 몇 개입니까?"),
-        Text(
-            "np.linspace includes both ends; which is the last frame?",
-            "np.linspace는 양 끝을 포함합니다. 마지막 프레임은 몇 번입니까?",
-        ),
+    hint_1=Text("How many steps lie between n points?", "점이 n개이면 그 사이의 간격은 몇 개입니까?"),
+    hint_2=Text(
+        "np.linspace includes both ends; which is the last frame?",
+        "np.linspace는 양 끝을 포함합니다. 마지막 프레임은 몇 번입니까?",
     ),
     why=Text(
-        "LLaVA-NeXT `video_demo.py`. Train and test with the same rule: the three official ones differ at the end "
-        "of a clip.",
+        "LLaVA-NeXT `video_demo.py`. Train and test with the same rule: the three official ones differ at the end of a "
+        "clip.",
         "LLaVA-NeXT `video_demo.py`의 규칙입니다. 세 가지 공식 규칙은 클립의 끝에서 달라지므로 학습과 평가에 같은 "
         "규칙을 쓰십시오.",
     ),
@@ -109,51 +96,40 @@ on_screen = Write(
     id="01.on_screen",
     title=Text("one frame for each second", "1초에 한 장"),
     task=Text(
-        "Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that "
-        "is on the "
-        "screen at 0, 1, 2, ... seconds, up to the last timestamp. A frame stays until the next one comes.",
+        "Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is "
+        "on the screen at 0, 1, 2, ... seconds, up to the last timestamp. A frame stays until the next one comes.",
         "모든 프레임의 타임스탬프(초, 정렬됨, 처음은 0)가 주어질 때, 0, 1, 2, ...초에 화면에 보이는 프레임의 번호를 "
-        "마지막 타임스탬프까지 돌려주십시오. 프레임은 다음 프레임이 "
-        "나올 때까지 화면에 남아 있습니다.",
+        "마지막 타임스탬프까지 돌려주십시오. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=8,
+    card=Card(difficulty=2, importance=4, minutes=8),
     answer=my_on_screen,
     cases=recordings,
     mistakes=(
         Mistake(
             at_constant_rate,
-            Text(
-                "You computed number = second x average rate; that is right only if the rate never changes.",
-                "번호 = 초 x 평균 fps로 계산했습니다. 프레임 간격이 늘 같을 때만 맞습니다.",
-            ),
+            "You computed number = second x average rate; that is right only if the rate never changes.",
+            "번호 = 초 x 평균 fps로 계산했습니다. 프레임 간격이 늘 같을 때만 맞습니다.",
         ),
         Mistake(
             nearest,
-            Text(
-                "The nearest frame may not have come yet: take the last one that has.",
-                "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르십시오.",
-            ),
+            "The nearest frame may not have come yet: take the last one that has.",
+            "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르십시오.",
         ),
         Mistake(
             next_one,
-            Text(
-                "You took the next frame; until it comes, the one before is on the screen.",
-                "다음 프레임을 골랐습니다. 그 프레임이 나오기 전까지는 앞 프레임이 보입니다.",
-            ),
+            "You took the next frame; until it comes, the one before is on the screen.",
+            "다음 프레임을 골랐습니다. 그 프레임이 나오기 전까지는 앞 프레임이 보입니다.",
         ),
         Mistake(
             lambda timestamps: my_on_screen(timestamps)[:-1],
-            Text("The last whole second is missing.", "마지막 정수 초가 빠졌습니다."),
+            "The last whole second is missing.",
+            "마지막 정수 초가 빠졌습니다.",
         ),
     ),
-    hints=(
-        Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보십시오."),
-        Text(
-            "For each second: the last frame whose timestamp is not greater.",
-            "초마다 타임스탬프가 그보다 크지 않은 마지막 프레임을 찾습니다.",
-        ),
+    hint_1=Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보십시오."),
+    hint_2=Text(
+        "For each second: the last frame whose timestamp is not greater.",
+        "초마다 타임스탬프가 그보다 크지 않은 마지막 프레임을 찾습니다.",
     ),
     why=Text(
         "`bisect_right(timestamps, second) - 1` finds the same faster. `lib.video.sample_fps` does so at any rate.",
@@ -176,18 +152,13 @@ decoded = Write(
     title=Text("the price of a frame", "프레임 하나의 비용"),
     task=Text(
         "A reader goes to the key frame before a wanted frame and decodes up to it, both included. It decodes each "
-        "group "
-        "of pictures (from a key frame to the next) at most once. Given the numbers of the key frames and of the "
-        "wanted "
-        "frames (any order, repeats allowed), how many frames does it decode? (No B-frames.)",
+        "group of pictures (from a key frame to the next) at most once. Given the numbers of the key frames and of the "
+        "wanted frames (any order, repeats allowed), how many frames does it decode? (No B-frames.)",
         "리더는 원하는 프레임 앞의 키 프레임으로 가서 그 프레임까지(양 끝 포함) 디코딩합니다. 키 프레임에서 다음 키 "
-        "프레임까지의 묶음은 많아야 한 번만 디코딩합니다. 키 "
-        "프레임 번호와 원하는 프레임 번호(순서 없음, 반복 가능)가 주어질 때 프레임을 몇 장 디코딩합니까? "
-        "(B-프레임은 없습니다.)",
+        "프레임까지의 묶음은 많아야 한 번만 디코딩합니다. 키 프레임 번호와 원하는 프레임 번호(순서 없음, 반복 가능)가 "
+        "주어질 때 프레임을 몇 장 디코딩합니까? (B-프레임은 없습니다.)",
     ),
-    difficulty=3,
-    importance=3,
-    minutes=12,
+    card=Card(difficulty=3, importance=3, minutes=12),
     answer=my_decoded,
     cases=lambda: [
         ([0, 40, 80], [0, 17, 34, 51, 68, 85, 102, 119]),
@@ -198,46 +169,34 @@ decoded = Write(
     mistakes=(
         Mistake(
             lambda keys, wanted: sum(frame - max(key for key in keys if key <= frame) + 1 for frame in wanted),
-            Text(
-                "You go back to the key frame for every wanted frame; those of one group share the way.",
-                "원하는 프레임마다 키 프레임으로 돌아갑니다. 같은 묶음의 프레임은 한 번에 디코딩할 수 있습니다.",
-            ),
+            "You go back to the key frame for every wanted frame; those of one group share the way.",
+            "원하는 프레임마다 키 프레임으로 돌아갑니다. 같은 묶음의 프레임은 한 번에 디코딩할 수 있습니다.",
         ),
         Mistake(
             lambda keys, wanted: my_decoded(keys, wanted) - len({max(k for k in keys if k <= w) for w in wanted}),
-            Text(
-                "Both ends are decoded: from 40 to 42 that is 3 frames.",
-                "양 끝을 모두 디코딩합니다. 40에서 42까지는 3장입니다.",
-            ),
+            "Both ends are decoded: from 40 to 42 that is 3 frames.",
+            "양 끝을 모두 디코딩합니다. 40에서 42까지는 3장입니다.",
         ),
         Mistake(
             lambda keys, wanted: max(wanted) + 1,
-            Text(
-                "You decode from the start of the file; a key frame lets you begin later.",
-                "파일의 처음부터 디코딩합니다. 키 프레임이 있으면 더 뒤에서 시작할 수 있습니다.",
-            ),
+            "You decode from the start of the file; a key frame lets you begin later.",
+            "파일의 처음부터 디코딩합니다. 키 프레임이 있으면 더 뒤에서 시작할 수 있습니다.",
         ),
         Mistake(
             lambda keys, wanted: len(set(wanted)),
-            Text(
-                "A frame cannot be decoded without those since its key frame.",
-                "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
-            ),
+            "A frame cannot be decoded without those since its key frame.",
+            "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
         Mistake(
             lambda keys, wanted: len(wanted),
-            Text(
-                "A frame cannot be decoded without those since its key frame.",
-                "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
-            ),
+            "A frame cannot be decoded without those since its key frame.",
+            "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
     ),
-    hints=(
-        Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으십시오."),
-        Text(
-            "In each group only the last wanted frame matters: last - key + 1.",
-            "묶음마다 마지막으로 원하는 프레임만 중요합니다: 마지막 - 키 + 1.",
-        ),
+    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으십시오."),
+    hint_2=Text(
+        "In each group only the last wanted frame matters: last - key + 1.",
+        "묶음마다 마지막으로 원하는 프레임만 중요합니다: 마지막 - 키 + 1.",
     ),
     why=Text(
         "`lib.video` reads this way. The one-by-one reader of section 3 decodes more than the whole file.",
@@ -250,34 +209,26 @@ chance = Predict(
     title=Text("the chance to see it", "볼 확률"),
     task=Text(
         "A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. 16 frames are read, evenly spread. With "
-        "which "
-        "chance is the event in at least one of them? (A share between 0 and 1, to 10 %.)",
+        "which chance is the event in at least one of them? (A share between 0 and 1, to 10 %.)",
         "클립은 2분이고, 그 안 어딘가에서 3초 동안 사건이 일어납니다. 프레임 16장을 고르게 읽습니다. 적어도 한 장에 "
         "사건이 보일 확률은 얼마입니까? (0과 1 사이의 값, 오차 10 %)",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=5,
+    card=Card(difficulty=2, importance=4, minutes=5),
     answer=0.4,
     tolerance=0.1,
     mistakes=(
-        Mistake(40, Text("As a share, please: 40 % is 0.40.", "0과 1 사이의 값으로 적으십시오. 40 %는 0.40입니다.")),
-        Mistake(16 / 120, Text("That would be an event of one second.", "1초짜리 사건일 때의 값입니다.")),
-        Mistake(3 / 120, Text("That is the chance of a single frame.", "프레임 한 장일 때의 확률입니다.")),
+        Mistake(40, "As a share, please: 40 % is 0.40.", "0과 1 사이의 값으로 적으십시오. 40 %는 0.40입니다."),
+        Mistake(16 / 120, "That would be an event of one second.", "1초짜리 사건일 때의 값입니다."),
+        Mistake(3 / 120, "That is the chance of a single frame.", "프레임 한 장일 때의 확률입니다."),
         Mistake(
             1 - (1 - 3 / 120) ** 16,
-            Text(
-                "That holds for frames drawn at random; evenly spread ones never look at the same moment twice.",
-                "무작위로 뽑은 프레임일 때의 값입니다. 고르게 퍼진 프레임은 같은 순간을 두 번 보지 않습니다.",
-            ),
+            "That holds for frames drawn at random; evenly spread ones never look at the same moment twice.",
+            "무작위로 뽑은 프레임일 때의 값입니다. 고르게 퍼진 프레임은 같은 순간을 두 번 보지 않습니다.",
         ),
     ),
-    hints=(
-        Text("How far apart are the frames, in seconds?", "프레임 사이의 간격은 몇 초입니까?"),
-        Text(
-            "One frame every 7.5 seconds; the event covers 3 of them.",
-            "7.5초마다 한 장인데 사건은 그중 3초를 차지합니다.",
-        ),
+    hint_1=Text("How far apart are the frames, in seconds?", "프레임 사이의 간격은 몇 초입니까?"),
+    hint_2=Text(
+        "One frame every 7.5 seconds; the event covers 3 of them.", "7.5초마다 한 장인데 사건은 그중 3초를 차지합니다."
     ),
     why=Text(
         "n L / T = 16 x 3 / 120 = 0.4, as long as it is below 1.", "n L / T = 16 x 3 / 120 = 0.4입니다(1보다 작을 때)."
@@ -289,40 +240,38 @@ rule = Choose(
     title=Text("how does it end?", "어떻게 끝납니까?"),
     task=Text(
         "Your users mostly ask how a clip *ends*. You read 8 frames of each. Which rule do you take, and why?\n\n"
-        "- **a** Hugging Face's\n- **b** LLaVA-NeXT's\n- **c** SlowFast-LLaVA's\n\nbecause\n\n"
-        "- **1** it is the only one that takes the last frame\n- **2** its steps are equal\n- **3** it takes the "
-        "middle of each part",
+        "- **a** LLaVA-NeXT's\n- **b** Hugging Face's\n- **c** SlowFast-LLaVA's\n\nbecause\n\n"
+        "- **1** it takes the middle of each part, the fairest sample of it\n"
+        "- **2** its steps are equal, so no part of the clip is favoured\n"
+        "- **3** it is the only one that takes the last frame",
         "사용자는 주로 클립이 어떻게 *끝나는지* 묻습니다. 클립마다 프레임 8장을 읽습니다. 어떤 규칙을 쓰겠습니까? "
-        "이유는 무엇입니까?\n\n"
-        "- **a** Hugging Face의 규칙\n- **b** LLaVA-NeXT의 규칙\n- **c** SlowFast-LLaVA의 규칙\n\n이유\n\n"
-        "- **1** 마지막 프레임을 고르는 유일한 규칙입니다\n- **2** 간격이 같습니다\n- **3** 구간마다 가운데를 고릅니다",
+        "이유는 무엇입니까?\n\n- **a** LLaVA-NeXT의 규칙\n- **b** Hugging Face의 규칙\n"
+        "- **c** SlowFast-LLaVA의 규칙\n\n이유\n\n- **1** 구간마다 가장 고르게 대표하는 가운데를 고릅니다\n"
+        "- **2** 간격이 같아서 클립의 어느 부분에도 치우치지 않습니다\n"
+        "- **3** 마지막 프레임을 고르는 유일한 규칙입니다",
     ),
-    difficulty=1,
-    importance=3,
-    minutes=3,
-    answer="b1",
+    card=Card(difficulty=1, importance=3, minutes=3),
+    answer="a3",
     replies={
-        "a": Text(
+        "b": Text(
             "That one leaves the last eighth of the clip unseen.", "그 규칙은 클립의 마지막 8분의 1을 보지 않습니다."
         ),
         "c": Text("That one stops half a part before the end.", "그 규칙은 끝에서 반 구간 앞에서 멈춥니다."),
+        "1": Text("That is SlowFast-LLaVA's rule.", "그것은 SlowFast-LLaVA의 규칙입니다."),
         "2": Text(
             "All three have equal steps; that does not tell them apart.",
             "세 규칙 모두 간격이 같으므로 구별이 되지 않습니다.",
         ),
-        "3": Text("That is SlowFast-LLaVA's rule.", "그것은 SlowFast-LLaVA의 규칙입니다."),
     },
-    hints=(
-        Text(
-            "Look at the last frame of each row in the picture above.", "위 그림에서 줄마다 마지막 프레임을 보십시오."
-        ),
-        Text("Which rule has the index total - 1?", "번호 total - 1을 고르는 규칙은 무엇입니까?"),
+    hint_1=Text(
+        "Look at the last frame of each row in the picture above.", "위 그림에서 줄마다 마지막 프레임을 보십시오."
     ),
+    hint_2=Text("Which rule has the index total - 1?", "번호 total - 1을 고르는 규칙은 무엇입니까?"),
     why=Text(
         "np.linspace(0, total - 1, n) ends at the last frame. A model that was trained with another rule may still "
         "prefer that one: measure.",
-        "np.linspace(0, total - 1, n)은 마지막 프레임에서 끝납니다. 다만 다른 규칙으로 학습한 모델은 그 규칙이 더 "
-        "나을 수 있으므로 재어 보아야 합니다.",
+        "np.linspace(0, total - 1, n)은 마지막 프레임에서 끝납니다. 다만 다른 규칙으로 학습한 모델은 그 규칙이 더 나을 "
+        "수 있으므로 재어 보아야 합니다.",
     ),
 )
 

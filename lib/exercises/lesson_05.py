@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from lib.exercises.base import Choose, Mistake, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Write, noise
 from lib.exercises.progress import Text
 from lib.video import sample_uniform
 
@@ -19,59 +19,47 @@ slow_indices = Write(
     title=Text("the slow frames", "slow 프레임 고르기"),
     task=Text(
         "SlowFast-LLaVA takes `n` slow frames of `total`: the first frame of each of n equal parts. Return their "
-        "numbers. With fewer frames than "
-        "slow frames, frames repeat.",
-        "SlowFast-LLaVA는 프레임 `total`장에서 slow 프레임 `n`장을 고릅니다. n등분한 구간마다 첫 프레임입니다. "
-        "번호를 돌려주십시오. 프레임이 n장보다 적으면 되풀이됩니다.",
+        "numbers. With fewer frames than slow frames, frames repeat.",
+        "SlowFast-LLaVA는 프레임 `total`장에서 slow 프레임 `n`장을 고릅니다. n등분한 구간마다 첫 프레임입니다. 번호를 "
+        "돌려주십시오. 프레임이 n장보다 적으면 되풀이됩니다.",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=6,
+    card=Card(difficulty=2, importance=5, minutes=6),
     answer=my_slow_indices,
     cases=lambda: [(50, 10), (16, 4), (17, 3), (4, 10), (100, 8), (5, 1)],
     mistakes=(
         Mistake(
             lambda total, n: torch.linspace(0, total, n + 1).int().tolist(),
-            Text(
-                "That is linspace without dropping the last point, which lies behind the last frame.",
-                "linspace의 마지막 점을 버리지 않았습니다. 그 점은 마지막 프레임 뒤에 있습니다.",
-            ),
+            "That is linspace without dropping the last point, which lies behind the last frame.",
+            "linspace의 마지막 점을 버리지 않았습니다. 그 점은 마지막 프레임 뒤에 있습니다.",
         ),
         Mistake(
             lambda total, n: torch.linspace(0, total - 1, n).int().tolist(),
-            Text(
-                "That takes both ends, as LLaVA-NeXT samples; here each part gives its first frame.",
-                "LLaVA-NeXT처럼 양 끝을 골랐습니다. 여기서는 구간마다 첫 프레임을 고릅니다.",
-            ),
+            "That takes both ends, as LLaVA-NeXT samples; here each part gives its first frame.",
+            "LLaVA-NeXT처럼 양 끝을 골랐습니다. 여기서는 구간마다 첫 프레임을 고릅니다.",
         ),
         Mistake(
             lambda total, n: sample_uniform(total, n, "slowfast_llava"),
-            Text(
-                "Those are the middles of the parts: so the 50 frames are sampled, not the slow ones among them.",
-                "구간의 가운데를 골랐습니다. 그것은 50장을 뽑는 규칙이고, slow 프레임을 고르는 규칙은 아닙니다.",
-            ),
+            "Those are the middles of the parts: so the 50 frames are sampled, not the slow ones among them.",
+            "구간의 가운데를 골랐습니다. 그것은 50장을 뽑는 규칙이고, slow 프레임을 고르는 규칙은 아닙니다.",
         ),
         Mistake(
             lambda total, n: [i * (total // n) for i in range(n)],
-            Text(
-                "You cut the step to a whole number before multiplying, so the frames crowd at the start.",
-                "곱하기 전에 간격을 정수로 잘랐습니다. 그래서 프레임이 앞쪽에 몰립니다.",
-            ),
+            "You cut the step to a whole number before multiplying, so the frames crowd at the start.",
+            "곱하기 전에 간격을 정수로 잘랐습니다. 그래서 프레임이 앞쪽에 몰립니다.",
         ),
         Mistake(
             lambda total, n: [i * total / n for i in range(n)],
-            Text("Right places, but frame numbers are whole.", "위치는 맞지만 프레임 번호는 정수여야 합니다."),
+            "Right places, but frame numbers are whole.",
+            "위치는 맞지만 프레임 번호는 정수여야 합니다.",
         ),
     ),
-    hints=(
-        Text(
-            "n parts have n + 1 borders. Which of them do you need?",
-            "구간이 n개이면 경계는 n + 1개입니다. 그 가운데 무엇이 필요합니까?",
-        ),
-        Text(
-            "torch.linspace(0, total, n + 1), cut to whole numbers, without the last.",
-            "torch.linspace(0, total, n + 1)을 정수로 자르고 마지막을 버립니다.",
-        ),
+    hint_1=Text(
+        "n parts have n + 1 borders. Which of them do you need?",
+        "구간이 n개이면 경계는 n + 1개입니다. 그 가운데 무엇이 필요합니까?",
+    ),
+    hint_2=Text(
+        "torch.linspace(0, total, n + 1), cut to whole numbers, without the last.",
+        "torch.linspace(0, total, n + 1)을 정수로 자르고 마지막을 버립니다.",
     ),
     why=Text(
         "The official line. floor(i T / n) is the same but for rare roundings of float32 (section 4).",
@@ -96,65 +84,52 @@ slow_pool = Write(
     id="05.slow_pool",
     title=Text("properly pooled", "제대로 풀링하기"),
     task=Text(
-        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of "
-        "the two numbers in each channel the larger. Return "
-        "(T, H, W // 2, D). On an odd width the last column is left out (as the paper's 1 x 2 says, and not as the "
-        "code).",
-        "slow 프레임 `grid`(T, H, W, D)를 SlowFast-LLaVA처럼 풀링하십시오. 창은 1행 x 2열이고, 채널마다 두 수 "
-        "가운데 큰 것을 남깁니다. (T, H, W // 2, D)를 돌려주십시오. 너비가 "
-        "홀수이면 마지막 열을 버립니다(코드가 아니라 논문의 1 x 2를 따릅니다).",
+        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of the "
+        "two numbers in each channel the larger. Return (T, H, W // 2, D). On an odd width the last column is left out "
+        "(as the paper's 1 x 2 says, and not as the code).",
+        "slow 프레임 `grid`(T, H, W, D)를 SlowFast-LLaVA처럼 풀링하십시오. 창은 1행 x 2열이고, 채널마다 두 수 가운데 "
+        "큰 것을 남깁니다. (T, H, W // 2, D)를 돌려주십시오. 너비가 홀수이면 마지막 열을 버립니다(코드가 아니라 논문의 "
+        "1 x 2를 따릅니다).",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=8,
+    card=Card(difficulty=2, importance=4, minutes=8),
     answer=my_slow_pool,
     cases=lambda: [(noise(2, 4, 6, 3),), (noise(1, 4, 4, 2),), (noise(2, 3, 5, 3),)],
     mistakes=(
         Mistake(
             lambda grid: my_slow_pool(grid.transpose(1, 2)).transpose(1, 2),
-            Text(
-                "Rows and columns are swapped: every row stays, the columns are halved.",
-                "행과 열이 바뀌었습니다. 행은 그대로 두고 열을 절반으로 줄입니다.",
-            ),
+            "Rows and columns are swapped: every row stays, the columns are halved.",
+            "행과 열이 바뀌었습니다. 행은 그대로 두고 열을 절반으로 줄입니다.",
         ),
         Mistake(
             lambda grid: F.avg_pool2d(grid.permute(0, 3, 1, 2), (1, 2)).permute(0, 2, 3, 1),
-            Text(
-                "That is the mean of the two; the slow pathway keeps the larger number.",
-                "두 수의 평균입니다. slow 경로는 큰 수를 남깁니다.",
-            ),
+            "That is the mean of the two; the slow pathway keeps the larger number.",
+            "두 수의 평균입니다. slow 경로는 큰 수를 남깁니다.",
         ),
         Mistake(
             lambda grid: F.max_pool2d(grid.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1),
-            Text(
-                "That is 2 x 2 (spatial_2d): it halves the rows too.", "2 x 2(spatial_2d)입니다. 행까지 절반이 됩니다."
-            ),
+            "That is 2 x 2 (spatial_2d): it halves the rows too.",
+            "2 x 2(spatial_2d)입니다. 행까지 절반이 됩니다.",
         ),
         Mistake(
             flat_pairs,
-            Text(
-                "You pool the flattened rows, as the official code: keep rows apart, (T, H, W // 2, D).",
-                "공식 코드처럼 줄을 이어 붙여 풀링했습니다. 줄을 나누어 (T, H, W // 2, D)로 만드십시오.",
-            ),
+            "You pool the flattened rows, as the official code: keep rows apart, (T, H, W // 2, D).",
+            "공식 코드처럼 줄을 이어 붙여 풀링했습니다. 줄을 나누어 (T, H, W // 2, D)로 만드십시오.",
         ),
         Mistake(
             lambda grid: F.max_pool2d(grid.permute(0, 3, 1, 2), (1, 2), ceil_mode=True).permute(0, 2, 3, 1),
-            Text(
-                "The last column of an odd width has no partner: leave it out.",
-                "너비가 홀수이면 마지막 열은 짝이 없습니다. 버리십시오.",
-            ),
+            "The last column of an odd width has no partner: leave it out.",
+            "너비가 홀수이면 마지막 열은 짝이 없습니다. 버리십시오.",
         ),
         Mistake(
             lambda grid: grid[:, :, : grid.shape[2] // 2 * 2 : 2],
-            Text("You kept the left one of each pair, not the larger.", "쌍마다 큰 수가 아니라 왼쪽 수를 남겼습니다."),
+            "You kept the left one of each pair, not the larger.",
+            "쌍마다 큰 수가 아니라 왼쪽 수를 남겼습니다.",
         ),
     ),
-    hints=(
-        Text("Which dimension becomes half as long?", "어느 차원이 절반이 됩니까?"),
-        Text(
-            "unflatten(2, (-1, 2)) and amax over the new dimension 3.",
-            "unflatten(2, (-1, 2)) 뒤 새로 생긴 3번 차원에서 amax를 구합니다.",
-        ),
+    hint_1=Text("Which dimension becomes half as long?", "어느 차원이 절반이 됩니까?"),
+    hint_2=Text(
+        "unflatten(2, (-1, 2)) and amax over the new dimension 3.",
+        "unflatten(2, (-1, 2)) 뒤 새로 생긴 3번 차원에서 amax를 구합니다.",
     ),
     why=Text(
         'The answer to "properly pooling but what?": 24 rows of 12 from 24 x 24 patches, 288 tokens a slow frame.',
@@ -184,68 +159,57 @@ video_tokens = Write(
     title=Text("what LLaVA-Video costs", "LLaVA-Video의 토큰 수"),
     task=Text(
         "LLaVA-Video: of `frames` frames of `side` x `side` patches every `slow_every`-th is slow, beginning with "
-        "frame 0, and averaged with `stride`; the others with "
-        "twice that stride. Each frame occurs once. As in the official code, every row ends in a newline and every "
-        "frame in one more token. How many tokens?",
-        "LLaVA-Video: 한 변의 패치가 `side`개인 프레임 `frames`장 가운데 0번부터 `slow_every`장마다 한 장이 "
-        "slow이고 `stride`로 평균을 냅니다. 나머지는 두 배의 stride를 씁니다. 프레임은 한 "
-        "번씩만 나옵니다. 공식 코드처럼 줄마다 newline, 프레임마다 토큰 하나가 더 붙습니다. 토큰은 모두 몇 개입니까?",
+        "frame 0, and averaged with `stride`; the others with twice that stride. Each frame occurs once. As in the "
+        "official code, every row ends in a newline and every frame in one more token. How many tokens?",
+        "LLaVA-Video: 한 변의 패치가 `side`개인 프레임 `frames`장 가운데 0번부터 `slow_every`장마다 한 장이 slow이고 "
+        "`stride`로 평균을 냅니다. 나머지는 두 배의 stride를 씁니다. 프레임은 한 번씩만 나옵니다. 공식 코드처럼 줄마다 "
+        "newline, 프레임마다 토큰 하나가 더 붙습니다. 토큰은 모두 몇 개입니까?",
     ),
-    difficulty=3,
-    importance=4,
-    minutes=10,
+    card=Card(difficulty=3, importance=4, minutes=10),
     answer=my_video_tokens,
     cases=lambda: [(7, 3, 24, 2), (32, 3, 27, 2), (10, 5, 24, 3), (1, 3, 24, 2), (8, 1, 8, 2)],
     mistakes=(
         Mistake(
             lambda frames, every, side, stride: counted(frames, every, side, stride, 2 * stride, slow=frames // every),
-            Text(
-                "Frame 0 is slow, so their number is rounded up (the paper's formula rounds down).",
-                "0번 프레임이 slow이므로 올림해야 합니다(논문의 식은 내림입니다).",
-            ),
+            "Frame 0 is slow, so their number is rounded up (the paper's formula rounds down).",
+            "0번 프레임이 slow이므로 올림해야 합니다(논문의 식은 내림입니다).",
         ),
         Mistake(
             lambda frames, every, side, stride: counted(frames, every, side, stride, 2 * stride, end=(0, 0)),
-            Text("The token at the end of each frame is missing.", "프레임 끝의 토큰이 빠졌습니다."),
+            "The token at the end of each frame is missing.",
+            "프레임 끝의 토큰이 빠졌습니다.",
         ),
         Mistake(
             lambda frames, every, side, stride: counted(frames, every, side, stride, 2 * stride, end=(1, 0)),
-            Text(
-                "Fast frames end in that token too, not only slow ones.",
-                "slow 프레임만이 아니라 fast 프레임 끝에도 그 토큰이 붙습니다.",
-            ),
+            "Fast frames end in that token too, not only slow ones.",
+            "slow 프레임만이 아니라 fast 프레임 끝에도 그 토큰이 붙습니다.",
         ),
         Mistake(
             lambda frames, every, side, stride: counted(frames, every, side, stride, 2 * stride, newline=0),
-            Text("The newlines at the ends of the rows are missing.", "줄 끝의 newline이 빠졌습니다."),
+            "The newlines at the ends of the rows are missing.",
+            "줄 끝의 newline이 빠졌습니다.",
         ),
         Mistake(
             lambda frames, every, side, stride: (
                 counted(frames, every, side, stride, 2 * stride)
                 + -(-frames // every) * counted(1, 1, side, 2 * stride, 2 * stride)
             ),
-            Text(
-                "You counted slow frames again as fast ones: that is SlowFast-LLaVA; here each frame occurs once.",
-                "slow 프레임을 fast로 한 번 더 세었습니다. 그것은 SlowFast-LLaVA입니다. 여기서는 한 번씩만 나옵니다.",
-            ),
+            "You counted slow frames again as fast ones: that is SlowFast-LLaVA; here each frame occurs once.",
+            "slow 프레임을 fast로 한 번 더 세었습니다. 그것은 SlowFast-LLaVA입니다. 여기서는 한 번씩만 나옵니다.",
         ),
         Mistake(
             lambda frames, every, side, stride: counted(frames, every, side, stride, stride**2),
-            Text(
-                "The fast stride is twice the slow one, not its square.",
-                "fast의 stride는 slow의 제곱이 아니라 두 배입니다.",
-            ),
+            "The fast stride is twice the slow one, not its square.",
+            "fast의 stride는 slow의 제곱이 아니라 두 배입니다.",
         ),
     ),
-    hints=(
-        Text(
-            "How many tokens has one frame at a given stride, and how many frames are slow?",
-            "주어진 stride에서 프레임 하나의 토큰은 몇 개이고, slow 프레임은 몇 장입니까?",
-        ),
-        Text(
-            "rows x (rows + 1) + 1 with rows = side // stride; slow = ceil(frames / slow_every).",
-            "rows = side // stride일 때 rows x (rows + 1) + 1이고, slow = ceil(frames / slow_every)입니다.",
-        ),
+    hint_1=Text(
+        "How many tokens has one frame at a given stride, and how many frames are slow?",
+        "주어진 stride에서 프레임 하나의 토큰은 몇 개이고, slow 프레임은 몇 장입니까?",
+    ),
+    hint_2=Text(
+        "rows x (rows + 1) + 1 with rows = side // stride; slow = ceil(frames / slow_every).",
+        "rows = side // stride일 때 rows x (rows + 1) + 1이고, slow = ceil(frames / slow_every)입니다.",
     ),
     why=Text(
         "`lib.reducers.LlavaVideo.count`, with newline and frame token, mode average.",
@@ -257,31 +221,29 @@ second_scene = Choose(
     id="05.second_scene",
     title=Text("the sign in the second scene", "두 번째 장면의 표지판"),
     task=Text(
-        "Clips of two scenes. A small sign, to be read, stands in the second scene only. SlowFast with one slow "
-        "frame, 64 + 16 x 4 = 128 tokens, misreads it. What do you "
-        "change at the same budget, and why?\n\n- **a** a coarser slow frame and finer fast ones\n- **b** two slow "
-        "frames, pooled 1 x 2: 32 tokens each\n"
-        "- **c** 32 fast frames of 2 tokens\n\nbecause\n\n- **1** the one slow frame is frame 0, so no slow token "
-        "sees the second scene\n"
-        "- **2** the fast pathway has too few frames\n- **3** 128 tokens exceed what the model was trained on",
+        "Clips of two scenes. A small sign, to be read, stands in the second scene only. SlowFast with one slow frame, "
+        "64 + 16 x 4 = 128 tokens, misreads it. What do you change at the same budget, and why?\n\n"
+        "- **a** a coarser slow frame, so that the fast ones can be finer\n- **b** 32 fast frames of 2 tokens\n"
+        "- **c** two slow frames, pooled 1 x 2: 32 tokens each\n\nbecause\n\n"
+        "- **1** the fast pathway has too few frames\n"
+        "- **2** the one slow frame is frame 0, so no slow token sees the second scene\n"
+        "- **3** 128 tokens are a longer sequence than any that the model was trained on",
         "장면이 두 개인 클립입니다. 읽어야 할 작은 표지판은 두 번째 장면에만 있습니다. slow 프레임이 하나인 "
         "SlowFast(64 + 16 x 4 = 128토큰)가 이것을 잘못 읽습니다. 같은 예산에서 무엇을 바꾸겠습니까? 이유는 "
-        "무엇입니까?\n\n- **a** slow 프레임은 더 거칠게, fast 프레임은 더 촘촘하게\n- **b** slow 프레임 두 장을 1 x "
-        "2로 풀링하여 32토큰씩\n- **c** fast 프레임 32장에 2토큰씩\n\n이유\n\n"
-        "- **1** 하나뿐인 slow 프레임이 0번이라 두 번째 장면을 보는 slow 토큰이 없습니다\n- **2** fast 경로의 "
-        "프레임이 너무 적습니다\n- **3** 128토큰은 학습 때보다 깁니다",
+        "무엇입니까?\n\n- **a** slow 프레임은 더 거칠게, fast 프레임은 더 촘촘하게\n"
+        "- **b** fast 프레임 32장에 2토큰씩\n- **c** slow 프레임 두 장을 1 x 2로 풀링하여 32토큰씩\n\n이유\n\n"
+        "- **1** fast 경로의 프레임이 너무 적습니다\n- **2** slow 프레임이 0번뿐이라 두 번째 장면을 보지 못합니다\n"
+        "- **3** 128토큰은 이 모델이 학습 때 읽은 어떤 시퀀스보다도 깁니다",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=4,
-    answer="b1",
+    card=Card(difficulty=2, importance=4, minutes=4),
+    answer="c2",
     replies={
         "a": Text("Then nothing is left in detail, in any scene.", "그러면 어느 장면도 자세히 보지 못합니다."),
-        "c": Text(
+        "b": Text(
             "More moments in outline do not make small things readable.",
             "대강 본 순간이 늘어도 작은 것을 읽을 수는 없습니다.",
         ),
-        "2": Text(
+        "1": Text(
             "All frames are in the fast pathway already: what is missing is detail.",
             "fast 경로에는 이미 모든 프레임이 있습니다. 모자란 것은 세부입니다.",
         ),
@@ -290,18 +252,16 @@ second_scene = Choose(
             "길이는 문제가 아닙니다. 학습 때 프레임 16장 x 64토큰까지 읽었습니다.",
         ),
     },
-    hints=(
-        Text(
-            "Which frames are slow, with one slow frame and with two?",
-            "slow 프레임이 하나일 때와 둘일 때, 각각 몇 번 프레임입니까?",
-        ),
-        Text(
-            "linspace(0, 16, 2) without the last is [0]; with two it is [0, 8].", "하나이면 [0], 둘이면 [0, 8]입니다."
-        ),
+    hint_1=Text(
+        "Which frames are slow, with one slow frame and with two?",
+        "slow 프레임이 하나일 때와 둘일 때, 각각 몇 번 프레임입니까?",
+    ),
+    hint_2=Text(
+        "linspace(0, 16, 2) without the last is [0]; with two it is [0, 8].", "하나이면 [0], 둘이면 [0, 8]입니다."
     ),
     why=Text(
-        "Two slow frames stand at 0 and 8, so both scenes are likely to be seen; each pays with half of its "
-        "columns. Lesson 07 measures it.",
+        "Two slow frames stand at 0 and 8, so both scenes are likely to be seen; each pays with half of its columns. "
+        "Lesson 07 measures it.",
         "slow 프레임 두 장은 0번과 8번이므로 두 장면을 모두 볼 가능성이 큽니다. 대신 열이 절반으로 줄어듭니다. 7번 "
         "수업에서 잽니다.",
     ),

@@ -2,7 +2,7 @@
 
 import torch.nn.functional as F
 
-from lib.exercises.base import Choose, Mistake, Predict, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("LLaMA-VID", "LLaMA-VID")
@@ -25,16 +25,14 @@ context = Write(
     id="06.context",
     title=Text("the context attention", "컨텍스트 어텐션"),
     task=Text(
-        "For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, "
-        "C), the weight of a `torch.nn.Linear` without bias. Each query attends to "
-        "the patches, softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).",
-        "프레임 T장에 대해 `queries`(T, L, C)는 질문과 프레임에서 나온 쿼리, `patches` X(T, N, C)는 패치, "
-        "`key_weight` W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치를 봅니다: "
-        "softmax(Q (X Wᵀ)ᵀ / √C) X. 쿼리들이 찾은 것의 평균을 (T, C) 모양으로 돌려주십시오.",
+        "For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, C), "
+        "the weight of a `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) X. "
+        "Return the mean of what the queries find, (T, C).",
+        "프레임 T장에 대해 `queries`(T, L, C)는 질문과 프레임에서 나온 쿼리, `patches` X(T, N, C)는 패치, `key_weight` "
+        "W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치를 봅니다: softmax(Q (X Wᵀ)ᵀ / √C) X. "
+        "쿼리들이 찾은 것의 평균을 (T, C) 모양으로 돌려주십시오.",
     ),
-    difficulty=4,
-    importance=5,
-    minutes=15,
+    card=Card(difficulty=4, importance=5, minutes=15),
     answer=my_context,
     cases=lambda: [
         (2 * noise(2, 4, 6), 2 * noise(2, 9, 6), noise(6, 6)),
@@ -44,62 +42,52 @@ context = Write(
     mistakes=(
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T, scale=1).mean(1),
-            Text(
-                "The scores are not divided by √C: the code does it, the paper's formula does not.",
-                "점수를 √C로 나누지 않았습니다. 논문의 식에는 없지만 코드에는 있습니다.",
-            ),
+            "The scores are not divided by √C: the code does it, the paper's formula does not.",
+            "점수를 √C로 나누지 않았습니다. 논문의 식에는 없지만 코드에는 있습니다.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T, scale=x.shape[-1]).mean(1),
-            Text("Divide by the square root of C, not by C.", "C가 아니라 C의 제곱근으로 나누십시오."),
+            "Divide by the square root of C, not by C.",
+            "C가 아니라 C의 제곱근으로 나누십시오.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x).mean(1),
-            Text(
-                "The key projection is missing: queries meet X Wᵀ, not X.",
-                "키 투영이 빠졌습니다. 쿼리는 X가 아니라 X Wᵀ와 만납니다.",
-            ),
+            "The key projection is missing: queries meet X Wᵀ, not X.",
+            "키 투영이 빠졌습니다. 쿼리는 X가 아니라 X Wᵀ와 만납니다.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w).mean(1),
-            Text("A Linear's weight acts transposed: x @ W.T.", "Linear의 가중치는 전치하여 곱합니다: x @ W.T."),
+            "A Linear's weight acts transposed: x @ W.T.",
+            "Linear의 가중치는 전치하여 곱합니다: x @ W.T.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T, dim=1).mean(1),
-            Text(
-                "The softmax runs over the queries; each query's weights must sum to 1 over the patches.",
-                "softmax를 쿼리 방향으로 했습니다. 쿼리마다 패치에 대한 가중치의 합이 1이어야 합니다.",
-            ),
+            "The softmax runs over the queries; each query's weights must sum to 1 over the patches.",
+            "softmax를 쿼리 방향으로 했습니다. 쿼리마다 패치에 대한 가중치의 합이 1이어야 합니다.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T, values=x @ w.T).mean(1),
-            Text(
-                "What is averaged are the patches themselves, not their keys.",
-                "평균을 내는 것은 키가 아니라 패치 자체입니다.",
-            ),
+            "What is averaged are the patches themselves, not their keys.",
+            "평균을 내는 것은 키가 아니라 패치 자체입니다.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T).sum(1),
-            Text("That is the sum over the queries: take the mean.", "쿼리에 대한 합입니다. 평균을 구하십시오."),
+            "That is the sum over the queries: take the mean.",
+            "쿼리에 대한 합입니다. 평균을 구하십시오.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T),
-            Text(
-                "That is what each query found: average over the queries.",
-                "쿼리마다 찾은 것입니다. 쿼리에 대해 평균을 내십시오.",
-            ),
+            "That is what each query found: average over the queries.",
+            "쿼리마다 찾은 것입니다. 쿼리에 대해 평균을 내십시오.",
         ),
     ),
-    hints=(
-        Text(
-            "keys, scores, softmax over the patches, weighted patches, mean over the queries.",
-            "키, 점수, 패치에 대한 softmax, 가중 평균, 쿼리에 대한 평균의 차례입니다.",
-        ),
-        Text(
-            "scores = queries @ keys.transpose(1, 2) / C ** 0.5 has shape (T, L, N): softmax over the last dimension.",
-            "scores = queries @ keys.transpose(1, 2) / C ** 0.5의 모양은 (T, L, N)이고 마지막 차원에서 softmax를 "
-            "합니다.",
-        ),
+    hint_1=Text(
+        "keys, scores, softmax over the patches, weighted patches, mean over the queries.",
+        "키, 점수, 패치에 대한 softmax, 가중 평균, 쿼리에 대한 평균의 차례입니다.",
+    ),
+    hint_2=Text(
+        "scores = queries @ keys.transpose(1, 2) / C ** 0.5 has shape (T, L, N): softmax over the last dimension.",
+        "scores = queries @ keys.transpose(1, 2) / C ** 0.5의 모양은 (T, L, N)이고 마지막 차원에서 softmax를 합니다.",
     ),
     why=Text(
         "`LlamaVid.generate_tokens` averages the weights before it touches the patches: the same, L times cheaper.",
@@ -118,16 +106,14 @@ content = Write(
     id="06.content",
     title=Text("content tokens on a grid", "격자로 나눈 콘텐츠 토큰"),
     task=Text(
-        "Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of "
-        "each frame, row by row, (T, rows x columns, C). Both sides divide. "
-        '(1 x 1 is compress_type "mean", 4 x 4 is "grid:4", 1 x 2 two halves.)',
-        "`features`(T, H, W, C)의 콘텐츠 토큰을 구하십시오. 프레임을 `rows` x `columns`개의 같은 칸으로 나누어 "
-        "칸마다 평균을 내고, 줄 순서로 (T, rows x columns, C)를 돌려줍니다. 두 변은 나누어떨어집니다. (1 x 1은 "
-        'compress_type "mean", 4 x 4는 "grid:4", 1 x 2는 좌우 절반입니다.)',
+        "Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each "
+        'frame, row by row, (T, rows x columns, C). Both sides divide. (1 x 1 is compress_type "mean", 4 x 4 is '
+        '"grid:4", 1 x 2 two halves.)',
+        "`features`(T, H, W, C)의 콘텐츠 토큰을 구하십시오. 프레임을 `rows` x `columns`개의 같은 칸으로 나누어 칸마다 "
+        "평균을 내고, 줄 순서로 (T, rows x columns, C)를 돌려줍니다. 두 변은 나누어떨어집니다. (1 x 1은 compress_type "
+        '"mean", 4 x 4는 "grid:4", 1 x 2는 좌우 절반입니다.)',
     ),
-    difficulty=3,
-    importance=4,
-    minutes=10,
+    card=Card(difficulty=3, importance=4, minutes=10),
     answer=my_content,
     cases=lambda: [
         (noise(2, 8, 8, 3), 1, 1),
@@ -139,48 +125,38 @@ content = Write(
     mistakes=(
         Mistake(
             lambda x, rows, columns: F.avg_pool2d(x.permute(0, 3, 1, 2), (rows, columns)).flatten(2).transpose(1, 2),
-            Text(
-                "rows x columns is the number of cells; you took it as the size of one.",
-                "rows x columns는 칸의 개수인데 칸 하나의 크기로 썼습니다.",
-            ),
+            "rows x columns is the number of cells; you took it as the size of one.",
+            "rows x columns는 칸의 개수인데 칸 하나의 크기로 썼습니다.",
         ),
         Mistake(
             lambda x, rows, columns: my_content(x.transpose(1, 2), columns, rows),
-            Text(
-                "The cells come column by column: go row by row.",
-                "칸이 열 순서로 놓였습니다. 줄(행) 순서로 놓으십시오.",
-            ),
+            "The cells come column by column: go row by row.",
+            "칸이 열 순서로 놓였습니다. 줄(행) 순서로 놓으십시오.",
         ),
         Mistake(
             lambda x, rows, columns: (
                 my_content(x, columns, rows) if x.shape[1] % columns == x.shape[2] % rows == 0 else 0
             ),
-            Text(
-                "Rows and columns are swapped: 1 x 2 is a left and a right half.",
-                "행과 열이 바뀌었습니다. 1 x 2는 왼쪽과 오른쪽 절반입니다.",
-            ),
+            "Rows and columns are swapped: 1 x 2 is a left and a right half.",
+            "행과 열이 바뀌었습니다. 1 x 2는 왼쪽과 오른쪽 절반입니다.",
         ),
         Mistake(
             lambda x, rows, columns: (
                 F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), (rows, columns)).flatten(2).transpose(1, 2)
             ),
-            Text("Those are maxima: a content token is a mean.", "최댓값입니다. 콘텐츠 토큰은 평균입니다."),
+            "Those are maxima: a content token is a mean.",
+            "최댓값입니다. 콘텐츠 토큰은 평균입니다.",
         ),
         Mistake(
             lambda x, rows, columns: x.mean(dim=(1, 2))[:, None],
-            Text(
-                "That is one mean for the whole frame: each cell gets its own.",
-                "프레임 전체의 평균 하나입니다. 칸마다 따로 구하십시오.",
-            ),
+            "That is one mean for the whole frame: each cell gets its own.",
+            "프레임 전체의 평균 하나입니다. 칸마다 따로 구하십시오.",
         ),
     ),
-    hints=(
-        Text("How many patches high and wide is one cell?", "칸 하나는 패치로 몇 행 몇 열입니까?"),
-        Text(
-            "reshape to (T, rows, H // rows, columns, W // columns, C), mean over 2 and 4, flatten(1, 2).",
-            "(T, rows, H // rows, columns, W // columns, C)로 reshape하고 2번과 4번의 평균을 낸 뒤 flatten(1, 2)를 "
-            "합니다.",
-        ),
+    hint_1=Text("How many patches high and wide is one cell?", "칸 하나는 패치로 몇 행 몇 열입니까?"),
+    hint_2=Text(
+        "reshape to (T, rows, H // rows, columns, W // columns, C), mean over 2 and 4, flatten(1, 2).",
+        "(T, rows, H // rows, columns, W // columns, C)로 reshape하고 2번과 4번의 평균을 낸 뒤 flatten(1, 2)를 합니다.",
     ),
     why=Text(
         "`LlamaVid.content_means`. A content token is lesson 04's pooling, driven to its end.",
@@ -197,35 +173,26 @@ factor = Predict(
         "세 시간짜리 비디오를 1초에 한 장, 프레임마다 2토큰으로 읽습니다(글은 빼고). 문맥 길이가 4,096인 Vicuna로 "
         "읽으려면 정수 선형 RoPE 배율이 적어도 얼마여야 합니까?",
     ),
-    difficulty=2,
-    importance=3,
-    minutes=4,
+    card=Card(difficulty=2, importance=3, minutes=4),
     answer=6,
     mistakes=(
         Mistake(
             5,
-            Text(
-                "5 x 4,096 = 20,480 positions: not enough for all tokens. Round up.",
-                "5 x 4,096 = 20,480이라 토큰이 다 들어가지 않습니다. 올림하십시오.",
-            ),
+            "5 x 4,096 = 20,480 positions: not enough for all tokens. Round up.",
+            "5 x 4,096 = 20,480이라 토큰이 다 들어가지 않습니다. 올림하십시오.",
         ),
-        Mistake(3, Text("That is one token a frame.", "프레임마다 1토큰일 때의 값입니다.")),
+        Mistake(3, "That is one token a frame.", "프레임마다 1토큰일 때의 값입니다."),
         Mistake(
             16,
-            Text(
-                "That is what LLaMA-VID sets, for 65,536 positions: more than needed here.",
-                "LLaMA-VID가 65,536까지 읽으려고 쓰는 값입니다. 여기서는 그만큼 필요하지 않습니다.",
-            ),
+            "That is what LLaMA-VID sets, for 65,536 positions: more than needed here.",
+            "LLaMA-VID가 65,536까지 읽으려고 쓰는 값입니다. 여기서는 그만큼 필요하지 않습니다.",
         ),
-        Mistake(380, Text("That is 144 tokens a frame.", "프레임마다 144토큰일 때의 값입니다.")),
-        Mistake(21600 / 4096, Text("A whole factor is asked for: round up.", "정수를 묻고 있습니다. 올림하십시오.")),
+        Mistake(380, "That is 144 tokens a frame.", "프레임마다 144토큰일 때의 값입니다."),
+        Mistake(21600 / 4096, "A whole factor is asked for: round up.", "정수를 묻고 있습니다. 올림하십시오."),
     ),
-    hints=(
-        Text("How many tokens are three hours?", "세 시간은 몇 토큰입니까?"),
-        Text(
-            "10,800 frames x 2 = 21,600 tokens; divide by 4,096.",
-            "10,800장 x 2 = 21,600토큰입니다. 4,096으로 나누십시오.",
-        ),
+    hint_1=Text("How many tokens are three hours?", "세 시간은 몇 토큰입니까?"),
+    hint_2=Text(
+        "10,800 frames x 2 = 21,600 tokens; divide by 4,096.", "10,800장 x 2 = 21,600토큰입니다. 4,096으로 나누십시오."
     ),
     why=Text(
         "ceil(21,600 / 4,096) = 6. Being able to read it is not being able to use it: section 7.",
@@ -238,24 +205,22 @@ when = Choose(
     title=Text("when does the context token pay?", "컨텍스트 토큰이 값을 하는 때"),
     task=Text(
         "Two tokens a frame: context + content, or two content tokens (left and right half). For which video and "
-        "question do you take the first, and why?\n\n"
-        "- **a** a single ball on an empty floor: what colour is it?\n- **b** a full shop window: what colour is "
-        "the clock?\n- **c** any scene: does the screen flash?\n\nbecause\n\n"
-        "- **1** the question says which patches to keep before the mean\n- **2** two tokens are more than one\n- "
-        "**3** the context token has more parameters",
-        "프레임마다 2토큰입니다. 컨텍스트 + 콘텐츠, 또는 콘텐츠 토큰 두 개(왼쪽과 오른쪽 절반)입니다. 앞의 것을 "
-        "고를 비디오와 질문은 무엇입니까? 이유는 무엇입니까?\n\n"
-        "- **a** 빈 바닥 위의 공 하나: 무슨 색입니까?\n- **b** 물건이 가득한 진열창: 시계는 무슨 색입니까?\n- **c** "
-        "아무 장면: 화면이 번쩍입니까?\n\n이유\n\n"
-        "- **1** 평균을 내기 전에 어느 패치를 남길지 질문이 정합니다\n- **2** 토큰 두 개는 하나보다 많습니다\n- "
-        "**3** 컨텍스트 토큰은 파라미터가 더 많습니다",
+        "question do you take the first, and why?\n\n- **a** a full shop window: what colour is the clock?\n"
+        "- **b** a single ball on an empty floor: what colour is it?\n"
+        "- **c** any scene at all: does the screen flash at some moment?\n\nbecause\n\n"
+        "- **1** two tokens are more than one\n- **2** the question says which patches to keep before the mean\n"
+        "- **3** the context token has more parameters, so it holds more of a frame",
+        "프레임마다 2토큰입니다. 컨텍스트 + 콘텐츠, 또는 콘텐츠 토큰 두 개(왼쪽과 오른쪽 절반)입니다. 앞의 것을 고를 "
+        "비디오와 질문은 무엇입니까? 이유는 무엇입니까?\n\n- **a** 물건이 가득한 진열창: 시계는 무슨 색입니까?\n"
+        "- **b** 빈 바닥 위에 놓인 공 하나: 공은 무슨 색입니까?\n"
+        "- **c** 아무 장면: 화면이 어느 순간에 한 번이라도 번쩍입니까?\n\n이유\n\n"
+        "- **1** 토큰 두 개는 하나보다 많습니다\n- **2** 평균을 내기 전에 어느 패치를 남길지 질문이 정합니다\n"
+        "- **3** 컨텍스트 토큰은 파라미터가 더 많아 프레임을 더 많이 담습니다",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=4,
-    answer="b1",
+    card=Card(difficulty=2, importance=5, minutes=4),
+    answer="a2",
     replies={
-        "a": Text(
+        "b": Text(
             "With one thing there is little to leave out: the gain is larger elsewhere.",
             "물체가 하나이면 빼 버릴 것이 적습니다. 이득이 더 큰 경우가 있습니다.",
         ),
@@ -263,16 +228,14 @@ when = Choose(
             "A flash concerns the whole frame: nothing has to be chosen.",
             "번쩍임은 프레임 전체에 관한 것이라 고를 것이 없습니다.",
         ),
-        "2": Text("The rival has two tokens as well.", "비교 대상도 토큰이 두 개입니다."),
+        "1": Text("The rival has two tokens as well.", "비교 대상도 토큰이 두 개입니다."),
         "3": Text(
             "Parameters read nothing by themselves: ask what goes into the mean.",
             "파라미터가 많다고 읽는 것이 아닙니다. 평균에 무엇이 들어가는지 보십시오.",
         ),
     },
-    hints=(
-        Text("How much has to be left out before the mean?", "평균을 내기 전에 얼마나 빼야 합니까?"),
-        Text("Section 6: look at the curve over the number of things.", "6절에서 물체의 수에 따른 곡선을 보십시오."),
-    ),
+    hint_1=Text("How much has to be left out before the mean?", "평균을 내기 전에 얼마나 빼야 합니까?"),
+    hint_2=Text("Section 6: look at the curve over the number of things.", "6절에서 물체의 수에 따른 곡선을 보십시오."),
     why=Text(
         "The more there is that was not asked for, the more a choice before the mean is worth.",
         "묻지 않은 것이 많을수록 평균을 내기 전에 고르는 일이 값집니다.",

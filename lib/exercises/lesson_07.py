@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.exercises.base import Choose, Mistake, Write
+from lib.exercises.base import Card, Choose, Mistake, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Same budget", "같은 예산")
@@ -37,56 +37,46 @@ score = Write(
     id="07.score",
     title=Text("a mean of kinds", "종류별 평균"),
     task=Text(
-        "`right` and `asked`, (clips, kinds), count right answers and questions; some clips are not asked some "
-        "kinds. Return the score of lesson 07: the share of right answers "
-        "of each kind over all clips, and of these shares the plain mean.",
-        "`right`와 `asked`(클립, 종류)는 맞힌 수와 질문 수입니다. 어떤 클립에는 묻지 않는 종류도 있습니다. 7번 "
-        "수업의 점수를 구하십시오. 종류마다 모든 클립에서 맞힌 비율을 구하고, 그 비율들의 단순 평균을 "
-        "냅니다.",
+        "`right` and `asked`, (clips, kinds), count right answers and questions; some clips are not asked some kinds. "
+        "Return the score of lesson 07: the share of right answers of each kind over all clips, and of these shares "
+        "the plain mean.",
+        "`right`와 `asked`(클립, 종류)는 맞힌 수와 질문 수입니다. 어떤 클립에는 묻지 않는 종류도 있습니다. 7번 수업의 "
+        "점수를 구하십시오. 종류마다 모든 클립에서 맞힌 비율을 구하고, 그 비율들의 단순 평균을 냅니다.",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=6,
+    card=Card(difficulty=2, importance=5, minutes=6),
     answer=my_score,
     cases=lambda: [counts(12, 7), counts(5, 3), counts(40, 4)],
     mistakes=(
         Mistake(
             lambda right, asked: right.sum() / asked.sum(),
-            Text(
-                "All answers count the same there: the kinds that are asked most decide.",
-                "모든 답을 똑같이 세었습니다. 많이 묻는 종류가 점수를 결정하게 됩니다.",
-            ),
+            "All answers count the same there: the kinds that are asked most decide.",
+            "모든 답을 똑같이 세었습니다. 많이 묻는 종류가 점수를 결정하게 됩니다.",
         ),
         Mistake(
             mean_of_clip_shares,
-            Text(
-                "That is the mean over clips: the kinds have to count the same, not the clips.",
-                "클립별 평균입니다. 클립이 아니라 종류가 같은 무게여야 합니다.",
-            ),
+            "That is the mean over clips: the kinds have to count the same, not the clips.",
+            "클립별 평균입니다. 클립이 아니라 종류가 같은 무게여야 합니다.",
         ),
         Mistake(
             mean_of_all_shares,
-            Text(
-                "You average the shares of single clips, so a clip with one question weighs as much as one with four.",
-                "클립마다 비율을 내어 평균했습니다. 질문이 하나인 클립이 네 개인 클립과 같은 무게가 됩니다.",
-            ),
+            "You average the shares of single clips, so a clip with one question weighs as much as one with four.",
+            "클립마다 비율을 내어 평균했습니다. 질문이 하나인 클립이 네 개인 클립과 같은 무게가 됩니다.",
         ),
         Mistake(
             nothing_as_zero,
-            Text(
-                "What was not asked counts as wrong there: add up before you divide.",
-                "묻지 않은 것이 틀린 것으로 계산되었습니다. 나누기 전에 더하십시오.",
-            ),
+            "What was not asked counts as wrong there: add up before you divide.",
+            "묻지 않은 것이 틀린 것으로 계산되었습니다. 나누기 전에 더하십시오.",
         ),
         Mistake(
             lambda right, asked: right.sum(axis=0) / asked.sum(axis=0),
-            Text("Those are the shares of the kinds: now their mean.", "종류별 비율입니다. 이제 평균을 내십시오."),
+            "Those are the shares of the kinds: now their mean.",
+            "종류별 비율입니다. 이제 평균을 내십시오.",
         ),
     ),
-    hints=(
-        Text("Add up over clips first, then divide, then average.", "먼저 클립에 대해 더하고, 나누고, 평균을 냅니다."),
-        Text("sum(axis=0) gives one number for each kind.", "sum(axis=0)은 종류마다 수 하나를 줍니다."),
+    hint_1=Text(
+        "Add up over clips first, then divide, then average.", "먼저 클립에 대해 더하고, 나누고, 평균을 냅니다."
     ),
+    hint_2=Text("sum(axis=0) gives one number for each kind.", "sum(axis=0)은 종류마다 수 하나를 줍니다."),
     why=Text(
         "A choice, fixed before measuring: section 8 lets you weigh the kinds by your own mix.",
         "재기 전에 정해 둔 선택입니다. 8절에서는 종류의 무게를 직접 정할 수 있습니다.",
@@ -110,55 +100,47 @@ leads = Write(
     title=Text("paired redraws", "짝지은 재추출"),
     task=Text(
         "`first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the "
-        "numbers of the clips in R redraws. Return by how much the first method leads in each "
-        "redraw, (R,): the mean difference over the drawn clips, which are the same for both.",
+        "numbers of the clips in R redraws. Return by how much the first method leads in each redraw, (R,): the mean "
+        "difference over the drawn clips, which are the same for both.",
         "`first`와 `second`(클립,)는 같은 클립에서 두 방법이 얻은 점수이고, `drawn`(R, 클립)은 R번 다시 뽑은 클립의 "
-        "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주십시오. 뽑힌 클립은 두 "
-        "방법에 똑같이 쓰고, 그 차이의 평균을 냅니다.",
+        "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주십시오. 뽑힌 클립은 두 방법에 "
+        "똑같이 쓰고, 그 차이의 평균을 냅니다.",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=8,
+    card=Card(difficulty=3, importance=5, minutes=8),
     answer=my_leads,
     cases=lambda: [redraws(10, 6), redraws(25, 3), redraws(4, 1)],
     mistakes=(
         Mistake(
             lambda first, second, drawn: first[drawn].mean(axis=1) - second.mean(),
-            Text(
-                "Only the first method is redrawn: then the difference is not paired.",
-                "첫 방법만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
-            ),
+            "Only the first method is redrawn: then the difference is not paired.",
+            "첫 방법만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
         ),
         Mistake(
             lambda first, second, drawn: (second - first)[drawn].mean(axis=1),
-            Text(
-                "The sign is turned: the lead of the first is first minus second.",
-                "부호가 반대입니다. 첫 방법의 우세는 first에서 second를 뺀 값입니다.",
-            ),
+            "The sign is turned: the lead of the first is first minus second.",
+            "부호가 반대입니다. 첫 방법의 우세는 first에서 second를 뺀 값입니다.",
         ),
         Mistake(
             lambda first, second, drawn: (first - second)[drawn].sum(axis=1),
-            Text("Those are sums: take the mean over the clips.", "합입니다. 클립에 대한 평균을 구하십시오."),
+            "Those are sums: take the mean over the clips.",
+            "합입니다. 클립에 대한 평균을 구하십시오.",
         ),
         Mistake(
             lambda first, second, drawn: (first - second)[drawn].mean(axis=0),
-            Text(
-                "You averaged over the redraws: average over the clips of each.",
-                "재추출에 대해 평균을 냈습니다. 재추출마다 클립에 대해 평균을 내십시오.",
-            ),
+            "You averaged over the redraws: average over the clips of each.",
+            "재추출에 대해 평균을 냈습니다. 재추출마다 클립에 대해 평균을 내십시오.",
         ),
         Mistake(
             lambda first, second, drawn: np.full(len(drawn), (first - second).mean()),
-            Text("Nothing is redrawn: use the clips in `drawn`.", "다시 뽑지 않았습니다. `drawn`의 클립을 쓰십시오."),
+            "Nothing is redrawn: use the clips in `drawn`.",
+            "다시 뽑지 않았습니다. `drawn`의 클립을 쓰십시오.",
         ),
     ),
-    hints=(
-        Text("Difference first, then redraw.", "먼저 차이를 구하고, 그다음 다시 뽑습니다."),
-        Text("difference[drawn] has shape (R, clips).", "difference[drawn]의 모양은 (R, 클립)입니다."),
-    ),
+    hint_1=Text("Difference first, then redraw.", "먼저 차이를 구하고, 그다음 다시 뽑습니다."),
+    hint_2=Text("difference[drawn] has shape (R, clips).", "difference[drawn]의 모양은 (R, 클립)입니다."),
     why=Text(
-        "What is hard for both drops out, so the interval is narrower. Its ends are the quantiles 0.025 and 0.975 "
-        "of these leads.",
+        "What is hard for both drops out, so the interval is narrower. Its ends are the quantiles 0.025 and 0.975 of "
+        "these leads.",
         "두 방법 모두에게 어려운 것은 상쇄되어 신뢰 구간이 좁아집니다. 그 끝은 이 값들의 0.025와 0.975 분위수입니다.",
     ),
 )
@@ -183,14 +165,12 @@ line = Write(
     id="07.line",
     title=Text("the Pareto line", "파레토 선"),
     task=Text(
-        "Methods cost `tokens` and reach `scores` (two lists). Return the numbers of those on the Pareto line, in "
-        "the order of the lists: those than which no method with *as many tokens or fewer* scores higher.",
+        "Methods cost `tokens` and reach `scores` (two lists). Return the numbers of those on the Pareto line, in the "
+        "order of the lists: those than which no method with *as many tokens or fewer* scores higher.",
         "방법마다 `tokens`만큼 쓰고 `scores`만큼 맞힙니다(목록 두 개). 파레토 선 위에 있는 방법의 번호를 목록의 "
         "순서대로 돌려주십시오. 토큰이 *같거나 적은* 방법 가운데 점수가 더 높은 것이 없으면 선 위에 있습니다.",
     ),
-    difficulty=2,
-    importance=3,
-    minutes=8,
+    card=Card(difficulty=2, importance=3, minutes=8),
     answer=my_line,
     cases=lambda: [
         ([64, 128, 128, 256, 1024, 2048], [0.55, 0.75, 0.7, 0.72, 0.95, 0.9]),
@@ -200,49 +180,36 @@ line = Write(
     mistakes=(
         Mistake(
             line_by(lambda cost, score, other_cost, other: other_cost < cost and other > score),
-            Text(
-                "A method with the *same* tokens and a higher score beats it too.",
-                "토큰이 *같고* 점수가 더 높은 방법도 앞섭니다.",
-            ),
+            "A method with the *same* tokens and a higher score beats it too.",
+            "토큰이 *같고* 점수가 더 높은 방법도 앞섭니다.",
         ),
         Mistake(
             line_by(lambda cost, score, other_cost, other: other_cost >= cost and other > score),
-            Text(
-                "The comparison is turned: only what costs as much or less can beat a method.",
-                "비교의 방향이 반대입니다. 같거나 적게 쓰는 방법만 앞설 수 있습니다.",
-            ),
+            "The comparison is turned: only what costs as much or less can beat a method.",
+            "비교의 방향이 반대입니다. 같거나 적게 쓰는 방법만 앞설 수 있습니다.",
         ),
         Mistake(
             lambda tokens, scores: [scores.index(max(scores))],
-            Text(
-                "That is the best method alone; cheaper ones can lie on the line too.",
-                "가장 좋은 방법 하나뿐입니다. 더 적게 쓰는 방법도 선 위에 있을 수 있습니다.",
-            ),
+            "That is the best method alone; cheaper ones can lie on the line too.",
+            "가장 좋은 방법 하나뿐입니다. 더 적게 쓰는 방법도 선 위에 있을 수 있습니다.",
         ),
         Mistake(
             lambda tokens, scores: [tokens[i] for i in my_line(tokens, scores)],
-            Text(
-                "Those are their tokens: their places in the list are asked for.",
-                "토큰 수를 돌려주었습니다. 목록에서의 번호를 묻고 있습니다.",
-            ),
+            "Those are their tokens: their places in the list are asked for.",
+            "토큰 수를 돌려주었습니다. 목록에서의 번호를 묻고 있습니다.",
         ),
         Mistake(
             lambda tokens, scores: sorted(my_line(tokens, scores), key=lambda i: tokens[i]),
-            Text(
-                "Keep the order of the lists; you sorted by tokens.",
-                "목록의 순서를 지키십시오. 토큰 수로 정렬했습니다.",
-            ),
+            "Keep the order of the lists; you sorted by tokens.",
+            "목록의 순서를 지키십시오. 토큰 수로 정렬했습니다.",
         ),
     ),
-    hints=(
-        Text(
-            "For each method: which others may beat it at all?",
-            "방법마다, 그것을 앞설 수 있는 다른 방법은 어떤 것입니까?",
-        ),
-        Text(
-            "Compare its score with the highest score among those with tokens <= its own.",
-            "토큰이 같거나 적은 것들 가운데 가장 높은 점수와 비교하십시오.",
-        ),
+    hint_1=Text(
+        "For each method: which others may beat it at all?", "방법마다, 그것을 앞설 수 있는 다른 방법은 어떤 것입니까?"
+    ),
+    hint_2=Text(
+        "Compare its score with the highest score among those with tokens <= its own.",
+        "토큰이 같거나 적은 것들 가운데 가장 높은 점수와 비교하십시오.",
     ),
     why=Text(
         "Everything below the line can be had better for the same tokens, or for fewer.",
@@ -254,21 +221,18 @@ which = Choose(
     id="07.which",
     title=Text("the camera above a machine", "기계 위의 카메라"),
     task=Text(
-        "A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and "
-        "for the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n"
-        "- **a** uniform, 2 frames x 64\n- **b** uniform, 8 frames x 16\n- **c** SlowFast, 1 x 64 + 16 x "
-        "4\n\nbecause\n\n"
-        "- **1** it reads one frame unpooled, and every frame at least in outline\n- **2** it has the most "
-        "tokens\n- **3** it treats all frames alike, so none is preferred",
+        "A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for "
+        "the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n"
+        "- **a** uniform, 2 frames x 64\n- **b** uniform, 8 frames x 16\n- **c** SlowFast, 1 x 64 + 16 x 4\n\n"
+        "because\n\n- **1** it reads one frame unpooled, and every frame at least in outline\n"
+        "- **2** it has the most tokens\n- **3** it treats all frames alike, so neither question is at a disadvantage",
         "기계 위에 달린 카메라입니다. 늘 보이는 명판의 일련번호와, 16장 가운데 한 장에서만 켜지는 경고등의 색을 "
-        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n"
-        "- **a** 균등, 2장 x 64\n- **b** 균등, 8장 x 16\n- **c** SlowFast, 1 x 64 + 16 x 4\n\n이유\n\n"
-        "- **1** 한 장은 풀링하지 않고 읽고, 모든 프레임을 적어도 대강은 읽습니다\n- **2** 토큰이 가장 많습니다\n- "
-        "**3** 모든 프레임을 똑같이 다루므로 치우치지 않습니다",
+        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** 균등, 2장 x 64\n"
+        "- **b** 균등, 8장 x 16\n- **c** SlowFast, 1 x 64 + 16 x 4\n\n이유\n\n"
+        "- **1** 한 장은 풀링하지 않고 읽고, 모든 프레임을 적어도 대강은 읽습니다\n- **2** 토큰이 가장 많습니다\n"
+        "- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 쪽에도 불리하지 않습니다",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=4,
+    card=Card(difficulty=2, importance=5, minutes=4),
     answer="c1",
     replies={
         "a": Text(
@@ -285,13 +249,11 @@ which = Choose(
             "그것은 균등한 방법들입니다. 그래서 세부와 시간 가운데 하나를 골라야 합니다.",
         ),
     },
-    hints=(
-        Text(
-            "Which question needs detail, which needs every frame?",
-            "세부가 필요한 질문은 무엇이고, 모든 프레임이 필요한 질문은 무엇입니까?",
-        ),
-        Text("The plate stands still, so one frame will do for it.", "명판은 움직이지 않으므로 한 장이면 됩니다."),
+    hint_1=Text(
+        "Which question needs detail, which needs every frame?",
+        "세부가 필요한 질문은 무엇이고, 모든 프레임이 필요한 질문은 무엇입니까?",
     ),
+    hint_2=Text("The plate stands still, so one frame will do for it.", "명판은 움직이지 않으므로 한 장이면 됩니다."),
     why=Text(
         "A small thing must be in a slow frame, a brief thing in any frame. If the plate came into view only later, "
         "one slow frame at 0 would miss it.",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lib.exercises.base import Choose, Mistake, Predict, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("Korean captions", "한국어 캡션")
@@ -13,37 +13,29 @@ room = Predict(
     title=Text("room for the longest caption", "가장 긴 캡션의 자리"),
     task=Text(
         "Vicuna has 4,096 positions. A frame takes 144 of them, the prompt's words 60. Your captions take 932 tokens "
-        "on average and 1,572 at most. You set `max_new_tokens` so that no caption is cut off. How many frames "
-        "fit at most?",
+        "on average and 1,572 at most. You set `max_new_tokens` so that no caption is cut off. How many frames fit at "
+        "most?",
         "Vicuna의 문맥 길이는 4,096입니다. 프레임 하나가 144토큰, 프롬프트의 글이 60토큰을 씁니다. 캡션은 평균 "
         "932토큰, 최대 1,572토큰입니다. 어떤 캡션도 잘리지 않도록 `max_new_tokens`를 정하면 프레임은 최대 몇 장 "
         "들어갑니까?",
     ),
-    difficulty=1,
-    importance=4,
-    minutes=3,
+    card=Card(difficulty=1, importance=4, minutes=3),
     answer=17,
     mistakes=(
         Mistake(
             21,
-            Text(
-                "That leaves room for an average caption: every longer one would be cut off.",
-                "평균 길이까지만 들어갑니다. 그보다 긴 캡션은 모두 잘립니다.",
-            ),
+            "That leaves room for an average caption: every longer one would be cut off.",
+            "평균 길이까지만 들어갑니다. 그보다 긴 캡션은 모두 잘립니다.",
         ),
-        Mistake(26, Text("That is with 256 new tokens, as in the notes.", "학습 노트처럼 256토큰만 남긴 값입니다.")),
-        Mistake(28, Text("Nothing is left for the answer.", "답이 들어갈 자리가 없습니다.")),
-        Mistake(
-            18, Text("18 frames are 128 tokens too many: round down.", "18장이면 128토큰이 넘칩니다. 내림하십시오.")
-        ),
-        Mistake(2464 / 144, Text("Frames are whole: round down.", "프레임은 정수입니다. 내림하십시오.")),
+        Mistake(26, "That is with 256 new tokens, as in the notes.", "학습 노트처럼 256토큰만 남긴 값입니다."),
+        Mistake(28, "Nothing is left for the answer.", "답이 들어갈 자리가 없습니다."),
+        Mistake(18, "18 frames are 128 tokens too many: round down.", "18장이면 128토큰이 넘칩니다. 내림하십시오."),
+        Mistake(2464 / 144, "Frames are whole: round down.", "프레임은 정수입니다. 내림하십시오."),
     ),
-    hints=(
-        Text("The answer stands in the same context as the video.", "답도 비디오와 같은 문맥 안에 놓입니다."),
-        Text(
-            "4,096 - 60 - 1,572 = 2,464 positions are left for frames of 144.",
-            "4,096 - 60 - 1,572 = 2,464개가 남고, 프레임 하나가 144개를 씁니다.",
-        ),
+    hint_1=Text("The answer stands in the same context as the video.", "답도 비디오와 같은 문맥 안에 놓입니다."),
+    hint_2=Text(
+        "4,096 - 60 - 1,572 = 2,464 positions are left for frames of 144.",
+        "4,096 - 60 - 1,572 = 2,464개가 남고, 프레임 하나가 144개를 씁니다.",
     ),
     why=Text(
         "floor(2,464 / 144) = 17. The longest caption counts, not the average one; four frames are its price.",
@@ -75,77 +67,63 @@ labels = Write(
         "the answer follows and ends in the end token; together they are `length[i]` tokens. The rest is padding, for "
         "which some tokenizers use the end token again. Return the labels, (B, L): the ids of what is to be learned, "
         "-100 everywhere else. (transformers' loss itself compares position i with label i + 1.)",
-        "`ids`(B, L)는 오른쪽을 패딩한 시퀀스입니다. i번 행은 프롬프트와 비디오의 토큰 `prompt[i]`개로 시작하고, "
-        "종료 토큰으로 끝나는 답이 이어져 모두 `length[i]`개입니다. 그 뒤는 패딩이며, 종료 토큰을 패딩으로도 쓰는 "
-        "토크나이저가 있습니다. 레이블 (B, L)을 돌려주십시오. 학습할 토큰은 그 ID, 나머지는 모두 -100입니다. "
-        "(i번 위치를 i + 1번 레이블과 비교하는 일은 transformers의 손실이 스스로 합니다.)",
+        "`ids`(B, L)는 오른쪽을 패딩한 시퀀스입니다. i번 행은 프롬프트와 비디오의 토큰 `prompt[i]`개로 시작하고, 종료 "
+        "토큰으로 끝나는 답이 이어져 모두 `length[i]`개입니다. 그 뒤는 패딩이며, 종료 토큰을 패딩으로도 쓰는 "
+        "토크나이저가 있습니다. 레이블 (B, L)을 돌려주십시오. 학습할 토큰은 그 ID, 나머지는 모두 -100입니다. (i번 "
+        "위치를 i + 1번 레이블과 비교하는 일은 transformers의 손실이 스스로 합니다.)",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=10,
+    card=Card(difficulty=2, importance=5, minutes=10),
     answer=my_labels,
     cases=lambda: [batch((5, 4), (3, 3), (6, 2)), batch((4, 6)), batch((2, 1), (7, 5))],
     mistakes=(
         Mistake(
             lambda ids, prompt, length: my_labels(ids, prompt, length - 1),
-            Text(
-                "The end token is missing: a model that never learns it never learns to stop.",
-                "종료 토큰이 빠졌습니다. 그것을 배우지 못한 모델은 멈출 줄 모릅니다.",
-            ),
+            "The end token is missing: a model that never learns it never learns to stop.",
+            "종료 토큰이 빠졌습니다. 그것을 배우지 못한 모델은 멈출 줄 모릅니다.",
         ),
         Mistake(
             lambda ids, prompt, length: my_labels(ids, 0 * prompt, length),
-            Text(
-                "The prompt is not masked: the model would learn to ask.",
-                "프롬프트를 가리지 않았습니다. 모델이 질문하기를 배우게 됩니다.",
-            ),
+            "The prompt is not masked: the model would learn to ask.",
+            "프롬프트를 가리지 않았습니다. 모델이 질문하기를 배우게 됩니다.",
         ),
         Mistake(
             lambda ids, prompt, length: my_labels(ids, prompt, 0 * length + ids.shape[1]),
-            Text(
-                "The padding is counted: it is behind the end token and nothing to learn.",
-                "패딩까지 세었습니다. 종료 토큰 뒤의 패딩은 학습할 것이 아닙니다.",
-            ),
+            "The padding is counted: it is behind the end token and nothing to learn.",
+            "패딩까지 세었습니다. 종료 토큰 뒤의 패딩은 학습할 것이 아닙니다.",
         ),
         Mistake(
             lambda ids, prompt, length: my_labels(ids, prompt, length).roll(-1, 1),
-            Text(
-                "The labels are shifted by one: the loss shifts them again, and the model would learn to skip a token.",
-                "레이블이 한 칸 밀렸습니다. 손실이 한 번 더 밀기 때문에 모델이 토큰을 건너뛰게 됩니다.",
-            ),
+            "The labels are shifted by one: the loss shifts them again, and the model would learn to skip a token.",
+            "레이블이 한 칸 밀렸습니다. 손실이 한 번 더 밀기 때문에 모델이 토큰을 건너뛰게 됩니다.",
         ),
         Mistake(
             lambda ids, prompt, length: my_labels(ids, prompt + 1, length),
-            Text("The first token of the answer is masked too.", "답의 첫 토큰까지 가렸습니다."),
+            "The first token of the answer is masked too.",
+            "답의 첫 토큰까지 가렸습니다.",
         ),
         Mistake(
             lambda ids, prompt, length: my_labels(ids, prompt - 1, length),
-            Text("The last token of the prompt is learned too.", "프롬프트의 마지막 토큰까지 학습합니다."),
+            "The last token of the prompt is learned too.",
+            "프롬프트의 마지막 토큰까지 학습합니다.",
         ),
         Mistake(
             lambda ids, prompt, length: torch.where(my_labels(ids, prompt, length) == -100, 0, ids),
-            Text(
-                "0 is a token like any other: what is not learned gets -100, which the loss leaves out.",
-                "0도 하나의 토큰입니다. 학습하지 않는 자리에는 손실이 건너뛰는 -100을 넣으십시오.",
-            ),
+            "0 is a token like any other: what is not learned gets -100, which the loss leaves out.",
+            "0도 하나의 토큰입니다. 학습하지 않는 자리에는 손실이 건너뛰는 -100을 넣으십시오.",
         ),
         Mistake(
             lambda ids, prompt, length: (my_labels(ids, prompt, length) != -100).long(),
-            Text(
-                "That is a mask of ones: labels are the ids themselves.",
-                "1과 0으로 된 마스크입니다. 레이블은 토큰 ID 자체입니다.",
-            ),
+            "That is a mask of ones: labels are the ids themselves.",
+            "1과 0으로 된 마스크입니다. 레이블은 토큰 ID 자체입니다.",
         ),
     ),
-    hints=(
-        Text(
-            "Which places of row i hold its answer? Compare places, not ids.",
-            "i번 행에서 답은 몇 번 자리에 있습니까? ID가 아니라 자리를 비교하십시오.",
-        ),
-        Text(
-            "Places from prompt[i] up to, and without, length[i]: torch.arange(L) >= prompt[:, None], and so on.",
-            "prompt[i]부터 length[i] 바로 앞까지입니다. torch.arange(L) >= prompt[:, None]처럼 비교합니다.",
-        ),
+    hint_1=Text(
+        "Which places of row i hold its answer? Compare places, not ids.",
+        "i번 행에서 답은 몇 번 자리에 있습니까? ID가 아니라 자리를 비교하십시오.",
+    ),
+    hint_2=Text(
+        "Places from prompt[i] up to, and without, length[i]: torch.arange(L) >= prompt[:, None], and so on.",
+        "prompt[i]부터 length[i] 바로 앞까지입니다. torch.arange(L) >= prompt[:, None]처럼 비교합니다.",
     ),
     why=Text(
         "The same as `lib.data.Collator`. Masking `ids == pad` would take the end token away where the two are one.",
@@ -178,9 +156,7 @@ lora = Write(
         "`x`(N, m)는 입력, `weight` W(n, m)는 bias가 없는 `torch.nn.Linear`의 고정된 가중치입니다. LoRA는 `A`(r, m)와 "
         "`B`(n, r)를 더합니다. 입력마다 W x + (`alpha` / r) B A x를 구해 (N, n) 모양으로 돌려주십시오.",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=8,
+    card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_lora,
     cases=lambda: [
         (noise(5, 6), noise(6, 6), noise(2, 6), noise(6, 2), 8),
@@ -188,56 +164,48 @@ lora = Write(
         (noise(2, 8), noise(5, 8), noise(1, 8), noise(5, 1), 16),
     ],
     mistakes=(
-        Mistake(
-            with_scale(lambda alpha, rank: 1),
-            Text("The scale alpha / r is missing.", "배율 alpha / r이 빠졌습니다."),
-        ),
+        Mistake(with_scale(lambda alpha, rank: 1), "The scale alpha / r is missing.", "배율 alpha / r이 빠졌습니다."),
         Mistake(
             with_scale(lambda alpha, rank: alpha),
-            Text("You multiply by alpha alone: divide by the rank r.", "alpha만 곱했습니다. 랭크 r로 나누십시오."),
+            "You multiply by alpha alone: divide by the rank r.",
+            "alpha만 곱했습니다. 랭크 r로 나누십시오.",
         ),
         Mistake(
             with_scale(lambda alpha, rank: rank / alpha),
-            Text("The scale is upside down: alpha / r.", "배율이 거꾸로입니다. alpha / r입니다."),
+            "The scale is upside down: alpha / r.",
+            "배율이 거꾸로입니다. alpha / r입니다.",
         ),
         Mistake(
             with_scale(lambda alpha, rank: alpha / rank**0.5),
-            Text(
-                "You divide by √r, which is another method (`use_rslora` in peft): LoRA divides by r.",
-                "√r로 나누었습니다. 그것은 다른 방법(peft의 `use_rslora`)이고, LoRA는 r로 나눕니다.",
-            ),
+            "You divide by √r, which is another method (`use_rslora` in peft): LoRA divides by r.",
+            "√r로 나누었습니다. 그것은 다른 방법(peft의 `use_rslora`)이고, LoRA는 r로 나눕니다.",
         ),
         Mistake(
             with_scale(lambda alpha, rank: alpha / rank, base=0.0),
-            Text(
-                "The base weight is gone: LoRA adds to W x, it does not replace it.",
-                "원래 가중치가 사라졌습니다. LoRA는 W x를 대신하지 않고 거기에 더합니다.",
-            ),
+            "The base weight is gone: LoRA adds to W x, it does not replace it.",
+            "원래 가중치가 사라졌습니다. LoRA는 W x를 대신하지 않고 거기에 더합니다.",
         ),
         Mistake(
             lambda x, weight, A, B, alpha: alpha / len(A) * (x @ weight.T + (x @ A.T) @ B.T),
-            Text(
-                "The scale belongs to B A x alone: W x stays as it was.",
-                "배율은 B A x에만 곱합니다. W x는 그대로 둡니다.",
-            ),
+            "The scale belongs to B A x alone: W x stays as it was.",
+            "배율은 B A x에만 곱합니다. W x는 그대로 둡니다.",
         ),
         Mistake(
             if_square(lambda x, weight, A, B, alpha: x @ weight.T + alpha / len(A) * (x @ B) @ A),
-            Text(
-                "A and B are swapped: x meets A first, which makes r numbers of m, and B makes n of them.",
-                "A와 B가 뒤바뀌었습니다. x는 먼저 A를 만나 m개에서 r개가 되고, B가 그것을 n개로 만듭니다.",
-            ),
+            "A and B are swapped: x meets A first, which makes r numbers of m, and B makes n of them.",
+            "A와 B가 뒤바뀌었습니다. x는 먼저 A를 만나 m개에서 r개가 되고, B가 그것을 n개로 만듭니다.",
         ),
         Mistake(
             if_square(lambda x, weight, A, B, alpha: x @ weight + alpha / len(A) * (x @ A.T) @ B.T),
-            Text("A Linear's weight acts transposed: x @ W.T.", "Linear의 가중치는 전치하여 곱합니다: x @ W.T."),
+            "A Linear's weight acts transposed: x @ W.T.",
+            "Linear의 가중치는 전치하여 곱합니다: x @ W.T.",
         ),
     ),
-    hints=(
-        Text(
-            "Two paths, added: the frozen one and the thin one.", "고정된 가중치의 값과 가는 두 행렬의 값을 더합니다."
-        ),
-        Text("x @ A.T has shape (N, r); the rank r is len(A).", "x @ A.T의 모양은 (N, r)이고, 랭크 r은 len(A)입니다."),
+    hint_1=Text(
+        "Two paths, added: the frozen one and the thin one.", "고정된 가중치의 값과 가는 두 행렬의 값을 더합니다."
+    ),
+    hint_2=Text(
+        "x @ A.T has shape (N, r); the rank r is len(A).", "x @ A.T의 모양은 (N, r)이고, 랭크 r은 len(A)입니다."
     ),
     why=Text(
         "peft's `lora.Linear` does the same. B starts at 0, so at first nothing changes.",
@@ -253,47 +221,36 @@ numbers = Predict(
         "o, 896 x 896; k and v, from 896 to only 128, because groups of heads share them; three matrices between 896 "
         "and 4,864. How many numbers are trained? Answer in millions.",
         "LLaVA-OneVision 0.5B의 언어 모델에 랭크 16의 LoRA를 붙입니다. 너비가 896인 층이 24개이고, 층마다 q와 o는 896 "
-        "x 896, k와 v는 여러 헤드가 함께 쓰므로 896에서 128로 줄고, 896과 4,864 사이의 행렬이 세 개 있습니다. "
-        "학습하는 수는 모두 몇 개입니까? 백만 단위로 답하십시오.",
+        "x 896, k와 v는 여러 헤드가 함께 쓰므로 896에서 128로 줄고, 896과 4,864 사이의 행렬이 세 개 있습니다. 학습하는 "
+        "수는 모두 몇 개입니까? 백만 단위로 답하십시오.",
     ),
-    difficulty=2,
-    importance=3,
-    minutes=5,
+    card=Card(difficulty=2, importance=3, minutes=5),
     answer=24 * 16 * (2 * (896 + 896) + 2 * (896 + 128) + 3 * (896 + 4864)) / 1e6,
     tolerance=0.01,
     mistakes=(
         Mistake(
             9.388032,
-            Text("You took k and v as wide as q: they end in 128.", "k와 v를 q만큼 넓게 잡았습니다. 출력은 128입니다."),
+            "You took k and v as wide as q: they end in 128.",
+            "k와 v를 q만큼 넓게 잡았습니다. 출력은 128입니다.",
         ),
         Mistake(
             357.82656,
-            Text(
-                "Those are the numbers of the weights themselves, m x n: an adapter has r (m + n).",
-                "가중치 자체의 수(m x n)입니다. 어댑터는 r (m + n)개입니다.",
-            ),
+            "Those are the numbers of the weights themselves, m x n: an adapter has r (m + n).",
+            "가중치 자체의 수(m x n)입니다. 어댑터는 r (m + n)개입니다.",
         ),
-        Mistake(3.93216, Text("That is A alone: B is trained too.", "A만 세었습니다. B도 학습합니다.")),
-        Mistake(4.866048, Text("That is B alone: A is trained too.", "B만 세었습니다. A도 학습합니다.")),
+        Mistake(3.93216, "That is A alone: B is trained too.", "A만 세었습니다. B도 학습합니다."),
+        Mistake(4.866048, "That is B alone: A is trained too.", "B만 세었습니다. A도 학습합니다."),
         Mistake(
             2.162688,
-            Text(
-                "That is the attention alone: the three matrices between 896 and 4,864 have adapters too.",
-                "어텐션만 세었습니다. 896과 4,864 사이의 세 행렬에도 어댑터가 붙습니다.",
-            ),
+            "That is the attention alone: the three matrices between 896 and 4,864 have adapters too.",
+            "어텐션만 세었습니다. 896과 4,864 사이의 세 행렬에도 어댑터가 붙습니다.",
         ),
-        Mistake(0.366592, Text("That is one layer of the 24.", "24개 층 가운데 한 층의 값입니다.")),
-        Mistake(
-            8798208,
-            Text("Right, and now in millions: 8.8.", "맞는 수입니다. 백만 단위로 쓰면 8.8입니다."),
-        ),
+        Mistake(0.366592, "That is one layer of the 24.", "24개 층 가운데 한 층의 값입니다."),
+        Mistake(8798208, "Right, and now in millions: 8.8.", "맞는 수입니다. 백만 단위로 쓰면 8.8입니다."),
     ),
-    hints=(
-        Text("Each matrix from m to n gets r (m + n) numbers.", "m에서 n으로 가는 행렬마다 r (m + n)개가 생깁니다."),
-        Text(
-            "A layer: 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760).",
-            "한 층은 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760)입니다.",
-        ),
+    hint_1=Text("Each matrix from m to n gets r (m + n) numbers.", "m에서 n으로 가는 행렬마다 r (m + n)개가 생깁니다."),
+    hint_2=Text(
+        "A layer: 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760).", "한 층은 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760)입니다."
     ),
     why=Text(
         "24 x 366,592 = 8.8 million, and the matrices they stand beside hold 358 million: 2.5 %.",
@@ -308,28 +265,24 @@ silent = Choose(
         "Another model. Its parts are `model.visual`, whose attention also has layers called `q_proj` and `v_proj`, "
         "and `model.language_model`. You want adapters in the language model alone, and `model.visual` kept out of 4 "
         "bits. Which two settings do you take, and why?\n\n"
-        '- **a** targets `["q_proj", "v_proj"]`; leave out `["visual"]`\n'
-        '- **b** targets `".*language_model.*(q_proj|v_proj)"`; leave out `["model.visual"]`\n'
+        '- **a** targets `".*language_model.*(q_proj|v_proj)"`; leave out `["model.visual"]`\n'
+        '- **b** targets `["q_proj", "v_proj"]`; leave out `["visual"]`\n'
         '- **c** targets `"all-linear"`; leave out `["model.visual"]`\n\nbecause\n\n'
-        "- **1** peft compares a list with the ends of names, transformers a part to be left out with their starts\n"
-        "- **2** both compare with any piece of a name\n"
-        "- **3** a name that matches nothing raises an error",
+        "- **1** a name that matches nothing raises an error\n- **2** both compare with any piece of a name\n"
+        "- **3** peft compares a list with the ends of names, transformers a part to be left out with their starts",
         "다른 모델입니다. 한 부분은 `model.visual`이고 그 어텐션에도 `q_proj`, `v_proj`라는 층이 있습니다. 다른 부분은 "
         "`model.language_model`입니다. 어댑터는 언어 모델에만 붙이고, `model.visual`은 4비트로 만들지 않으려 합니다. "
         "어느 두 설정을 고르겠습니까? 이유는 무엇입니까?\n\n"
-        '- **a** 대상 `["q_proj", "v_proj"]`, 제외 `["visual"]`\n'
-        '- **b** 대상 `".*language_model.*(q_proj|v_proj)"`, 제외 `["model.visual"]`\n'
+        '- **a** 대상 `".*language_model.*(q_proj|v_proj)"`, 제외 `["model.visual"]`\n'
+        '- **b** 대상 `["q_proj", "v_proj"]`, 제외 `["visual"]`\n'
         '- **c** 대상 `"all-linear"`, 제외 `["model.visual"]`\n\n이유\n\n'
-        "- **1** peft는 목록을 이름의 끝과, transformers는 제외할 부분을 이름의 처음과 비교합니다\n"
-        "- **2** 둘 다 이름의 어느 조각과도 비교합니다\n"
-        "- **3** 아무것도 맞지 않는 이름은 오류를 냅니다",
+        "- **1** 아무것도 맞지 않는 이름은 오류를 냅니다\n- **2** 둘 다 이름의 어느 조각과도 비교합니다\n"
+        "- **3** peft는 목록을 이름의 끝과, transformers는 제외할 부분을 이름의 처음과 비교합니다",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=4,
-    answer="b1",
+    card=Card(difficulty=2, importance=5, minutes=4),
+    answer="a3",
     replies={
-        "a": Text(
+        "b": Text(
             "Both go wrong: adapters land in `model.visual` as well, and it is put into 4 bits.",
             "둘 다 틀립니다. 어댑터가 `model.visual`에도 붙고, `model.visual`은 4비트가 됩니다.",
         ),
@@ -337,18 +290,16 @@ silent = Choose(
             "The second is right, but all linear layers are those of `model.visual` too.",
             "제외는 맞지만, 모든 선형 층에는 `model.visual`의 층도 들어 있습니다.",
         ),
+        "1": Text("No error, no warning: that is why we count.", "오류도 경고도 없습니다. 그래서 세어 보는 것입니다."),
         "2": Text(
             "Then short names would do in both: look at the two tables of counts in sections 4 and 5.",
             "그렇다면 둘 다 짧은 이름으로 충분할 것입니다. 4절과 5절에서 세어 본 두 표를 보십시오.",
         ),
-        "3": Text("No error, no warning: that is why we count.", "오류도 경고도 없습니다. 그래서 세어 보는 것입니다."),
     },
-    hints=(
-        Text("Write down the full name of one layer in each part.", "부분마다 층 하나의 전체 이름을 적어 보십시오."),
-        Text(
-            "`model.visual.blocks.0.attn.q_proj` ends in `q_proj` and does not start with `visual`.",
-            "`model.visual.blocks.0.attn.q_proj`는 `q_proj`로 끝나고, `visual`로 시작하지 않습니다.",
-        ),
+    hint_1=Text("Write down the full name of one layer in each part.", "부분마다 층 하나의 전체 이름을 적어 보십시오."),
+    hint_2=Text(
+        "`model.visual.blocks.0.attn.q_proj` ends in `q_proj` and does not start with `visual`.",
+        "`model.visual.blocks.0.attn.q_proj`는 `q_proj`로 끝나고, `visual`로 시작하지 않습니다.",
     ),
     why=Text(
         "A regular expression must match the whole name, so it can ask for the part. Either way, count what was hit.",

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.exercises.base import Choose, Mistake, Predict, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("DPO", "DPO")
@@ -16,54 +16,46 @@ pairs = Choose(
     title=Text("which pairs?", "쌍 고르기"),
     task=Text(
         "You want a model whose captions invent less. You can have pairs of three kinds, as many as you like of each. "
-        "Which do you train on, and why?\n\n"
-        "- **a** the true caption against its first sentence\n"
-        "- **b** the true caption against the same with one fact changed\n"
-        "- **c** the true caption against the true caption of another clip\n\nbecause\n\n"
-        "- **1** the two differ in what is to be learned, and in nothing else\n"
-        "- **2** the more the two differ, the more is learned\n"
-        "- **3** the preferred answer is the longer one, and long captions are better",
+        "Which do you train on, and why?\n\n- **a** the true caption against its first sentence\n"
+        "- **b** the true caption against the true caption of another clip\n"
+        "- **c** the true caption against the same with one fact changed\n\nbecause\n\n"
+        "- **1** the preferred answer is the longer one, and long captions are better\n"
+        "- **2** the more the two differ, the more is learned from each pair of them\n"
+        "- **3** the two differ in what is to be learned, and in nothing else",
         "캡션이 덜 지어내게 하려고 합니다. 세 가지 쌍을 얼마든지 만들 수 있습니다. 어떤 쌍으로 학습하겠습니까? 이유는 "
-        "무엇입니까?\n\n"
-        "- **a** 참인 캡션과 그 첫 문장\n"
-        "- **b** 참인 캡션과, 거기서 사실 하나만 바꾼 캡션\n"
-        "- **c** 참인 캡션과 다른 클립의 참인 캡션\n\n이유\n\n"
-        "- **1** 두 답이 배워야 할 점에서만 다릅니다\n"
-        "- **2** 두 답이 많이 다를수록 많이 배웁니다\n"
-        "- **3** 선호하는 답이 더 길고, 긴 캡션이 더 좋습니다",
+        "무엇입니까?\n\n- **a** 참인 캡션과 그 첫 문장\n- **b** 어떤 클립의 참인 캡션과 다른 클립의 참인 캡션\n"
+        "- **c** 참인 캡션과, 거기서 사실 하나만 바꾼 캡션\n\n이유\n\n"
+        "- **1** 선호하는 답이 더 길고, 긴 캡션이 더 좋습니다\n- **2** 두 답이 많이 다를수록 쌍마다 많이 배웁니다\n"
+        "- **3** 두 답이 배워야 할 점에서만 다릅니다",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=3,
-    answer="b1",
+    card=Card(difficulty=2, importance=4, minutes=3),
+    answer="c3",
     replies={
         "a": Text(
             "Nothing there is invented: such pairs teach to go on talking.",
             "지어낸 것이 없습니다. 그런 쌍은 말을 더 길게 하라고 가르칩니다.",
         ),
-        "c": Text(
+        "b": Text(
             "A caption of another clip is wrong all over, so a coarse look will do: the model's own mistakes are "
             "single facts.",
             "다른 클립의 캡션은 모두 틀리므로 대강만 보아도 구별됩니다. 모델의 실수는 사실 하나를 틀리는 것입니다.",
+        ),
+        "1": Text(
+            "Then length is what the model learns: it is the easiest difference to see.",
+            "그러면 모델은 길이를 배웁니다. 가장 알아보기 쉬운 차이이기 때문입니다.",
         ),
         "2": Text(
             "What is easy to tell apart is soon told apart, and whatever else differs is learned along with it.",
             "구별하기 쉬운 것은 금방 구별되고, 그 밖의 차이까지 덩달아 배웁니다.",
         ),
-        "3": Text(
-            "Then length is what the model learns: it is the easiest difference to see.",
-            "그러면 모델은 길이를 배웁니다. 가장 알아보기 쉬운 차이이기 때문입니다.",
-        ),
     },
-    hints=(
-        Text(
-            "By what could a lazy model tell chosen from rejected?",
-            "게으른 모델이라면 무엇을 보고 chosen과 rejected를 구별하겠습니까?",
-        ),
-        Text(
-            "Compare the two answers of each kind: their lengths, and how many of their facts differ.",
-            "쌍마다 두 답의 길이와, 서로 다른 사실의 수를 비교하십시오.",
-        ),
+    hint_1=Text(
+        "By what could a lazy model tell chosen from rejected?",
+        "게으른 모델이라면 무엇을 보고 chosen과 rejected를 구별하겠습니까?",
+    ),
+    hint_2=Text(
+        "Compare the two answers of each kind: their lengths, and how many of their facts differ.",
+        "쌍마다 두 답의 길이와, 서로 다른 사실의 수를 비교하십시오.",
     ),
     why=Text(
         "Equally long, equally fluent, one fact apart: only a look at the clip tells which of the two is true.",
@@ -102,81 +94,58 @@ answers = Write(
         "`mask`(B, L)는 답의 토큰에서 1, 프롬프트와 비디오와 패딩에서 0입니다. 행마다 log p(답)을 (B,) 모양으로 "
         "돌려주십시오. 답에 든 토큰의 로그 확률을 더한 값입니다.",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=12,
+    card=Card(difficulty=3, importance=5, minutes=12),
     answer=my_log_probs,
     cases=lambda: [batch(2, 7, 11), batch(1, 4, 5), batch(3, 9, 6)],
     mistakes=(
         Mistake(
             lambda logits, ids, mask: my_log_probs(logits, ids, mask) / mask.sum(dim=-1),
-            Text(
-                "That is the mean over the tokens: the probability of an answer is a product, so take the sum.",
-                "토큰에 대한 평균입니다. 답의 확률은 곱이므로 합을 구하십시오.",
-            ),
+            "That is the mean over the tokens: the probability of an answer is a product, so take the sum.",
+            "토큰에 대한 평균입니다. 답의 확률은 곱이므로 합을 구하십시오.",
         ),
         Mistake(
-            lambda logits, ids, mask: (logits.log_softmax(dim=-1).gather(-1, ids[..., None]).squeeze(-1) * mask).sum(
-                dim=-1
-            ),
-            Text(
-                "You score each token at its own position; position i scores the token at i + 1.",
-                "토큰을 제자리의 점수로 쟀습니다. i번 위치는 i + 1번 토큰을 예측합니다.",
-            ),
+            lambda logits, ids, mask: (logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0] * mask).sum(-1),
+            "You score each token at its own position; position i scores the token at i + 1.",
+            "토큰을 제자리의 점수로 쟀습니다. i번 위치는 i + 1번 토큰을 예측합니다.",
         ),
         Mistake(
             lambda logits, ids, mask: picked(logits, ids).sum(dim=-1),
-            Text(
-                "Prompt and padding are counted too: only the answer's tokens belong in the sum.",
-                "프롬프트와 패딩까지 더했습니다. 답의 토큰만 더하십시오.",
-            ),
+            "Prompt and padding are counted too: only the answer's tokens belong in the sum.",
+            "프롬프트와 패딩까지 더했습니다. 답의 토큰만 더하십시오.",
         ),
         Mistake(
             lambda logits, ids, mask: (picked(logits, ids) * mask[:, :-1]).sum(dim=-1),
-            Text(
-                "The mask has to be shifted with the tokens: mask[:, 1:].",
-                "마스크도 토큰과 함께 한 칸 밀어야 합니다: mask[:, 1:].",
-            ),
+            "The mask has to be shifted with the tokens: mask[:, 1:].",
+            "마스크도 토큰과 함께 한 칸 밀어야 합니다: mask[:, 1:].",
         ),
         Mistake(
-            lambda logits, ids, mask: (logits[:, :-1].gather(-1, ids[:, 1:, None]).squeeze(-1) * mask[:, 1:]).sum(
-                dim=-1
-            ),
-            Text(
-                "Those are raw scores: log_softmax over the vocabulary makes log-probabilities of them.",
-                "정규화하지 않은 점수입니다. 어휘 방향의 log_softmax를 거쳐야 로그 확률이 됩니다.",
-            ),
+            lambda logits, ids, mask: (logits[:, :-1].gather(-1, ids[:, 1:, None])[..., 0] * mask[:, 1:]).sum(-1),
+            "Those are raw scores: log_softmax over the vocabulary makes log-probabilities of them.",
+            "정규화하지 않은 점수입니다. 어휘 방향의 log_softmax를 거쳐야 로그 확률이 됩니다.",
         ),
         Mistake(
             lambda logits, ids, mask: (picked(logits, ids).exp() * mask[:, 1:]).sum(dim=-1),
-            Text(
-                "You added up probabilities: add up their logarithms.",
-                "확률을 더했습니다. 확률의 로그를 더하십시오.",
-            ),
+            "You added up probabilities: add up their logarithms.",
+            "확률을 더했습니다. 확률의 로그를 더하십시오.",
         ),
         Mistake(
             lambda logits, ids, mask: -my_log_probs(logits, ids, mask),
-            Text(
-                "The sign is turned: that is a cross-entropy, a logarithm of a probability is never positive.",
-                "부호가 반대입니다. 그것은 교차 엔트로피이고, 확률의 로그는 양수가 될 수 없습니다.",
-            ),
+            "The sign is turned: that is a cross-entropy, a logarithm of a probability is never positive.",
+            "부호가 반대입니다. 그것은 교차 엔트로피이고, 확률의 로그는 양수가 될 수 없습니다.",
         ),
         Mistake(
             lambda logits, ids, mask: picked(logits, ids) * mask[:, 1:],
-            Text("Those are the tokens: add up over each row.", "토큰마다의 값입니다. 행마다 더하십시오."),
+            "Those are the tokens: add up over each row.",
+            "토큰마다의 값입니다. 행마다 더하십시오.",
         ),
     ),
-    hints=(
-        Text(
-            "log_softmax, pick the score of each next token, leave out what is no answer, add up.",
-            "log_softmax를 하고, 다음 토큰의 점수를 고르고, 답이 아닌 것을 빼고, 더합니다.",
-        ),
-        Text(
-            "scores = logits[:, :-1].log_softmax(-1); scores.gather(-1, ids[:, 1:, None]) and mask[:, 1:] belong "
-            "together.",
-            "scores = logits[:, :-1].log_softmax(-1)이고, scores.gather(-1, ids[:, 1:, None])과 mask[:, 1:]이 "
-            "짝입니다.",
-        ),
+    hint_1=Text(
+        "log_softmax, pick the score of each next token, leave out what is no answer, add up.",
+        "log_softmax를 하고, 다음 토큰의 점수를 고르고, 답이 아닌 것을 빼고, 더합니다.",
+    ),
+    hint_2=Text(
+        "scores = logits[:, :-1].log_softmax(-1); scores.gather(-1, ids[:, 1:, None]) and mask[:, 1:] belong together.",
+        "scores = logits[:, :-1].log_softmax(-1)이고, scores.gather(-1, ids[:, 1:, None])과 mask[:, 1:]이 짝입니다.",
     ),
     why=Text(
         "`lib.dpo.log_probs`. Every further token makes an answer less likely: only gains can be compared, not these.",
@@ -208,84 +177,72 @@ loss = Write(
         "the pairs of -log sigmoid(beta x (gain of the chosen - gain of the rejected)). It has to be right for margins "
         "of thousands as well.",
         "쌍 B개에 대해 `chosen`과 `rejected`(B,)는 모델의 log p(답)이고, `reference_chosen`과 "
-        "`reference_rejected`(B,)는 기준 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주십시오. "
-        "-log sigmoid(beta x (chosen의 이득 - rejected의 이득))을 쌍에 대해 평균한 값입니다. 마진이 수천이어도 맞아야 "
+        "`reference_rejected`(B,)는 기준 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주십시오. -log "
+        "sigmoid(beta x (chosen의 이득 - rejected의 이득))을 쌍에 대해 평균한 값입니다. 마진이 수천이어도 맞아야 "
         "합니다.",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=10,
+    card=Card(difficulty=3, importance=5, minutes=10),
     answer=my_dpo_loss,
     cases=lambda: [log_probs(6, 0.1), log_probs(1, 0.5), log_probs(3, 0.02), log_probs(5, 0.5, 20_000.0)],
     mistakes=(
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * (c - r)).mean(),
-            Text(
-                "The reference is missing: what counts is how much likelier an answer became, not how likely it is.",
-                "기준 모델이 빠졌습니다. 답의 확률이 아니라, 그것이 얼마나 커졌는지가 중요합니다.",
-            ),
+            "The reference is missing: what counts is how much likelier an answer became, not how likely it is.",
+            "기준 모델이 빠졌습니다. 답의 확률이 아니라, 그것이 얼마나 커졌는지가 중요합니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(-beta * margins(c, r, rc, rr)).mean(),
-            Text(
-                "Chosen and rejected are swapped: this loss makes the rejected answers likelier.",
-                "chosen과 rejected가 뒤바뀌었습니다. 이 손실은 rejected의 확률을 높입니다.",
-            ),
+            "Chosen and rejected are swapped: this loss makes the rejected answers likelier.",
+            "chosen과 rejected가 뒤바뀌었습니다. 이 손실은 rejected의 확률을 높입니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -beta * F.logsigmoid(margins(c, r, rc, rr)).mean(),
-            Text(
-                "beta stands outside of the sigmoid: it multiplies the margin, not the loss.",
-                "beta가 sigmoid 밖에 있습니다. 손실이 아니라 마진에 곱합니다.",
-            ),
+            "beta stands outside of the sigmoid: it multiplies the margin, not the loss.",
+            "beta가 sigmoid 밖에 있습니다. 손실이 아니라 마진에 곱합니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(margins(c, r, rc, rr)).mean(),
-            Text("beta is missing.", "beta가 빠졌습니다."),
+            "beta is missing.",
+            "beta가 빠졌습니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -torch.sigmoid(beta * margins(c, r, rc, rr)).mean(),
-            Text("The logarithm of the sigmoid is missing.", "sigmoid의 로그를 취하지 않았습니다."),
+            "The logarithm of the sigmoid is missing.",
+            "sigmoid의 로그를 취하지 않았습니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: F.logsigmoid(beta * margins(c, r, rc, rr)).mean(),
-            Text(
-                "The minus is missing: a loss is to become small, this one would be driven down without end.",
-                "앞의 음수 부호가 빠졌습니다. 손실은 줄여야 하는 값인데 이것은 끝없이 내려갑니다.",
-            ),
+            "The minus is missing: a loss is to become small, this one would be driven down without end.",
+            "앞의 음수 부호가 빠졌습니다. 손실은 줄여야 하는 값인데 이것은 끝없이 내려갑니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr)).sum(),
-            Text("That is the sum over the pairs: take the mean.", "쌍에 대한 합입니다. 평균을 구하십시오."),
+            "That is the sum over the pairs: take the mean.",
+            "쌍에 대한 합입니다. 평균을 구하십시오.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr).mean()),
-            Text(
-                "You averaged the margins: each pair has its own loss, and the mean comes last.",
-                "마진을 먼저 평균했습니다. 쌍마다 손실을 구하고 평균은 마지막에 냅니다.",
-            ),
+            "You averaged the margins: each pair has its own loss, and the mean comes last.",
+            "마진을 먼저 평균했습니다. 쌍마다 손실을 구하고 평균은 마지막에 냅니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr)),
-            Text("Those are the losses of the pairs: now their mean.", "쌍마다의 손실입니다. 이제 평균을 내십시오."),
+            "Those are the losses of the pairs: now their mean.",
+            "쌍마다의 손실입니다. 이제 평균을 내십시오.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -torch.sigmoid(beta * margins(c, r, rc, rr)).log().mean(),
-            Text(
-                "Right for small margins; at -1,000 the sigmoid is rounded to 0, and its logarithm is no number: use "
-                "F.logsigmoid.",
-                "마진이 작을 때는 맞습니다. -1,000에서는 sigmoid가 0으로 반올림되어 로그를 구할 수 없습니다. "
-                "F.logsigmoid를 쓰십시오.",
-            ),
+            "Right for small margins; at -1,000 the sigmoid is rounded to 0, and its logarithm is no number: use "
+            "F.logsigmoid.",
+            "마진이 작을 때는 맞습니다. -1,000에서는 sigmoid가 0으로 반올림되어 로그를 구할 수 없습니다. "
+            "F.logsigmoid를 쓰십시오.",
         ),
     ),
-    hints=(
-        Text("First two gains, then their difference.", "먼저 두 이득, 그다음 그 차이입니다."),
-        Text(
-            "gain of the chosen = chosen - reference_chosen; torch.nn.functional.logsigmoid does the rest safely.",
-            "chosen의 이득 = chosen - reference_chosen입니다. 나머지는 torch.nn.functional.logsigmoid가 안전하게 "
-            "계산합니다.",
-        ),
+    hint_1=Text("First two gains, then their difference.", "먼저 두 이득, 그다음 그 차이입니다."),
+    hint_2=Text(
+        "gain of the chosen = chosen - reference_chosen; torch.nn.functional.logsigmoid does the rest safely.",
+        "chosen의 이득 = chosen - reference_chosen입니다. 나머지는 torch.nn.functional.logsigmoid가 안전하게 "
+        "계산합니다.",
     ),
     why=Text(
         "Equation 7 of arXiv 2305.18290, `lib.dpo.dpo_loss`. Where model and reference agree it is log 2.",
@@ -302,52 +259,42 @@ both_fall = Predict(
         "학습한 뒤 한 쌍의 두 답 모두 확률이 낮아졌습니다. 처음보다 chosen의 log p는 20, rejected의 log p는 50 "
         "낮습니다. beta는 0.1입니다. 이 쌍의 손실은 지금 얼마입니까?",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=4,
+    card=Card(difficulty=2, importance=4, minutes=4),
     answer=math.log1p(math.exp(-3)),
     tolerance=0.05,
     mistakes=(
         Mistake(
-            math.log(2),
-            Text("That is the loss at the start, when all gains are 0.", "이득이 모두 0인 처음의 손실입니다."),
+            math.log(2), "That is the loss at the start, when all gains are 0.", "이득이 모두 0인 처음의 손실입니다."
         ),
         Mistake(
             3 + math.log1p(math.exp(-3)),
-            Text(
-                "You took the margin for -30: it is (-20) - (-50).", "마진을 -30으로 보았습니다. (-20) - (-50)입니다."
-            ),
+            "You took the margin for -30: it is (-20) - (-50).",
+            "마진을 -30으로 보았습니다. (-20) - (-50)입니다.",
         ),
         Mistake(
             2 + math.log1p(math.exp(-2)),
-            Text(
-                "That is the gain of the chosen alone: the loss holds the difference of two.",
-                "chosen의 이득만 넣은 값입니다. 손실에는 두 이득의 차이가 들어갑니다.",
-            ),
+            "That is the gain of the chosen alone: the loss holds the difference of two.",
+            "chosen의 이득만 넣은 값입니다. 손실에는 두 이득의 차이가 들어갑니다.",
         ),
         Mistake(
             math.log1p(math.exp(-5)),
-            Text(
-                "That is the gain of the rejected alone: the loss holds the difference of two.",
-                "rejected의 이득만 넣은 값입니다. 손실에는 두 이득의 차이가 들어갑니다.",
-            ),
+            "That is the gain of the rejected alone: the loss holds the difference of two.",
+            "rejected의 이득만 넣은 값입니다. 손실에는 두 이득의 차이가 들어갑니다.",
         ),
         Mistake(
             7 + math.log1p(math.exp(-7)),
-            Text("You added the two gains up: subtract them.", "두 이득을 더했습니다. 빼십시오."),
+            "You added the two gains up: subtract them.",
+            "두 이득을 더했습니다. 빼십시오.",
         ),
         Mistake(
             1 / (1 + math.exp(-3)),
-            Text("That is the sigmoid: -log of it is the loss.", "sigmoid의 값입니다. 손실은 그것의 -log입니다."),
+            "That is the sigmoid: -log of it is the loss.",
+            "sigmoid의 값입니다. 손실은 그것의 -log입니다.",
         ),
-        Mistake(
-            0, Text("Nearly, if beta were 1: 0.1 x 30 is 3.", "beta가 1이라면 거의 그렇습니다. 0.1 x 30은 3입니다.")
-        ),
+        Mistake(0, "Nearly, if beta were 1: 0.1 x 30 is 3.", "beta가 1이라면 거의 그렇습니다. 0.1 x 30은 3입니다."),
     ),
-    hints=(
-        Text("Two gains, both negative. Which one is larger?", "두 이득이 모두 음수입니다. 어느 쪽이 더 큽니까?"),
-        Text("-log sigmoid(3) = log(1 + exp(-3)).", "-log sigmoid(3) = log(1 + exp(-3))입니다."),
-    ),
+    hint_1=Text("Two gains, both negative. Which one is larger?", "두 이득이 모두 음수입니다. 어느 쪽이 더 큽니까?"),
+    hint_2=Text("-log sigmoid(3) = log(1 + exp(-3)).", "-log sigmoid(3) = log(1 + exp(-3))입니다."),
     why=Text(
         "The loss has fallen from 0.69 to 0.05 while the preferred answer became e²⁰ times *less* likely.",
         "선호하는 답의 확률은 e²⁰분의 1로 *줄었는데* 손실은 0.69에서 0.05로 떨어졌습니다.",
@@ -364,7 +311,7 @@ run = Choose(
         "- **b** read its captions and count their facts; take an earlier checkpoint or a lower rate\n"
         "- **c** train on until the gain of the chosen is positive\n\nbecause\n\n"
         "- **1** the loss holds the difference alone, which also grows while both fall\n"
-        "- **2** a low loss means that the chosen captions have become likely\n"
+        "- **2** a low loss means that the chosen captions have become more likely than they were\n"
         "- **3** the reference has moved away from the model in training",
         "학습률을 열 배로 올린 학습입니다. beta 0.1에서 기록은 이렇습니다. 손실은 0.69에서 0.03으로, chosen이 앞서는 "
         "쌍은 100 %, 이득은 chosen이 -25, rejected가 -60입니다. 어떻게 하겠습니까? 이유는 무엇입니까?\n\n"
@@ -372,12 +319,10 @@ run = Choose(
         "- **b** 캡션을 읽고 사실을 세어 봅니다. 더 이른 체크포인트나 더 낮은 학습률을 씁니다\n"
         "- **c** chosen의 이득이 양수가 될 때까지 더 학습합니다\n\n이유\n\n"
         "- **1** 손실에는 차이만 들어가고, 차이는 둘 다 떨어지는 동안에도 커집니다\n"
-        "- **2** 손실이 낮으면 chosen 캡션의 확률이 높아진 것입니다\n"
+        "- **2** 손실이 낮으면 chosen 캡션의 확률이 학습 전보다 그만큼 높아진 것입니다\n"
         "- **3** 기준 모델이 학습하면서 모델에서 멀어졌습니다",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=4,
+    card=Card(difficulty=3, importance=5, minutes=4),
     answer="b1",
     replies={
         "a": Text(
@@ -397,12 +342,10 @@ run = Choose(
             "기준 모델은 고정되어 있습니다. 어댑터를 끈 모델입니다.",
         ),
     },
-    hints=(
-        Text("Which of these numbers is about the chosen answers alone?", "chosen만 다루는 수는 어느 것입니까?"),
-        Text(
-            "A gain of -25 is a logarithm. What does the model say instead of the chosen captions?",
-            "이득 -25는 로그입니다. 모델은 chosen 캡션 대신 무엇을 말하겠습니까?",
-        ),
+    hint_1=Text("Which of these numbers is about the chosen answers alone?", "chosen만 다루는 수는 어느 것입니까?"),
+    hint_2=Text(
+        "A gain of -25 is a logarithm. What does the model say instead of the chosen captions?",
+        "이득 -25는 로그입니다. 모델은 chosen 캡션 대신 무엇을 말하겠습니까?",
     ),
     why=Text(
         "Watch the gain of the chosen, not the loss. What became of the captions, only captions show.",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.exercises.base import Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Evaluation", "평가")
@@ -32,66 +32,51 @@ chair = Write(
         "사실입니다. 모든 캡션의 CHAIR_i를 수 하나로 돌려주십시오. 말한 것 전체 가운데 참이 아닌 것의 비율입니다. 먼저 "
         "캡션에 대해 세어 더하고, 마지막에 나눕니다. (여기서는 어떤 캡션도 비어 있지 않습니다.)",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=6,
+    card=Card(difficulty=2, importance=4, minutes=6),
     answer=my_chair,
     cases=lambda: [sets(6, 12), sets(15, 8), sets(2, 20)],
     mistakes=(
         Mistake(
             lambda said, true: (said * (1 - true)).sum() / true.sum(),
-            Text(
-                "You divide by the facts of the clips: CHAIR_i asks for a share of what was told.",
-                "클립의 사실 수로 나누었습니다. CHAIR_i는 말한 것 가운데의 비율입니다.",
-            ),
+            "You divide by the facts of the clips: CHAIR_i asks for a share of what was told.",
+            "클립의 사실 수로 나누었습니다. CHAIR_i는 말한 것 가운데의 비율입니다.",
         ),
         Mistake(
             lambda said, true: (true * (1 - said)).sum() / true.sum(),
-            Text(
-                "Those are the facts that were missed: invented is what is told and not so.",
-                "빠진 사실의 비율입니다. 지어낸 것은 말했지만 참이 아닌 것입니다.",
-            ),
+            "Those are the facts that were missed: invented is what is told and not so.",
+            "빠진 사실의 비율입니다. 지어낸 것은 말했지만 참이 아닌 것입니다.",
         ),
         Mistake(
             lambda said, true: (said * true).sum() / said.sum(),
-            Text(
-                "That is the share that is so: what is asked for is the rest.",
-                "참인 것의 비율입니다. 묻는 것은 그 나머지입니다.",
-            ),
+            "That is the share that is so: what is asked for is the rest.",
+            "참인 것의 비율입니다. 묻는 것은 그 나머지입니다.",
         ),
         Mistake(
             lambda said, true: ((said * (1 - true)).sum(axis=1) / said.sum(axis=1)).mean(),
-            Text(
-                "That is a mean over captions: one that tells two facts weighs as much as one that tells ten.",
-                "캡션별 비율의 평균입니다. 사실 두 개를 말한 캡션이 열 개를 말한 캡션과 같은 무게가 됩니다.",
-            ),
+            "That is a mean over captions: one that tells two facts weighs as much as one that tells ten.",
+            "캡션별 비율의 평균입니다. 사실 두 개를 말한 캡션이 열 개를 말한 캡션과 같은 무게가 됩니다.",
         ),
         Mistake(
             lambda said, true: (said * (1 - true)).any(axis=1).mean(),
-            Text(
-                "That is CHAIR_s, the share of captions with anything invented.",
-                "CHAIR_s입니다. 하나라도 지어낸 캡션의 비율입니다.",
-            ),
+            "That is CHAIR_s, the share of captions with anything invented.",
+            "CHAIR_s입니다. 하나라도 지어낸 캡션의 비율입니다.",
         ),
         Mistake(
             lambda said, true: (said != true).sum() / said.size,
-            Text(
-                "You count every disagreement, what was missed and what was invented, among all facts.",
-                "빠진 것과 지어낸 것을 모두 세어 전체 사실로 나누었습니다.",
-            ),
+            "You count every disagreement, what was missed and what was invented, among all facts.",
+            "빠진 것과 지어낸 것을 모두 세어 전체 사실로 나누었습니다.",
         ),
         Mistake(
             lambda said, true: (said * (1 - true)).sum(),
-            Text("That is a count: divide by all that was told.", "개수입니다. 말한 것 전체로 나누십시오."),
+            "That is a count: divide by all that was told.",
+            "개수입니다. 말한 것 전체로 나누십시오.",
         ),
     ),
-    hints=(
-        Text(
-            "Two counts over the whole table: told and not so, and told.",
-            "표 전체에서 두 가지를 셉니다. 말했지만 참이 아닌 것과, 말한 것입니다.",
-        ),
-        Text("said * (1 - true) is 1 where a fact was invented.", "said * (1 - true)는 지어낸 사실에서 1입니다."),
+    hint_1=Text(
+        "Two counts over the whole table: told and not so, and told.",
+        "표 전체에서 두 가지를 셉니다. 말했지만 참이 아닌 것과, 말한 것입니다.",
     ),
+    hint_2=Text("said * (1 - true) is 1 where a fact was invented.", "said * (1 - true)는 지어낸 사실에서 1입니다."),
     why=Text(
         "The same as `metrics.CHAIR_I`, which calls 0 invented of 0 told a 0: silence looks perfect.",
         "`metrics.CHAIR_I`와 같습니다. 거기서는 0개를 말해 0개를 지어낸 것도 0이므로 침묵이 완벽해 보입니다.",
@@ -146,69 +131,57 @@ interval = Write(
         "똑같이 씁니다. 차이(first - second)의 95 % 신뢰 구간을 (2,) 모양으로 돌려주십시오. 재추출에서 얻은 차이들의 "
         "0.025와 0.975 분위수입니다.",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=12,
+    card=Card(difficulty=3, importance=5, minutes=12),
     answer=my_interval,
     cases=lambda: [redraws(12, 41), redraws(30, 81), redraws(5, 121)],
     mistakes=(
         Mistake(
             lambda first, second, drawn: ends(mean_shares(first, drawn) - mean_shares(second, drawn)),
-            Text(
-                "You divide clip by clip and average: add up over the drawn clips first, and divide last.",
-                "클립마다 나누어 평균했습니다. 먼저 뽑힌 클립에 대해 더하고 마지막에 나누십시오.",
-            ),
+            "You divide clip by clip and average: add up over the drawn clips first, and divide last.",
+            "클립마다 나누어 평균했습니다. 먼저 뽑힌 클립에 대해 더하고 마지막에 나누십시오.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn)) - ends(shares(second, drawn)),
-            Text(
-                "You subtract two intervals: take the difference in each redraw, and the quantiles of these.",
-                "두 신뢰 구간끼리 뺐습니다. 다시 뽑을 때마다 차이를 구하고, 그 차이들의 분위수를 구하십시오.",
-            ),
+            "You subtract two intervals: take the difference in each redraw, and the quantiles of these.",
+            "두 신뢰 구간끼리 뺐습니다. 다시 뽑을 때마다 차이를 구하고, 그 차이들의 분위수를 구하십시오.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn) - second[:, 0].sum() / second[:, 1].sum()),
-            Text(
-                "Only the first system is redrawn: then the difference is not paired.",
-                "첫 시스템만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
-            ),
+            "Only the first system is redrawn: then the difference is not paired.",
+            "첫 시스템만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
         ),
         Mistake(
             lambda first, second, drawn: np.quantile(shares(first, drawn) - shares(second, drawn), [0.05, 0.95]),
-            Text(
-                "Those quantiles leave 5 % at either end: that is a 90 % interval.",
-                "양쪽에서 5 %씩 잘라 낸 90 % 신뢰 구간입니다.",
-            ),
+            "Those quantiles leave 5 % at either end: that is a 90 % interval.",
+            "양쪽에서 5 %씩 잘라 낸 90 % 신뢰 구간입니다.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(second, drawn) - shares(first, drawn)),
-            Text("The sign is turned: first minus second.", "부호가 반대입니다. first에서 second를 뺍니다."),
+            "The sign is turned: first minus second.",
+            "부호가 반대입니다. first에서 second를 뺍니다.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn) - shares(second, drawn))[::-1],
-            Text("The lower end comes first.", "아래쪽 끝이 먼저입니다."),
+            "The lower end comes first.",
+            "아래쪽 끝이 먼저입니다.",
         ),
         Mistake(
             lambda first, second, drawn: np.quantile(shares(first, drawn) - shares(second, drawn), [0, 1]),
-            Text(
-                "Those are the smallest and the largest redraw: they lie the wider apart, the more you draw.",
-                "가장 작은 값과 가장 큰 값입니다. 많이 뽑을수록 더 벌어집니다.",
-            ),
+            "Those are the smallest and the largest redraw: they lie the wider apart, the more you draw.",
+            "가장 작은 값과 가장 큰 값입니다. 많이 뽑을수록 더 벌어집니다.",
         ),
         Mistake(
             lambda first, second, drawn: shares(first, drawn) - shares(second, drawn),
-            Text(
-                "Those are the differences of all redraws: now their quantiles 0.025 and 0.975.",
-                "재추출마다의 차이입니다. 이제 0.025와 0.975 분위수를 구하십시오.",
-            ),
+            "Those are the differences of all redraws: now their quantiles 0.025 and 0.975.",
+            "재추출마다의 차이입니다. 이제 0.025와 0.975 분위수를 구하십시오.",
         ),
     ),
-    hints=(
-        Text("One difference for each redraw, then two quantiles.", "재추출마다 차이 하나, 그다음 분위수 두 개입니다."),
-        Text(
-            "first[drawn] has shape (R, clips, 2): sum over axis 1, then divide the two columns.",
-            "first[drawn]의 모양은 (R, 클립, 2)입니다. 1번 축에서 더한 뒤 두 열을 나눕니다.",
-        ),
+    hint_1=Text(
+        "One difference for each redraw, then two quantiles.", "재추출마다 차이 하나, 그다음 분위수 두 개입니다."
+    ),
+    hint_2=Text(
+        "first[drawn] has shape (R, clips, 2): sum over axis 1, then divide the two columns.",
+        "first[drawn]의 모양은 (R, 클립, 2)입니다. 1번 축에서 더한 뒤 두 열을 나눕니다.",
     ),
     why=Text(
         "`lib.evaluate.paired` does so for every metric of this lesson, with 2,000 redraws.",
@@ -246,63 +219,48 @@ swap = Write(
         "클립에 대한 두 시스템의 수를 맞바꿉니다. p = (1 + k) / (1 + R)을 돌려주십시오. k는 맞바꾼 뒤 두 합의 차이가 "
         "방향과 상관없이 실제 차이 이상인 시행의 수입니다.",
     ),
-    difficulty=3,
-    importance=4,
-    minutes=10,
+    card=Card(difficulty=3, importance=4, minutes=10),
     answer=my_p,
     cases=lambda: [swaps(8, 39, 0.15), swaps(16, 59, 0.1), swaps(4, 29, 0.2)],
     mistakes=(
         Mistake(
             lambda a, b, s: (abs(gaps(a, b, s)) >= abs((a - b).sum())).mean(),
-            Text(
-                "The 1 above and below is missing: what was measured is one of the outcomes, and p is never 0.",
-                "분자와 분모의 1이 빠졌습니다. 실제 결과도 가능한 결과의 하나이므로 p는 0이 될 수 없습니다.",
-            ),
+            "The 1 above and below is missing: what was measured is one of the outcomes, and p is never 0.",
+            "분자와 분모의 1이 빠졌습니다. 실제 결과도 가능한 결과의 하나이므로 p는 0이 될 수 없습니다.",
         ),
         Mistake(
             lambda a, b, s: (1 + (gaps(a, b, s) >= (a - b).sum()).sum()) / (1 + len(s)),
-            Text(
-                "You count one direction only: a lead of the second system as large counts too.",
-                "한 방향만 세었습니다. 둘째 시스템이 그만큼 앞서는 것도 셉니다.",
-            ),
+            "You count one direction only: a lead of the second system as large counts too.",
+            "한 방향만 세었습니다. 둘째 시스템이 그만큼 앞서는 것도 셉니다.",
         ),
         Mistake(
             lambda a, b, s: (1 + (abs(gaps(a, b, s)) > abs((a - b).sum())).sum()) / (1 + len(s)),
-            Text(
-                "At least as much: a difference that is equal counts too.",
-                "실제 차이 이상입니다. 같은 차이도 셉니다.",
-            ),
+            "At least as much: a difference that is equal counts too.",
+            "실제 차이 이상입니다. 같은 차이도 셉니다.",
         ),
         Mistake(
             lambda a, b, s: (1 + (abs(gaps(a, b, s)) < abs((a - b).sum())).sum()) / (1 + len(s)),
-            Text(
-                "Those are the trials with a smaller difference: p counts the others.",
-                "차이가 더 작은 시행을 세었습니다. p는 나머지를 셉니다.",
-            ),
+            "Those are the trials with a smaller difference: p counts the others.",
+            "차이가 더 작은 시행을 세었습니다. p는 나머지를 셉니다.",
         ),
         Mistake(
-            lambda a, b, s: (
-                (1 + (abs(np.where(s == 1, b, a).sum(1) - b.sum()) >= abs((a - b).sum())).sum()) / (1 + len(s))
-            ),
-            Text(
-                "Only the first system's numbers are replaced: a swap changes both.",
-                "첫 시스템의 수만 바꾸었습니다. 맞바꾸면 둘 다 달라집니다.",
-            ),
+            lambda a, b, s: (1 + (abs(np.where(s, b, a).sum(1) - b.sum()) >= abs((a - b).sum())).sum()) / (1 + len(s)),
+            "Only the first system's numbers are replaced: a swap changes both.",
+            "첫 시스템의 수만 바꾸었습니다. 맞바꾸면 둘 다 달라집니다.",
         ),
         Mistake(
             lambda a, b, s: (abs(gaps(a, b, s)) >= abs((a - b).sum())).sum(),
-            Text("That is k: p is (1 + k) / (1 + R).", "그것은 k입니다. p는 (1 + k) / (1 + R)입니다."),
+            "That is k: p is (1 + k) / (1 + R).",
+            "그것은 k입니다. p는 (1 + k) / (1 + R)입니다.",
         ),
     ),
-    hints=(
-        Text(
-            "What does swapping a clip do to its difference, first minus second?",
-            "클립 하나를 맞바꾸면 그 차이(first - second)는 어떻게 됩니까?",
-        ),
-        Text(
-            "It turns the sign: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
-            "부호가 바뀝니다: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
-        ),
+    hint_1=Text(
+        "What does swapping a clip do to its difference, first minus second?",
+        "클립 하나를 맞바꾸면 그 차이(first - second)는 어떻게 됩니까?",
+    ),
+    hint_2=Text(
+        "It turns the sign: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
+        "부호가 바뀝니다: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
     ),
     why=Text(
         "If the systems were equally good, every swap would be as likely as none. Below by hand for chrF++, whose "
@@ -317,29 +275,23 @@ fooled = Choose(
     title=Text("half the inventions", "절반으로 줄어든 환각"),
     task=Text(
         "A colleague has trained a captioner: CHAIR_i went from 0.20 to 0.09, on 500 clips, with intervals that lie "
-        "far apart. Its captions have 30 characters on average; before, they had 130. Which number do you ask for, "
-        "and why?\n\n"
-        "- **a** CHAIR_s of the same captions\n"
-        "- **b** facts right of the same captions\n"
-        "- **c** CHAIR_i of 5,000 clips\n\nbecause\n\n"
-        "- **1** who tells less has less to invent, and CHAIR does not ask what was left out\n"
-        "- **2** the difference may be an accident\n"
+        "far apart. Its captions have 30 characters on average; before, they had 130. Which number do you ask for, and "
+        "why?\n\n- **a** facts right of the same captions\n- **b** CHAIR_s of the same captions\n"
+        "- **c** CHAIR_i of 5,000 clips instead of 500\n\nbecause\n\n"
+        "- **1** the difference may be an accident of the 500 clips that happened to be drawn\n"
+        "- **2** short captions invent less, and CHAIR does not ask what they leave out\n"
         "- **3** short captions cannot be read back as facts",
         "동료가 캡션 모델을 학습했습니다. CHAIR_i가 0.20에서 0.09로 줄었습니다. 클립은 500개이고 두 신뢰 구간은 멀리 "
         "떨어져 있습니다. 캡션은 평균 30자이고 전에는 130자였습니다. 어떤 수를 더 묻겠습니까? 이유는 무엇입니까?\n\n"
-        "- **a** 같은 캡션의 CHAIR_s\n"
-        "- **b** 같은 캡션의 맞은 사실 비율\n"
-        "- **c** 클립 5,000개의 CHAIR_i\n\n이유\n\n"
-        "- **1** 적게 말하면 지어낼 것도 적은데, CHAIR는 빠진 것을 묻지 않습니다\n"
-        "- **2** 우연한 차이일 수 있습니다\n"
+        "- **a** 같은 캡션의 맞은 사실 비율\n- **b** 같은 캡션의 CHAIR_s\n- **c** 클립 500개 대신 5,000개의 CHAIR_i\n\n"
+        "이유\n\n- **1** 마침 그 클립 500개가 뽑혔기 때문에 우연히 생긴 차이일 수도 있습니다\n"
+        "- **2** 적게 말하면 지어낼 것도 적은데, CHAIR는 빠진 것을 묻지 않습니다\n"
         "- **3** 짧은 캡션은 사실로 읽어 낼 수 없습니다",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=3,
-    answer="b1",
+    card=Card(difficulty=2, importance=5, minutes=3),
+    answer="a2",
     replies={
-        "a": Text(
+        "b": Text(
             "CHAIR_s is fooled in the same way: silence invents nothing, in any caption.",
             "CHAIR_s도 똑같이 속습니다. 침묵은 어느 캡션에서도 지어내지 않습니다.",
         ),
@@ -347,18 +299,16 @@ fooled = Choose(
             "More clips make the same question more certain: it is the question that is too small.",
             "클립을 늘리면 같은 질문의 답이 더 확실해질 뿐입니다. 모자란 것은 질문입니다.",
         ),
-        "2": Text("The intervals lie far apart: it is none.", "신뢰 구간이 멀리 떨어져 있으므로 우연이 아닙니다."),
+        "1": Text("The intervals lie far apart: it is none.", "신뢰 구간이 멀리 떨어져 있으므로 우연이 아닙니다."),
         "3": Text(
             "A short sentence is read as well as a long one: what is not said is what is missing.",
             "짧은 문장도 긴 문장처럼 읽힙니다. 문제는 말하지 않은 것입니다.",
         ),
     },
-    hints=(
-        Text("What gets a CHAIR_i of exactly 0 in section 5?", "5절에서 CHAIR_i가 정확히 0인 것은 무엇입니까?"),
-        Text(
-            "Captions of a quarter of the length: which score notices what is no longer there?",
-            "길이가 4분의 1이 된 캡션에서 사라진 것을 알아차리는 점수는 무엇입니까?",
-        ),
+    hint_1=Text("What gets a CHAIR_i of exactly 0 in section 5?", "5절에서 CHAIR_i가 정확히 0인 것은 무엇입니까?"),
+    hint_2=Text(
+        "Captions of a quarter of the length: which score notices what is no longer there?",
+        "길이가 4분의 1이 된 캡션에서 사라진 것을 알아차리는 점수는 무엇입니까?",
     ),
     why=Text(
         "Then it shows: if facts right fell as well, the captioner has become silent, not honest. Facts right alone "
@@ -377,52 +327,35 @@ yes = Predict(
         "있는 물체와 없는 물체를 똑같은 수만큼 묻는 POPE입니다. 어떤 모델이 전체 질문의 70 %를 맞히고, 있는 물체에 "
         "대한 질문은 96 %를 맞힙니다. 전체 질문 가운데 yes라고 답하는 비율은 얼마입니까?",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=5,
+    card=Card(difficulty=2, importance=4, minutes=5),
     answer=0.76,
     tolerance=0.01,
     mistakes=(
         Mistake(
             0.5,
-            Text(
-                "That is the share of questions whose *true* answer is yes, whatever the model says.",
-                "*정답*이 yes인 질문의 비율입니다. 모델이 무엇이라 답하든 같습니다.",
-            ),
+            "That is the share of questions whose *true* answer is yes, whatever the model says.",
+            "*정답*이 yes인 질문의 비율입니다. 모델이 무엇이라 답하든 같습니다.",
         ),
-        Mistake(
-            0.96,
-            Text("That is among the things that are there alone.", "있는 물체에 대한 질문에서만의 비율입니다."),
-        ),
+        Mistake(0.96, "That is among the things that are there alone.", "있는 물체에 대한 질문에서만의 비율입니다."),
         Mistake(
             0.48,
-            Text(
-                "Those are the yeses that are right: it also says yes to things that are not there.",
-                "맞는 yes만 세었습니다. 없는 물체에도 yes라고 답합니다.",
-            ),
+            "Those are the yeses that are right: it also says yes to things that are not there.",
+            "맞는 yes만 세었습니다. 없는 물체에도 yes라고 답합니다.",
         ),
         Mistake(
-            0.56,
-            Text("That is among the things that are not there alone.", "없는 물체에 대한 질문에서만의 비율입니다."),
+            0.56, "That is among the things that are not there alone.", "없는 물체에 대한 질문에서만의 비율입니다."
         ),
         Mistake(
             0.44,
-            Text(
-                "That is how often it is right about things that are not there.",
-                "없는 물체에 대한 질문을 맞히는 비율입니다.",
-            ),
+            "That is how often it is right about things that are not there.",
+            "없는 물체에 대한 질문을 맞히는 비율입니다.",
         ),
-        Mistake(76, Text("As a share: 0.76.", "비율로 쓰면 0.76입니다.")),
+        Mistake(76, "As a share: 0.76.", "비율로 쓰면 0.76입니다."),
     ),
-    hints=(
-        Text(
-            "How often is it right about things that are not there?",
-            "없는 물체에 대한 질문은 얼마나 맞힙니까?",
-        ),
-        Text(
-            "(0.96 + x) / 2 = 0.70, so x = 0.44, and to the other 0.56 it says yes.",
-            "(0.96 + x) / 2 = 0.70이므로 x = 0.44이고, 나머지 0.56에는 yes라고 답합니다.",
-        ),
+    hint_1=Text("How often is it right about things that are not there?", "없는 물체에 대한 질문은 얼마나 맞힙니까?"),
+    hint_2=Text(
+        "(0.96 + x) / 2 = 0.70, so x = 0.44, and to the other 0.56 it says yes.",
+        "(0.96 + x) / 2 = 0.70이므로 x = 0.44이고, 나머지 0.56에는 yes라고 답합니다.",
     ),
     why=Text(
         "(0.96 + 0.56) / 2. Its F1 is 0.76 too, so by F1 alone it beats a model that is right in 70 % on either side.",

@@ -1,6 +1,8 @@
 """Exercises of lesson 11: weights in 4 bits, frames on a card, a card's dtype, a reducer, and dynamic RoPE scaling."""
 
-from lib.exercises.base import Choose, Mistake, Predict, Write
+import numpy as np
+
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Real weights", "실제 가중치")
@@ -16,72 +18,60 @@ weight_bytes = Write(
     title=Text("a model in 4 bits", "4비트 모델의 바이트"),
     task=Text(
         "`layers` numbers are in the linear layers of the language model, `others` everywhere else. How many bytes "
-        "does the model take in 4 bits, as `lib` loads it? Only `layers` are quantised (NF4 with double "
-        "quantisation): half a byte each, a scale of one byte for every 64 of them, and a float32 for every 256 "
-        "scales. The rest has 16 bits.",
+        "does the model take in 4 bits, as `lib` loads it? Only `layers` are quantised (NF4 with double quantisation): "
+        "half a byte each, a scale of one byte for every 64 of them, and a float32 for every 256 scales. The rest has "
+        "16 bits.",
         "언어 모델의 선형 층에 숫자 `layers`개가 있고 나머지에 `others`개가 있습니다. `lib`가 4비트로 불러오면 모델은 "
         "몇 바이트입니까? `layers`만 양자화합니다(NF4, 이중 양자화). 하나에 반 바이트이고, 64개마다 1바이트짜리 "
         "스케일이, 스케일 256개마다 float32 하나가 붙습니다. 나머지는 16비트입니다.",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=6,
+    card=Card(difficulty=2, importance=4, minutes=6),
     answer=my_weight_bytes,
     cases=lambda: [(6_476_005_376, 587_425_792), (2**24, 2**14), (2**14, 0), (0, 2**14), (357_826_560, 2**29)],
     mistakes=(
         Mistake(
             lambda layers, others: my_weight_bytes(layers + others, 0),
-            Text(
-                "Vision tower, projector, embeddings and output layer are not quantised: they keep 2 bytes each.",
-                "비전 타워, 프로젝터, 임베딩, 출력 층은 양자화하지 않습니다. 숫자 하나가 2바이트 그대로입니다.",
-            ),
+            "Vision tower, projector, embeddings and output layer are not quantised: they keep 2 bytes each.",
+            "비전 타워, 프로젝터, 임베딩, 출력 층은 양자화하지 않습니다. 숫자 하나가 2바이트 그대로입니다.",
         ),
         Mistake(
             lambda layers, others: layers / 2 + 2 * others,
-            Text(
-                "The scales are missing: without them nobody knows how large a 4-bit number is.",
-                "스케일이 빠졌습니다. 스케일이 없으면 4비트 숫자의 크기를 알 수 없습니다.",
-            ),
+            "The scales are missing: without them nobody knows how large a 4-bit number is.",
+            "스케일이 빠졌습니다. 스케일이 없으면 4비트 숫자의 크기를 알 수 없습니다.",
         ),
         Mistake(
             lambda layers, others: layers * (1 / 2 + 4 / 64) + 2 * others,
-            Text(
-                "Those scales are float32: double quantisation makes one byte of each.",
-                "스케일이 float32입니다. 이중 양자화에서는 스케일 하나가 1바이트입니다.",
-            ),
+            "Those scales are float32: double quantisation makes one byte of each.",
+            "스케일이 float32입니다. 이중 양자화에서는 스케일 하나가 1바이트입니다.",
         ),
         Mistake(
             lambda layers, others: layers * (1 / 2 + 1 / 64) + 2 * others,
-            Text(
-                "The scales of the scales are missing: a float32 for every 256.",
-                "스케일의 스케일이 빠졌습니다. 256개마다 float32 하나입니다.",
-            ),
+            "The scales of the scales are missing: a float32 for every 256.",
+            "스케일의 스케일이 빠졌습니다. 256개마다 float32 하나입니다.",
         ),
         Mistake(
             lambda layers, others: layers * (1 / 2 + 1 / 64 + 4 / 256) + 2 * others,
-            Text(
-                "The float32 comes once for 256 scales, so once for 64 x 256 numbers.",
-                "float32는 스케일 256개마다 하나이므로 숫자 64 x 256개마다 하나입니다.",
-            ),
+            "The float32 comes once for 256 scales, so once for 64 x 256 numbers.",
+            "float32는 스케일 256개마다 하나이므로 숫자 64 x 256개마다 하나입니다.",
         ),
         Mistake(
             lambda layers, others: my_weight_bytes(layers, 2 * others),
-            Text("The rest has 2 bytes a number, not 4.", "나머지는 숫자 하나에 4바이트가 아니라 2바이트입니다."),
+            "The rest has 2 bytes a number, not 4.",
+            "나머지는 숫자 하나에 4바이트가 아니라 2바이트입니다.",
         ),
         Mistake(
             lambda layers, others: 8 * my_weight_bytes(layers, others),
-            Text("Those are bits: a byte has eight.", "그것은 비트 수입니다. 1바이트는 8비트입니다."),
+            "Those are bits: a byte has eight.",
+            "그것은 비트 수입니다. 1바이트는 8비트입니다.",
         ),
     ),
-    hints=(
-        Text(
-            "How many bytes does one quantised number cost, scales included?",
-            "양자화한 숫자 하나는 스케일까지 몇 바이트입니까?",
-        ),
-        Text(
-            "1 / 2 + 1 / 64 + 4 / (64 x 256) bytes for each of `layers`, 2 bytes for each of `others`.",
-            "`layers`는 하나에 1 / 2 + 1 / 64 + 4 / (64 x 256)바이트, `others`는 하나에 2바이트입니다.",
-        ),
+    hint_1=Text(
+        "How many bytes does one quantised number cost, scales included?",
+        "양자화한 숫자 하나는 스케일까지 몇 바이트입니까?",
+    ),
+    hint_2=Text(
+        "1 / 2 + 1 / 64 + 4 / (64 x 256) bytes for each of `layers`, 2 bytes for each of `others`.",
+        "`layers`는 하나에 1 / 2 + 1 / 64 + 4 / (64 x 256)바이트, `others`는 하나에 2바이트입니다.",
     ),
     why=Text(
         "`lib.vlm.weight_bytes`, which `load` asks before a download. 4.127 bits for most of the 7B, 16 for the rest.",
@@ -96,9 +86,8 @@ def my_plan(card, fixed, per_frame, context, tokens, text):
     return max(0, by_memory), max(0, by_context)
 
 
-def rounded_up(card, fixed, per_frame, context, tokens, text):
-    by_memory, by_context = -((fixed - 0.95 * card) // per_frame), -((text - context) // tokens)
-    return max(0, int(by_memory)), max(0, by_context)
+def unrounded(card, fixed, per_frame, context, tokens, text):
+    return np.array([(0.95 * card - fixed) / per_frame, (context - text) / tokens])
 
 
 plan = Write(
@@ -106,16 +95,14 @@ plan = Write(
     title=Text("frames on a card", "카드에 들어가는 프레임"),
     task=Text(
         "A card has `card` GiB, and 95 % of them are planned with. A model takes `fixed` GiB, and each frame "
-        "`per_frame` GiB more. Its context has `context` positions, of which `text` are for prompt and answer; a "
-        "frame is `tokens` tokens. Return two whole numbers: the frames that memory allows, and those that the "
-        "context allows.",
-        "카드의 메모리는 `card` GiB이고 그 95 %만 계획에 씁니다. 모델이 `fixed` GiB를, 프레임마다 `per_frame` GiB를 "
-        "더 씁니다. 문맥 길이는 `context`이고 그중 `text`는 프롬프트와 답의 자리이며 프레임 하나는 "
-        "`tokens`토큰입니다. 메모리가 허용하는 프레임 수와 문맥이 허용하는 프레임 수를 정수 두 개로 돌려주십시오.",
+        "`per_frame` GiB more. Its context has `context` positions, of which `text` are for prompt and answer; a frame "
+        "is `tokens` tokens. Return two whole numbers: the frames that memory allows, and those that the context "
+        "allows.",
+        "카드의 메모리는 `card` GiB이고 그 95 %만 계획에 씁니다. 모델이 `fixed` GiB를, 프레임마다 `per_frame` GiB를 더 "
+        "씁니다. 문맥 길이는 `context`이고 그중 `text`는 프롬프트와 답의 자리이며 프레임 하나는 `tokens`토큰입니다. "
+        "메모리가 허용하는 프레임 수와 문맥이 허용하는 프레임 수를 정수 두 개로 돌려주십시오.",
     ),
-    difficulty=2,
-    importance=5,
-    minutes=8,
+    card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_plan,
     cases=lambda: [
         (14.75, 4.764, 0.0847, 4096, 144, 356),
@@ -126,76 +113,57 @@ plan = Write(
     ],
     mistakes=(
         Mistake(
-            lambda card, fixed, per_frame, context, tokens, text: min(
-                my_plan(card, fixed, per_frame, context, tokens, text)
-            ),
-            Text(
-                "That is the smaller of the two. Return both, so that one sees which is the limit.",
-                "둘 가운데 작은 값입니다. 무엇이 한계인지 보이도록 둘 다 돌려주십시오.",
-            ),
+            lambda *settings: min(my_plan(*settings)),
+            "That is the smaller of the two. Return both, so that one sees which is the limit.",
+            "둘 가운데 작은 값입니다. 무엇이 한계인지 보이도록 둘 다 돌려주십시오.",
         ),
         Mistake(
             lambda *settings: my_plan(*settings)[::-1],
-            Text(
-                "The order is turned: first memory, then context.",
-                "차례가 바뀌었습니다. 메모리가 먼저, 문맥이 다음입니다.",
-            ),
+            "The order is turned: first memory, then context.",
+            "차례가 바뀌었습니다. 메모리가 먼저, 문맥이 다음입니다.",
         ),
         Mistake(
             lambda card, *others: my_plan(card / 0.95, *others),
-            Text(
-                "You planned with the whole card: 5 % are lost between blocks of unequal size.",
-                "카드 전체를 썼습니다. 크기가 다른 블록 사이에서 5 %를 잃습니다.",
-            ),
+            "You planned with the whole card: 5 % are lost between blocks of unequal size.",
+            "카드 전체를 썼습니다. 크기가 다른 블록 사이에서 5 %를 잃습니다.",
         ),
         Mistake(
             lambda card, fixed, *others: my_plan(card, 0, *others),
-            Text(
-                "The weights are on the card before the first frame.", "첫 프레임보다 먼저 가중치가 카드에 올라갑니다."
-            ),
+            "The weights are on the card before the first frame.",
+            "첫 프레임보다 먼저 가중치가 카드에 올라갑니다.",
         ),
         Mistake(
-            lambda card, fixed, per_frame, context, tokens, text: my_plan(card, fixed, per_frame, context, tokens, 0),
-            Text(
-                "Prompt and answer stand in the same context as the frames.",
-                "프롬프트와 답도 프레임과 같은 문맥에 들어갑니다.",
-            ),
+            lambda *settings: my_plan(*settings[:-1], 0),
+            "Prompt and answer stand in the same context as the frames.",
+            "프롬프트와 답도 프레임과 같은 문맥에 들어갑니다.",
         ),
         Mistake(
-            rounded_up,
-            Text("A part of a frame does not fit: round down.", "프레임의 일부만 넣을 수는 없습니다. 내림하십시오."),
+            lambda *settings: np.ceil(unrounded(*settings)).clip(0),
+            "A part of a frame does not fit: round down.",
+            "프레임의 일부만 넣을 수는 없습니다. 내림하십시오.",
         ),
         Mistake(
-            lambda card, fixed, per_frame, context, tokens, text: (
-                (0.95 * card - fixed) // per_frame,
-                (context - text) // tokens,
-            ),
-            Text(
-                "Where the model itself does not fit, the number of frames is 0, not negative.",
-                "모델조차 들어가지 않으면 프레임 수는 음수가 아니라 0입니다.",
-            ),
+            lambda *settings: np.floor(unrounded(*settings)),
+            "Where the model itself does not fit, the number of frames is 0, not negative.",
+            "모델조차 들어가지 않으면 프레임 수는 음수가 아니라 0입니다.",
         ),
         Mistake(
-            lambda card, fixed, per_frame, context, tokens, text: (
-                max(0, (0.95 * card - fixed) / per_frame),
-                max(0, (context - text) / tokens),
-            ),
-            Text("Whole frames are asked for.", "온전한 프레임의 수를 묻고 있습니다."),
+            lambda *settings: unrounded(*settings).clip(0),
+            "Whole frames are asked for.",
+            "온전한 프레임의 수를 묻고 있습니다.",
         ),
     ),
-    hints=(
-        Text(
-            "Two divisions: what is left, by what a frame costs.",
-            "나눗셈 두 번입니다. 남은 것을 프레임 하나의 비용으로 나눕니다.",
-        ),
-        Text(
-            "(0.95 x card - fixed) // per_frame and (context - text) // tokens, neither below 0.",
-            "(0.95 x card - fixed) // per_frame과 (context - text) // tokens이고 둘 다 0보다 작을 수 없습니다.",
-        ),
+    hint_1=Text(
+        "Two divisions: what is left, by what a frame costs.",
+        "나눗셈 두 번입니다. 남은 것을 프레임 하나의 비용으로 나눕니다.",
+    ),
+    hint_2=Text(
+        "(0.95 x card - fixed) // per_frame and (context - text) // tokens, neither below 0.",
+        "(0.95 x card - fixed) // per_frame과 (context - text) // tokens이고 둘 다 0보다 작을 수 없습니다.",
     ),
     why=Text(
-        "`lib.budget.plan` does so with the formulas of lesson 02. The 7B in 4 bits is limited by its context on "
-        "every card.",
+        "`lib.budget.plan` does so with the formulas of lesson 02. The 7B in 4 bits is limited by its context on every "
+        "card.",
         "`lib.budget.plan`이 2번 수업의 식으로 이렇게 계산합니다. 4비트 7B는 어느 카드에서나 문맥이 한계입니다.",
     ),
 )
@@ -206,16 +174,16 @@ dtype = Choose(
     task=Text(
         "A Colab T4 has compute capability 7.5, and `torch.cuda.is_bf16_supported()` returns True there. In which type "
         "should the 7B compute, and why?\n\n- **a** bfloat16\n- **b** float16\n- **c** float32\n\nbecause\n\n"
-        "- **1** torch says that it is supported\n- **2** the hardware computes in bfloat16 from capability 8.0 on; "
-        "before that torch emulates it\n- **3** float16 holds larger numbers than bfloat16",
+        "- **1** torch says that it is supported\n"
+        "- **2** the hardware computes in bfloat16 from capability 8.0 on; before that torch emulates it\n"
+        "- **3** float16 holds larger numbers than bfloat16",
         "Colab의 T4는 compute capability가 7.5인데 `torch.cuda.is_bf16_supported()`는 True를 돌려줍니다. 7B는 어떤 "
-        "형식으로 계산해야 합니까? 이유는 무엇입니까?\n\n- **a** bfloat16\n- **b** float16\n- **c** "
-        "float32\n\n이유\n\n- **1** torch가 지원한다고 말합니다\n- **2** 하드웨어는 capability 8.0부터 bfloat16으로 "
-        "계산하고, 그 전에는 torch가 흉내를 냅니다\n- **3** float16은 bfloat16보다 큰 수를 담습니다",
+        "형식으로 계산해야 합니까? 이유는 무엇입니까?\n\n- **a** bfloat16\n- **b** float16\n- **c** float32\n\n이유\n\n"
+        "- **1** torch가 지원한다고 말합니다\n"
+        "- **2** 하드웨어는 capability 8.0부터 bfloat16으로 계산하고, 그 전에는 torch가 흉내를 냅니다\n"
+        "- **3** float16은 bfloat16보다 큰 수를 담습니다",
     ),
-    difficulty=2,
-    importance=4,
-    minutes=3,
+    card=Card(difficulty=2, importance=4, minutes=3),
     answer="b2",
     replies={
         "a": Text(
@@ -232,15 +200,13 @@ dtype = Choose(
             "반대입니다. float16은 65,504에서 끝나고 bfloat16은 3 x 10^38 근처까지 담습니다.",
         ),
     },
-    hints=(
-        Text(
-            "What does True mean there: in hardware, or somehow?",
-            "여기서 True는 하드웨어가 한다는 뜻입니까, 어떻게든 된다는 뜻입니까?",
-        ),
-        Text(
-            "`lib.vlm.compute_dtype` asks for capability 8.0.",
-            "`lib.vlm.compute_dtype`은 capability 8.0을 기준으로 합니다.",
-        ),
+    hint_1=Text(
+        "What does True mean there: in hardware, or somehow?",
+        "여기서 True는 하드웨어가 한다는 뜻입니까, 어떻게든 된다는 뜻입니까?",
+    ),
+    hint_2=Text(
+        "`lib.vlm.compute_dtype` asks for capability 8.0.",
+        "`lib.vlm.compute_dtype`은 capability 8.0을 기준으로 합니다.",
     ),
     why=Text(
         "`load` chooses so by itself, and `make doctor` says which type your card gets and why.",
@@ -253,19 +219,18 @@ reducer = Choose(
     title=Text("fifty frames, no training", "프레임 50장, 학습 없이"),
     task=Text(
         "The 7B as downloaded, in 4 bits on a T4, with 4,096 positions. A video of four minutes, and nothing may be "
-        "trained; 50 frames have to be seen. Which reducer, and why?\n\n- **a** the model's own pooling, 144 tokens a "
-        "frame\n- **b** SlowFast-LLaVA, 10 frames with 288 tokens and all 50 with 16\n- **c** LLaMA-VID, 2 tokens a "
-        "frame\n\nbecause\n\n- **1** it needs no weights of its own, and all its tokens fit the context\n- **2** "
-        "fewer tokens are always better\n- **3** it is the one for which the T4's memory suffices",
+        "trained; 50 frames have to be seen. Which reducer, and why?\n\n"
+        "- **a** the model's own pooling, 144 tokens a frame\n"
+        "- **b** SlowFast-LLaVA, 10 frames with 288 tokens and all 50 with 16\n- **c** LLaMA-VID, 2 tokens a frame\n\n"
+        "because\n\n- **1** it needs no weights of its own, and all its tokens fit the context\n"
+        "- **2** fewer tokens are always better\n- **3** it is the one for which the T4's memory suffices",
         "내려받은 그대로의 7B를 4비트로 T4에 올렸고 문맥 길이는 4,096입니다. 4분짜리 비디오에서 프레임 50장을 보아야 "
-        "하고 학습은 할 수 없습니다. 어느 리듀서를 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** 모델 자신의 풀링, "
-        "프레임마다 144토큰\n- **b** SlowFast-LLaVA, 10장은 288토큰, 50장 모두 16토큰\n- **c** LLaMA-VID, 프레임마다 "
-        "2토큰\n\n이유\n\n- **1** 자기 가중치가 필요 없고 토큰이 모두 문맥에 들어갑니다\n- **2** 토큰은 적을수록 "
-        "언제나 좋습니다\n- **3** T4의 메모리로 충분한 것이 이것뿐입니다",
+        "하고 학습은 할 수 없습니다. 어느 리듀서를 쓰겠습니까? 이유는 무엇입니까?\n\n"
+        "- **a** 모델 자신의 풀링, 프레임마다 144토큰\n- **b** SlowFast-LLaVA, 10장은 288토큰, 50장 모두 16토큰\n"
+        "- **c** LLaMA-VID, 프레임마다 2토큰\n\n이유\n\n- **1** 자기 가중치가 필요 없고 토큰이 모두 문맥에 들어갑니다\n"
+        "- **2** 토큰은 적을수록 언제나 좋습니다\n- **3** T4의 메모리로 충분한 것이 이것뿐입니다",
     ),
-    difficulty=3,
-    importance=5,
-    minutes=5,
+    card=Card(difficulty=3, importance=5, minutes=5),
     answer="b1",
     replies={
         "a": Text(
@@ -285,13 +250,11 @@ reducer = Choose(
             "2절을 보십시오. 4비트이면 T4의 메모리는 144토큰짜리 프레임 50장보다 훨씬 많이 허용합니다.",
         ),
     },
-    hints=(
-        Text(
-            "Count the tokens of each for 50 frames. Which has weights that were never trained?",
-            "50장일 때 각각의 토큰을 세십시오. 학습하지 않은 가중치를 가진 것은 무엇입니까?",
-        ),
-        Text("10 x 288 + 50 x 16 = 3,680.", "10 x 288 + 50 x 16 = 3,680입니다."),
+    hint_1=Text(
+        "Count the tokens of each for 50 frames. Which has weights that were never trained?",
+        "50장일 때 각각의 토큰을 세십시오. 학습하지 않은 가중치를 가진 것은 무엇입니까?",
     ),
+    hint_2=Text("10 x 288 + 50 x 16 = 3,680.", "10 x 288 + 50 x 16 = 3,680입니다."),
     why=Text(
         "3,680 tokens and an answer fit. Its scores on this video-trained 7B are still to be measured.",
         "3,680토큰과 답이 들어갑니다. 비디오로 학습한 이 7B에서의 점수는 아직 재지 않았습니다.",
@@ -307,48 +270,35 @@ dynamic = Predict(
         "4,096까지 학습한 모델에 factor 2인 dynamic 스케일링을 쓰고 8,192토큰을 읽습니다. *가장 느린* 쌍의 회전은 "
         "몇으로 나누어집니까?",
     ),
-    difficulty=4,
-    importance=3,
-    minutes=8,
+    card=Card(difficulty=4, importance=3, minutes=8),
     answer=3.0,
     tolerance=0.01,
     mistakes=(
         Mistake(
             2,
-            Text(
-                "That is linear scaling with factor 2. Dynamic scaling raises the base by the length that is needed.",
-                "그것은 factor 2인 linear 스케일링입니다. dynamic은 필요한 길이에 따라 밑을 키웁니다.",
-            ),
+            "That is linear scaling with factor 2. Dynamic scaling raises the base by the length that is needed.",
+            "그것은 factor 2인 linear 스케일링입니다. dynamic은 필요한 길이에 따라 밑을 키웁니다.",
         ),
-        Mistake(
-            4,
-            Text("The - (factor - 1) of the formula is missing.", "식의 - (factor - 1)이 빠졌습니다."),
-        ),
+        Mistake(4, "The - (factor - 1) of the formula is missing.", "식의 - (factor - 1)이 빠졌습니다."),
         Mistake(
             1,
-            Text(
-                "Dynamic scaling changes nothing up to 4,096 tokens. Here are more.",
-                "dynamic 스케일링은 4,096토큰까지는 아무것도 바꾸지 않습니다. 여기서는 그보다 깁니다.",
-            ),
+            "Dynamic scaling changes nothing up to 4,096 tokens. Here are more.",
+            "dynamic 스케일링은 4,096토큰까지는 아무것도 바꾸지 않습니다. 여기서는 그보다 깁니다.",
         ),
         Mistake(
             3 ** (128 / 126),
-            Text(
-                "That is by how much the base grows. The slowest pair has the base to the power -126/128.",
-                "밑이 커지는 배수입니다. 가장 느린 쌍은 밑의 -126/128제곱입니다.",
-            ),
+            "That is by how much the base grows. The slowest pair has the base to the power -126/128.",
+            "밑이 커지는 배수입니다. 가장 느린 쌍은 밑의 -126/128제곱입니다.",
         ),
-        Mistake(2.5, Text("That is the linear factor in the 7B's file.", "7B 파일에 적힌 linear factor입니다.")),
+        Mistake(2.5, "That is the linear factor in the 7B's file.", "7B 파일에 적힌 linear factor입니다."),
     ),
-    hints=(
-        Text(
-            "The base is multiplied by (factor x length / trained - (factor - 1)) to the power head / (head - 2).",
-            "밑에 (factor x length / trained - (factor - 1))의 head / (head - 2)제곱을 곱합니다.",
-        ),
-        Text(
-            "The slowest pair is the base to the power -(head - 2) / head: the two powers cancel.",
-            "가장 느린 쌍은 밑의 -(head - 2) / head제곱이므로 두 지수가 서로 지워집니다.",
-        ),
+    hint_1=Text(
+        "The base is multiplied by (factor x length / trained - (factor - 1)) to the power head / (head - 2).",
+        "밑에 (factor x length / trained - (factor - 1))의 head / (head - 2)제곱을 곱합니다.",
+    ),
+    hint_2=Text(
+        "The slowest pair is the base to the power -(head - 2) / head: the two powers cancel.",
+        "가장 느린 쌍은 밑의 -(head - 2) / head제곱이므로 두 지수가 서로 지워집니다.",
     ),
     why=Text(
         "2 x 8,192 / 4,096 - 1 = 3: more than 2, so its angle ends at 8,192 / 3, well inside what was trained.",

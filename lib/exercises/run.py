@@ -1,16 +1,6 @@
-"""Running a learner's answer: in a box of time, its output caught, its errors turned into one sentence.
-
-The time box is a POSIX interval timer, which interrupts the main thread: there a Jupyter kernel runs its cells, and it
-goes on living. What it cannot interrupt is one long call into C (a huge matrix product): that ends first. Where there
-is no such timer (Windows, or another thread than the main one) nothing is stopped: interrupt the kernel instead.
-"""
+"""Running a learner's answer: its output caught, its errors turned into one sentence."""
 
 import io
-import math
-import signal
-import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -21,12 +11,7 @@ import torch
 
 from lib.exercises.progress import Text
 
-SECONDS = 4.0  # for one answer: with what comes around it, a check takes at most 5
 LONGEST = 100_000  # numbers taken from a generator, which may never end
-
-
-class TimeUp(BaseException):
-    """Rings in the answer. No Exception, so that an answer's own `except Exception` does not swallow it."""
 
 
 class Refused(Exception):
@@ -47,10 +32,6 @@ NO_NUMBERS = Text(
 RAGGED = Text(
     "The rows of your result differ in length, so they make no array.",
     "결과의 행마다 길이가 달라 배열이 되지 않습니다.",
-)
-SLOW = Text(
-    f"Stopped after {SECONDS:.0f} seconds: does a loop never end, or do far too much?",
-    f"{SECONDS:.0f}초가 지나 멈추었습니다. 끝나지 않는 반복문이 있거나 계산이 지나치게 많지 않은지 살펴보십시오.",
 )
 RAISED = Text("Your code raised {what}.", "코드에서 오류가 났습니다: {what}")
 
@@ -73,56 +54,10 @@ class Bounded(io.TextIOBase):
         return len(text)
 
 
-def in_time(call: Callable[[], object], seconds: float) -> object:
-    """What `call` returns. After so many seconds TimeUp is raised in it, and every tenth of a second from then on.
-
-    An answer that catches everything would catch that too: so it is raised once more in the next line that runs.
-    A bell may come late, long after it was switched off: on a busy machine another thread takes it and hands it on when
-    it next runs. So each is held against the clock, and rings only in a line that the answer runs.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        return call()
-    here, tracer, ends = sys._getframe(), sys.gettrace(), math.inf  # no bell counts before the clock runs
-
-    def again(frame, event, argument):
-        if event == "line":
-            raise TimeUp
-        return again
-
-    def ring(number, frame):
-        if frame and frame.f_code is ring.__code__:  # it rings already
-            return
-        stack = []
-        while frame not in (here, None):
-            stack.append(frame)
-            frame = frame.f_back
-        if time.monotonic() < ends or frame is None or not stack:  # a late bell of another call; not in the answer
-            return
-        for running in stack:
-            running.f_trace = again
-        sys.settrace(again)
-        raise TimeUp
-
-    before = signal.signal(signal.SIGALRM, ring)
-    try:
-        ends = time.monotonic() + seconds
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
-        return call()
-    finally:
-        ends = math.inf
-        sys.settrace(tracer)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before if callable(before) else deaf)
-
-
-def deaf(number, frame) -> None:
-    """Hears a bell that was on its way when it was switched off: the default would be to end the process."""
-
-
-def caught(call: Callable[[], Text | None], seconds: float | None = None) -> tuple[Text | None, Bounded]:
+def caught(call: Callable[[], Text | None]) -> tuple[Text | None, Bounded]:
     """Run `call`: the sentence that it returns, or the one for what went wrong; and what was printed meanwhile.
 
-    NotImplementedError passes: an answer that is not there yet. So does KeyboardInterrupt.
+    Two exceptions pass: NotImplementedError (no answer yet) and KeyboardInterrupt (the kernel's stop button).
 
     >>> caught(lambda: Text("one", "하나"))[0].en, caught(lambda: 1 / 0)[0].en
     ('one', 'Your code raised ZeroDivisionError: division by zero (line 1).')
@@ -130,11 +65,9 @@ def caught(call: Callable[[], Text | None], seconds: float | None = None) -> tup
     printed = Bounded()
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
-            return in_time(call, SECONDS if seconds is None else seconds), printed
+            return call(), printed
     except NotImplementedError:
         raise
-    except TimeUp:
-        return SLOW, printed
     except Refused as refused:
         return refused.text, printed
     except (Exception, SystemExit) as error:

@@ -52,7 +52,7 @@ RIGHT = {
             )
         ),
     ],
-    "05.second_scene": ["b1"],
+    "05.second_scene": ["c2"],
 }
 
 WRONG = {
@@ -75,5 +75,5 @@ WRONG = {
         (video_tokens(end=0), "end of each frame is missing"),
         (squared, "not its square"),
     ],
-    "05.second_scene": [("a1", "nothing is left"), ("c1", "in outline"), ("b2", "All frames"), ("b3", "stretched")],
+    "05.second_scene": [("a2", "nothing is left"), ("b2", "in outline"), ("c1", "All frames"), ("c3", "stretched")],
 }

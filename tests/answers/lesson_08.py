@@ -65,7 +65,7 @@ RIGHT = {
     ],
     "08.lora": [lora_by_peft, lora_in_numpy(lambda alpha, rank: alpha / rank), merged],
     "08.numbers": [8.8, np.sum(LAYER) * RANK * 24 / 1e6, torch.tensor(8.798)],
-    "08.silent": ["b1"],
+    "08.silent": ["a3"],
 }
 
 WRONG = {
@@ -99,5 +99,5 @@ WRONG = {
         (np.sum(LAYER[:4]) * RANK * 24 / 1e6, "attention alone"),
         (np.sum(LAYER) * RANK * 24, "in millions"),
     ],
-    "08.silent": [("a1", "Both go wrong"), ("c1", "all linear layers"), ("b2", "short names"), ("b3", "No error")],
+    "08.silent": [("b3", "Both go wrong"), ("c3", "all linear layers"), ("a2", "short names"), ("a1", "No error")],
 }

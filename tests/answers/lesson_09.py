@@ -35,7 +35,7 @@ def loss_in_numpy(reference=1.0, beta_inside=True, mean=np.mean):
 
 
 RIGHT = {
-    "09.pairs": ["b1"],
+    "09.pairs": ["c3"],
     "09.answers": [
         answers_by_loop,
         dpo.log_probs,
@@ -52,7 +52,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "09.pairs": [("a1", "go on talking"), ("c1", "wrong all over"), ("b2", "told apart"), ("b3", "length is")],
+    "09.pairs": [("a3", "go on talking"), ("b3", "wrong all over"), ("c2", "told apart"), ("c1", "length is")],
     "09.answers": [
         (lambda logits, ids, mask: answers_by_loop(logits, ids, mask) / mask.sum(1).numpy(), "mean over the tokens"),
         (

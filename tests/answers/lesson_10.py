@@ -58,7 +58,7 @@ RIGHT = {
         lambda a, b, s: (1 + np.count_nonzero(abs(signs(a, b, s)) >= abs(sum(a) - sum(b)))) / (1 + len(s)),
         lambda a, b, s: fmean([1, *(abs(fmean(x)) >= abs(fmean(a - b)) for x in np.where(s, b - a, a - b))]),
     ],
-    "10.fooled": ["b1"],
+    "10.fooled": ["a2"],
     "10.yes": [0.76, (0.96 + 1 - (2 * 0.7 - 0.96)) / 2],
 }
 
@@ -90,6 +90,6 @@ WRONG = {
         (lambda a, b, s: (1 + sum(abs(signs(a, b, s)) < abs(sum(a - b)))) / (1 + len(s)), "smaller difference"),
         (lambda a, b, s: sum(abs(signs(a, b, s)) >= abs(sum(a - b))), "That is k"),
     ],
-    "10.fooled": [("a1", "same way"), ("c1", "question that is too small"), ("b2", "it is none"), ("b3", "A short")],
+    "10.fooled": [("b2", "same way"), ("c2", "question that is too small"), ("a1", "it is none"), ("a3", "A short")],
     "10.yes": [(0.5, "*true* answer"), (0.96, "are there alone"), (0.48, "that are right"), (0.56, "not there alone")],
 }

@@ -73,7 +73,7 @@ RIGHT = {
         lambda gradients, tokens: np.average(gradients, axis=0, weights=tokens),
         lambda gradients, tokens: (gradients.double() * tokens[:, None]).sum(0) / tokens.sum(),
     ],
-    "12.way": ["b3"],
+    "12.way": ["c3"],
     "12.hours": [hours_by_loop, hours_with()],
 }
 
@@ -109,7 +109,7 @@ WRONG = {
         (weighted(lambda tokens: 1 - tokens / tokens.sum()), "turned round"),
         (lambda gradients, tokens: torch.einsum("wn,w->wn", gradients, tokens) / tokens.sum(), "add them up"),
     ],
-    "12.way": [("a3", "whole model"), ("c3", "too small"), ("b1", "exchanges more"), ("b2", "how DDP works")],
+    "12.way": [("a3", "whole model"), ("b3", "too small"), ("c1", "exchanges more"), ("c2", "how DDP works")],
     "12.hours": [
         (hours_with(hour=1), "seconds"),
         (hours_with(weights="batch"), "anew for each clip"),

@@ -8,6 +8,10 @@ RUN    := "$(VENV)/bin/python"
 # A tiny model loses far more to threads that wait for each other than it gains from a second core.
 export OMP_NUM_THREADS = 1
 
+# What people give reaches the commands below, through the environment, as it was typed: a $ in a question is a dollar.
+export VIDEO Q TEAM NAME TITLE REPO TAG
+$(foreach name,VIDEO Q TEAM NAME TITLE REPO TAG,$(eval override $(name) := $$(value $(name))))
+
 .DEFAULT_GOAL := help
 .PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check new-lesson korean-looked colab clean
 
@@ -25,7 +29,7 @@ lab: $(READY)  ## open the lessons in JupyterLab
 	@$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
 
 notebooks: $(READY)  ## make the committed .ipynb from notebooks/*.py (one of them: NAME=01_frames)
-	@$(RUN) notebooks/build.py notebooks $(NAME)
+	@$(RUN) notebooks/build.py notebooks $$NAME
 
 book: $(READY)  ## make the website in build/book, from the lessons as they are committed
 	@rm -rf build/book
@@ -60,7 +64,7 @@ dpo: $(READY)  ## teach the tiny model not to invent things, and measure ways in
 
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
 	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
-	@$(RUN) -m lib ask "$$VIDEO" "$$Q"
+	@$(RUN) -m lib ask -- "$$VIDEO" "$$Q"
 
 bench: $(READY)  ## time the reducers against plain torch calls and transformers; results in data/measured/
 	@PYTHONPATH=. KINETO_LOG_LEVEL=9 $(RUN) tests/bench_reducers.py
@@ -78,7 +82,7 @@ korean-looked: $(READY)  ## after an English text changed and its Korean twin wa
 	@$(RUN) -m notebooks.korean_twins
 
 colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1.0
-	@$(RUN) notebooks/address.py $(REPO) $(TAG)
+	@$(RUN) notebooks/address.py $$REPO $$TAG
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
 	rm -rf "$(VENV)" course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache

@@ -41,12 +41,15 @@ COLORS = {
 def style() -> None:
     """Set fonts (Latin and Hangul), sizes and colours for all figures that follow; a notebook calls it once, on top.
 
+    Everything else is matplotlib's default, whatever a learner's own matplotlibrc says.
+
     Raises FileNotFoundError where the course's data folder is missing.
 
     >>> style()
     >>> matplotlib.rcParams["font.family"]
     ['DejaVu Sans', 'NanumSquare']
     """
+    matplotlib.rcdefaults()
     font_manager.fontManager.addfont(FONT)  # bundled, because most machines have no Hangul font that matplotlib finds
     matplotlib.rcParams.update(
         {
@@ -60,6 +63,7 @@ def style() -> None:
             "figure.constrained_layout.use": True,  # labels never overlap and are never cut off
             "image.interpolation": "nearest",  # a pixel is a square, not a blur
             "legend.frameon": False,
+            "text.parse_math": False,  # a $ in a question is a dollar, not the beginning of a formula
         }
     )
 
@@ -993,6 +997,7 @@ def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
             cell.plot(margins, values, color=COLORS[colour], label=f"beta {beta:g}")
     axes[0, 0].set(xlabel="margin: gain of chosen - gain of rejected", title="loss of a pair")
     axes[0, 1].set(xlabel="margin", title="pull on the margin", yscale="log", ylim=(1e-3, 1))
+    axes[0, 1].yaxis.set_major_formatter("{x:g}")  # the default, 10 to the power of -3, is a formula
     axes[0, 0].axhline(np.log(2), color=COLORS["text"], linewidth=0.8, linestyle="--", label="log 2")
     axes[0, 0].legend(frameon=False)
     return figure

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from lib import plots
 
@@ -186,3 +187,49 @@ def test_cuts_lie_between_the_tiles():
     figure = plots.anyres_crops(*[np.zeros((64, 96, 3), np.uint8)] * 2, np.zeros((7, 32, 32, 3), np.uint8), (2, 3))
     across, down = (lines.get_segments() for lines in figure.axes[1].collections)
     assert [line[0][1] for line in across] == [31.5] and [line[0][0] for line in down] == [31.5, 63.5]
+
+
+@pytest.mark.parametrize("text", ["Costs $5 or $6?", "$\\frac{", "cost_1 of $x^2$, 값 $5", "100% \\$ {}"])
+def test_a_dollar_is_a_dollar_in_every_text(text):
+    black = np.zeros((8, 8, 3), np.uint8)
+    figures = (
+        plots.at_a_glance(np.stack([black] * 4), 2, text, [(text, text, "x" + text)]),
+        plots.attention_maps(black, {text: np.eye(4)}),
+        plots.token_strips({text: ["text"]}, {"text": text}),
+        plots.progress_board([(text, ["right"])], text),
+    )
+    for figure in figures:
+        assert figure._repr_png_().startswith(b"\x89PNG")
+        assert not any(found.get_parse_math() for found in figure.findobj(Text))
+
+
+def test_no_axis_writes_its_numbers_as_formulas():
+    score = (0.5, 0.4, 0.6, 9)
+    figures = (
+        plots.preference_losses([0.1], np.linspace(-30, 30, 9)),
+        plots.scores_by_budget([(4, 576, 2.71), (16, 144, 2.76), (32, 144, 3.12)], "VDD"),
+        plots.frames_per_card(["T4"], {"notes": [4], "memory": [86]}, {"4,096 positions": 25}),
+        plots.score_curves({"both": {1: score, 512: score}}, "things", "share", log=True),
+        plots.pareto([("uniform", "1 x 64", 64, score), ("uniform", "8 x 16", 1024, score)], "share"),
+    )
+    for figure in figures:
+        figure._repr_png_()
+        shown = [found.get_text() for found in figure.findobj(Text)]
+        assert any(text[:1].isdigit() for text in shown) and not any("$" in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        {"text.usetex": True, "font.serif": ["No Such Font"], "font.family": "serif"},
+        {"figure.autolayout": True, "figure.facecolor": "black", "savefig.transparent": True, "savefig.bbox": "tight"},
+        {"axes.formatter.use_mathtext": True, "axes.formatter.limits": (0, 0), "axes.unicode_minus": False},
+        {"lines.linewidth": 9, "xtick.labelsize": 30, "axes.grid": True, "path.sketch": (1, 100, 2)},
+    ],
+)
+def test_a_learners_matplotlibrc_does_not_change_a_picture(mine):
+    curve = {"a run": [3000.0, 20.0, -1.0]}
+    ours = plots.loss_curves(curve)._repr_png_()
+    matplotlib.rcParams.update(mine)
+    plots.style()
+    assert plots.loss_curves(curve)._repr_png_() == ours

@@ -210,6 +210,34 @@ def test_make_alone_lists_every_target():
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "Costs $5?", "it's \"red\"", "a `date` b", "back\\slash \\", "안녕?", "100% $(HOME) $$ ${X}", "#1",
+        "two\nlines", "$(shell date) $(error boom)", "*.py ~ ;ls|&!", "a := b", "-5?", "--help",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("from_environment", [False, True])
+def test_make_hands_on_words_as_they_were_typed(tmp_path, words, from_environment):
+    python = tmp_path / "bin" / "python"  # a course that says what it was given
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".ready").touch()
+
+    def given(target, **named):
+        typed = [] if from_environment else [f"{name}={value}" for name, value in named.items()]
+        done = make("-s", f"VENV={tmp_path}", target, *typed, **(named if from_environment else {}))
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split("\0")[:-1]
+
+    assert given("ask", VIDEO=words, Q=words) == ["-m", "lib", "ask", "--", words, words]
+    assert given("new-lesson", NAME="13_x", TITLE=words) == ["-m", "notebooks.new_lesson", "13_x", words]
+    assert given("progress", TEAM=words) == ["-m", "lib.exercises", words]
+    assert given("notebooks", NAME="01_frames 02_x") == ["notebooks/build.py", "notebooks", "01_frames", "02_x"]
+    assert given("colab", REPO="a/b", TAG="v1") == ["notebooks/address.py", "a/b", "v1"]
+
+
+@pytest.mark.parametrize(
     ("version", "fit"),
     [
         ((3, 8, 2), False),

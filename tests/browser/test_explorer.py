@@ -1,6 +1,7 @@
 """The token explorer as people use it: by keyboard, on a phone, in the dark; and its script against lib.budget."""
 
 import json
+import shutil
 from itertools import cycle
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
-from lib import budget, explorer
+from lib import budget, explorer, plots
 from lib.budget import ANSWER, CARDS, GIB, MODELS
 from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, sight, ways
 
@@ -37,9 +38,21 @@ return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * 
 """
 
 
+BOXES = """
+const [text, done] = arguments, pen = document.createElement("canvas").getContext("2d");
+document.fonts.load("1em Hangul", text).then(() => requestAnimationFrame(() => {
+  const shown = [...document.querySelectorAll("#language span")].find(part => part.textContent === text);
+  pen.font = getComputedStyle(shown).fontSize + " Hangul";
+  done([shown.getBoundingClientRect().width, pen.measureText(text).width]);
+}));
+"""
+
+
 @pytest.fixture
-def page(browser, serve):
-    browser.get(serve(explorer.PAGE.parent) + "/explorer.html")
+def page(browser, serve, tmp_path):
+    for file in (explorer.PAGE, plots.FONT):  # as on the website
+        shutil.copy(file, tmp_path)
+    browser.get(serve(tmp_path) + "/explorer.html")
     yield browser
     assert browser.errors() == []
 
@@ -190,3 +203,10 @@ def test_notebook_frame_runs_and_is_as_high_as_the_page(browser, serve, tmp_path
     browser.switch_to.default_content()
     browser.until(lambda _: abs(frame.size["height"] - high) < 10, "the frame to grow")
     assert browser.errors() == []
+
+
+def test_hangul_that_was_drawn_before_its_font_came_is_no_boxes(page):
+    page.set_script_timeout(20)
+    drawn, right = page.execute_async_script(BOXES, "한국어")
+    assert drawn == pytest.approx(right, abs=0.5)
+    page.picture("hangul")

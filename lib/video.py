@@ -5,24 +5,27 @@ frame needs those since its key frame; and packets lie in the order of decoding,
 
 1. list the packets without decoding them and sort their timestamps: that numbers the frames in display order;
 2. for each wanted frame, seek to the key frame before it and decode up to it;
-3. where that list cannot be trusted (MPEG-TS, missing timestamps, damage), decode from the start and count.
+3. where that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
+
+Whatever the file says, timestamps start at 0 and never decrease.
 
 What this module does not do: sound, live streams, writing, stretching of non-square pixels.
 """
 
+import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice, pairwise
 from operator import index as as_int
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
 
@@ -30,6 +33,8 @@ av.logging.set_level(None)  # libav reports damage on stderr as well; here it be
 # MPEG-4 part 2 leave timestamps out, MPEG-TS has no table of key frames: those are decoded from the start.
 _INDEXED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 _INDEXED_CODECS = {"h264", "hevc", "vp9", "av1"}
+_TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # libav draws a text file as pictures of a terminal
+_BAD_NAMES = {"metadata_errors": "replace"} if av.__version__ < "19" else {}  # 19 does so unasked
 _MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
 
 
@@ -50,7 +55,8 @@ class VideoInfo:
     height: int
     codec: str
     rotation: int  # degrees clockwise that were applied: 0, 90, 180 or 270
-    timestamps: tuple[float, ...]  # one for each frame, in display order
+    mirrored: bool  # whether left and right were swapped, before the rotation
+    timestamps: tuple[float, ...]  # one for each frame, in display order; the first is 0.0 and none is before the last
 
     @property
     def frames(self) -> int:
@@ -69,17 +75,14 @@ class VideoInfo:
 
 
 class _Index(NamedTuple):
-    """The frames that a file shows, as its packets announce them."""
+    """The frames that a file shows, in display order."""
 
-    pts: list[int]  # presentation timestamps, in units of time_base, sorted: the display order
+    seconds: list[float]  # since the first frame, never decreasing
+    pts: list[int]  # timestamps by which the decoder's frames are known; empty: count them from the start instead
     keys: list[int]  # those of the key frames, the first packet's included
-    time_base: Fraction
 
     def key_before(self, pts: int) -> int:
         return self.keys[max(bisect_right(self.keys, pts) - 1, 0)]
-
-    def seconds(self, pts: int) -> float:
-        return float((pts - self.pts[0]) * self.time_base)
 
 
 def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = "pyav") -> Frames:
@@ -89,8 +92,9 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
     code, kept to see what that code saw: on MPEG-TS, open-GOP and trimmed files it returns other frames than asked for,
     and inside its C++ code a damaged file can stall it.
 
-    Raises FileNotFoundError for a missing file, and ValueError for one that is not a video or is damaged where a wanted
-    frame lies, for an index that it does not have, and for a backend that is absent or fails.
+    Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
+    that is not a video or is damaged where a wanted frame lies, for an index that it does not have, and for a backend
+    that is absent or fails.
 
     >>> frames = read_frames("data/clips/hello.mp4", [0, 8, 8])
     >>> frames.pixels.shape, frames.pixels.dtype, frames.seconds.tolist(), frames.indices
@@ -112,7 +116,8 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
 def probe(path: str | os.PathLike) -> VideoInfo:
     """What the file shows, and when. Costs one frame's decoding, or the whole file's where its index cannot be trusted.
 
-    Raises FileNotFoundError for a missing file and ValueError for one that is not a video or shows no frame.
+    Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
+    that is not a video or shows no frame.
 
     >>> info = probe("data/clips/hello.mp4")
     >>> info.frames, info.fps, info.seconds, info.width, info.height, info.codec
@@ -120,17 +125,12 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     """
     index = _index(path)
     with _opened(path) as (container, stream):
-        frames = _decode(container, stream)
-        first = next(frames, None)
+        first = next(_decode(container, stream), None)
         if first is None:
             raise _unreadable(path, "no frame of it can be decoded")
-        if index:
-            seconds = map(index.seconds, index.pts)
-        else:
-            seconds = _since_first([first.pts, *(frame.pts for frame in frames)], stream)
         codec = stream.codec_context.codec.canonical_name
-    height, width, _ = _rgb(first).shape
-    return VideoInfo(str(path), width, height, codec, -first.rotation % 360, tuple(seconds))
+    height, width, _ = _rgb(path, first).shape
+    return VideoInfo(str(path), width, height, codec, *_orientation(path, first), tuple(index.seconds))
 
 
 # ------------------------------------------------------------------------------------------------- choosing frames
@@ -210,8 +210,7 @@ def thumbnails(path: str | os.PathLike) -> np.ndarray:
     (16, 16, 16)
     """
     _require_file(path)
-    with _opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
+    with _opened(path, threads=True) as (container, stream):
         small = [frame.reformat(16, 16, "gray").to_ndarray() for frame in _decode(container, stream)]
     if not small:
         raise _unreadable(path, "no frame of it can be decoded")
@@ -242,16 +241,21 @@ def find_cuts(small: np.ndarray) -> list[int]:
 
 
 @contextmanager
-def _opened(path) -> Iterator[tuple]:
+def _opened(path, threads=False) -> Iterator[tuple]:
     """(container, video stream) of a file; whatever libav finds wrong while it is open becomes one ValueError."""
     try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:  # absolute: "a:b.mp4" is no URL
+        with av.open(os.path.abspath(path), **_BAD_NAMES) as container:  # absolute: "a:b.mp4" is no URL
             stream = container.streams.best("video")
-            if stream is None:
-                raise _unreadable(path, "it holds no picture track")
+            if stream is None or stream.disposition & Disposition.attached_pic:  # a song's cover is no video
+                raise _unreadable(path, "it holds no picture track", "name a video file")
             if stream.codec_context is None:
                 raise _unreadable(path, "it uses a codec that libav does not know")
-            stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+            if stream.codec_context.codec.canonical_name in _TEXT_CODECS:
+                raise _unreadable(path, "it is a text file", "name a video file")
+            codec = stream.codec_context
+            codec.options = {"max_pixels": str(_MAX_PIXELS)}
+            codec.thread_type, codec.thread_count = "AUTO", 0 if threads else 1
+            codec.open()  # fails here, not at every packet
             yield container, stream
     except (av.FFmpegError, MemoryError) as error:
         reason = "it is empty (0 bytes)" if os.path.getsize(path) == 0 else f"it is not a video or is broken ({error})"
@@ -281,97 +285,150 @@ def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.Vi
             continue
 
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8, turned upright: libav gives the rotation counter-clockwise, as np.rot90 turns."""
-    return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+def _rgb(path, frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8, upright."""
+    rotation, mirrored = _orientation(path, frame)
+    image = frame.to_ndarray(format="rgb24")
+    return np.rot90(image[:, ::-1] if mirrored else image, -rotation // 90)
 
 
-def _index(path) -> _Index | None:
+def _orientation(path, frame: av.VideoFrame) -> tuple[int, bool]:
+    """(degrees clockwise, whether left and right are swapped before) that show a frame as ffmpeg's autorotate does.
+
+    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale and
+    shows a singular one as stored. Raises ValueError where the angle is no quarter turn: ffmpeg then cuts off the
+    picture's corners and fills the gaps with black, which nobody should learn from unknowingly.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(matrix, np.int32)[:5].tolist()
+    width, height = math.hypot(a, c), math.hypot(b, d)
+    if not width or not height:
+        return 0, False
+    angle = math.atan2(b / height, a / width)
+    degrees, mirrored = round(math.degrees(angle)) % 360, d * math.cos(angle) < c * math.sin(angle)
+    if degrees % 90:
+        raise _unreadable(path, f"its display matrix turns the picture by {degrees} degrees, which is no quarter turn")
+    return (degrees + 180 * mirrored) % 360, mirrored  # upside down only: mirrored, then turned by 180
+
+
+def _index(path) -> _Index:
     _require_file(path)
     stat = os.stat(path)
     return _build_index(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)  # size and time of change are part of the key: a file written anew is read anew
-def _build_index(path: str, size: int, changed: int) -> _Index | None:
+def _build_index(path: str, size: int, changed: int) -> _Index:
+    return _index_of_packets(path) or _index_of_decoding(path)
+
+
+def _index_of_packets(path) -> _Index | None:
     """The frames that the packets announce, without decoding any; None where they cannot be trusted."""
     with _opened(path) as (container, stream):
         known = stream.codec_context.codec.canonical_name in _INDEXED_CODECS
         if not known or container.format.name not in _INDEXED_CONTAINERS:
             return None
         packets = [(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt) for p in _packets(container, stream) if p.size]
-        time_base = stream.time_base
+        reordered, time_base = stream.codec_context.has_b_frames, stream.time_base
     shown = [pts for pts, _, hidden, _ in packets if not hidden]  # an edit list hides frames that others still need
     damaged = any(pts is None or corrupt for pts, _, _, corrupt in packets)
     if damaged or not shown or len(set(shown)) < len(shown):
         return None
+    if reordered and len(shown) > 1 and shown == sorted(shown):  # then they are times of decoding
+        return None
     keys = {pts for pts, is_key, _, _ in packets if is_key}
-    return _Index(sorted(shown), sorted(keys | {packets[0][0]}), time_base)
+    pts = sorted(shown)
+    return _Index([float((p - pts[0]) * time_base) for p in pts], pts, sorted(keys | {packets[0][0]}))
+
+
+def _index_of_decoding(path) -> _Index:
+    """The frames that come out when the whole file is decoded, on one thread, trusting nothing."""
+    with _opened(path) as (container, stream):
+        times = [(frame.pts, frame.dts) for frame in _decode(container, stream)]
+        if not times:
+            raise _unreadable(path, "no frame of it can be decoded")
+        return _Index(_since_first(times, stream), [], [])
+
+
+def _since_first(times: list[tuple[int | None, int | None]], stream) -> list[float]:
+    """Seconds since the first frame, never decreasing, from the (pts, dts) of the frames in display order.
+
+    A missing time is counted on from the frame before, at the average rate (25 if unknown). So is one at which the
+    clock jumps back, as in joined streams; those after it go on from there.
+    """
+    step = 1 / (stream.average_rate or 25)
+    seconds, last = [-step], None
+    for stamp in _stamps(times):
+        time = seconds[-1] + step
+        if stamp is not None:
+            if last is None or stamp < last:
+                start = stamp * stream.time_base - time
+            time, last = max(stamp * stream.time_base - start, seconds[-1]), stamp
+        seconds.append(time)
+    return [float(time) for time in seconds[1:]]
+
+
+def _stamps(times: list[tuple[int | None, int | None]]) -> list[int | None]:
+    """One timestamp for each frame; None where it is missing, or wrong: not between its neighbours, which are in order.
+
+    Some containers (AVI) hold times of decoding only. libav's pts then jump back and forth, and its dts, handed on in
+    display order, are right.
+    """
+    stamps = min(zip(*times, strict=True), key=_falls)
+    neighbours = zip((None, *stamps[:-1]), stamps, (*stamps[1:], None), strict=True)
+    return [None if None not in (a, b, c) and a <= c and not a <= b <= c else b for a, b, c in neighbours]
+
+
+def _falls(stamps: Sequence[int | None]) -> float:
+    """How often the known ones decrease; infinity where none is known."""
+    known = [stamp for stamp in stamps if stamp is not None]
+    return sum(later < earlier for earlier, later in pairwise(known)) if known else math.inf
 
 
 def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
     """Frame number -> (pixels, seconds)."""
     index = _index(path)
-    if index is None:
-        return _read_in_sequence(path, wanted)
-    _check_range(path, wanted, len(index.pts))
-    images = _read_by_seeking(path, index, [index.pts[i] for i in wanted])
-    return {i: (images[index.pts[i]], index.seconds(index.pts[i])) for i in wanted}
+    _check_range(path, wanted, len(index.seconds))
+    images = _read_by_seeking(path, index, wanted) if index.pts else _read_in_sequence(path, wanted)
+    return {number: (images[number], index.seconds[number]) for number in wanted}
 
 
 def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Timestamp -> pixels, with one seek for each group of pictures in which a wanted frame lies."""
-    found = {}
-    with _opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        for key, group in groupby(wanted, index.key_before):
-            images, came = _decode_from(container, stream, key, set(group))
+    """Frame number -> pixels, with one seek for each group of pictures in which a wanted frame lies."""
+    found, stamps = {}, [index.pts[number] for number in wanted]
+    with _opened(path, threads=True) as (container, stream):
+        for key, group in groupby(stamps, index.key_before):
+            images, came = _decode_from(path, container, stream, key, set(group))
             if came or key == index.keys[0]:
                 found |= images
-    missing = set(wanted) - set(found)
+    missing = set(stamps) - set(found)
     if missing:  # damage, or a key frame that is none (intra refresh): start at the start
         with _opened(path) as (container, stream):  # on one thread: after an error, threads lose frames that are whole
-            found |= _decode_from(container, stream, index.keys[0], missing)[0]
-    for number, pts in enumerate(index.pts):
-        if pts in missing and pts not in found:
+            found |= _decode_from(path, container, stream, index.keys[0], missing)[0]
+    for number, pts in zip(wanted, stamps, strict=True):
+        if pts not in found:
             raise _unreadable(path, f"frame {number} of {len(index.pts)} is damaged and cannot be decoded")
-    return found
+    return {number: found[pts] for number, pts in zip(wanted, stamps, strict=True)}
 
 
-def _decode_from(container, stream, key: int, wanted: set[int]) -> tuple[dict[int, np.ndarray], bool]:
+def _decode_from(path, container, stream, key: int, wanted: set[int]) -> tuple[dict[int, np.ndarray], bool]:
     """(timestamp -> pixels, whether the key frame came out: if not, frames after it may lack what they build on)."""
     container.seek(key, stream=stream)
     found, came, last = {}, False, max(wanted)
     for frame in _decode(container, stream, wanted):
         came |= frame.pts == key
         if frame.pts in wanted:
-            found[frame.pts] = _rgb(frame)
+            found[frame.pts] = _rgb(path, frame)
         if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
             break
     return found, came
 
 
-def _read_in_sequence(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
-    """Frame number -> (pixels, seconds): decodes from the start and counts, on one thread, trusting nothing."""
-    images, pts = {}, []
-    last = wanted[-1] if wanted[0] >= 0 else None  # for the error message about a negative index, count them all
+def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:
+    """Frame number -> pixels: decodes from the start and counts, as `_index_of_decoding` does."""
     with _opened(path) as (container, stream):
-        for number, frame in enumerate(_decode(container, stream)):
-            pts.append(frame.pts)
-            if number in wanted:
-                images[number] = _rgb(frame)
-            if number == last:
-                break
-        seconds = _since_first(pts, stream)
-    _check_range(path, wanted, len(pts))
-    return {number: (images[number], seconds[number]) for number in wanted}
-
-
-def _since_first(pts: list[int | None], stream) -> list[float]:
-    """Seconds since the first frame; one without a timestamp gets its number over the average rate (25 if unknown)."""
-    step = 1 / (stream.average_rate or 25)
-    times = [number * step if p is None else p * stream.time_base for number, p in enumerate(pts)]
-    return [float(time - times[0]) for time in times]
+        frames = islice(_decode(container, stream), wanted[-1] + 1)
+        return {number: _rgb(path, frame) for number, frame in enumerate(frames) if number in wanted}
 
 
 # ------------------------------------------------------------------------------------------------ reading with decord
@@ -402,17 +459,22 @@ _BACKENDS = {"pyav": _read_pyav, "decord": _read_decord}
 
 
 def _require_file(path) -> None:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such file. Fix: check the name; this program runs in {os.getcwd()}")
+    try:
+        os.stat(path)  # os.path.isfile would hide that a folder on the way may not be entered
+        if os.path.isfile(path):
+            return open(path, "rb").close()
+    except PermissionError as error:
+        raise PermissionError(f"{path}: you may not read it. Fix: chmod u+r it, or ask its owner for a copy") from error
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        pass
+    raise FileNotFoundError(f"{path}: no such file. Fix: check the name; this program runs in {os.getcwd()}")
 
 
 def _check_range(path, wanted: list[int], total: int) -> None:
-    if total == 0:
-        raise _unreadable(path, "no frame of it can be decoded")
     for number in wanted:
         if not 0 <= number < total:
             raise ValueError(f"{path}: no frame {number}, it has {total} (0 to {total - 1}). Fix: ask for those only")
 
 
-def _unreadable(path, reason: str) -> ValueError:
-    return ValueError(f"{path}: {reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)")
+def _unreadable(path, reason: str, fix="use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)"):
+    return ValueError(f"{path}: {reason}. Fix: {fix}")

@@ -47,9 +47,12 @@ KINDS = (flip_bits, truncate, zero_block, damage_header, drop_bytes)
 
 def outcome(path):
     try:
-        total = video.probe(path).frames
+        info = video.probe(path)
+        total, times = info.frames, list(info.timestamps)
+        assert times[0] == 0 and times == sorted(times) and info.rotation in (0, 90, 180, 270)
         read = video.read_frames(path, video.sample_uniform(total, 4))
-        assert read.pixels.shape[0] == len(read.seconds) == 4
+        assert read.pixels.shape == (4, info.height, info.width, 3)
+        assert read.seconds.tolist() == [times[number] for number in read.indices]
         assert len(video.sample_scenes(path, 4)) == 4
         return "frames"
     except ValueError as error:

@@ -3,16 +3,18 @@
 import collections
 import importlib.util
 import os
+import struct
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import bench_video
 import numpy as np
 import pytest
-from video_files import cut_without_recoding, number_of, numbers_of, write, write_audio
+from video_files import cut_without_recoding, draw, number_of, numbers_of, remux, write, write_audio
 
 from lib import video
 
@@ -43,13 +45,14 @@ KINDS = {  # name: (keyword arguments of `write`, timestamps)
     "h264.ts": (dict(x264_params=GOPS), EVEN),
     "raw.h264": (dict(x264_params=GOPS), None),  # no timestamps at all
     "mpeg4.avi": (dict(codec="mpeg4", bf=2), EVEN),
+    "h264.avi": (dict(x264_params=GOPS + ":bframes=3:b-adapt=0:b-pyramid=normal"), EVEN),  # times of decoding only
     "mpeg4.mov": (dict(codec="mpeg4", g=20), EVEN),
     "rotated90.mp4": (dict(rotation=90), EVEN),
     "rotated180.mp4": (dict(rotation=180), EVEN),
     "rotated270.mkv": (dict(rotation=-90), MILLISECONDS),
 }
 TURNS = {"rotated90.mp4": 1, "rotated180.mp4": 2, "rotated270.mkv": 3}  # quarter turns counter-clockwise
-IN_SEQUENCE = {"vp8.webm", "h264.ts", "raw.h264", "mpeg4.avi", "mpeg4.mov"}
+IN_SEQUENCE = {"vp8.webm", "h264.ts", "raw.h264", "mpeg4.avi", "h264.avi", "mpeg4.mov"}
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +93,7 @@ class TestEveryKindOfFile:
     def test_what_the_file_says(self, files, name):
         info, times = video.probe(files / name), KINDS[name][1]
         assert info.frames == 60 and (info.height, info.width) == ((96, 64) if TURNS.get(name, 0) % 2 else (64, 96))
-        assert info.rotation == -90 * TURNS.get(name, 0) % 360
+        assert (info.rotation, info.mirrored) == (-90 * TURNS.get(name, 0) % 360, False)
         if times:
             assert np.abs(np.array(info.timestamps) - times).max() < 1e-9 + (5e-4 if name.endswith("ts") else 0)
         assert video.read_frames(files / name, [58, 2]).seconds.tolist() == [info.timestamps[58], info.timestamps[2]]
@@ -111,7 +114,170 @@ class InSequence(Exception):
     """Raised in place of decoding from the start."""
 
 
+def rises_from_0(info):
+    return info.timestamps[0] == 0 and list(info.timestamps) == sorted(info.timestamps)
+
+
+class TestTimes:
+    """Timestamps start at 0 and never decrease, whatever the file says."""
+
+    @pytest.mark.parametrize(
+        "stamps, seconds",
+        {
+            (10, 11, 12): [0, 1, 2],
+            (-2, -1, 0): [0, 1, 2],
+            (5, 6, None, 8, None): [0, 1, 2, 3, 4],  # counted on, not number / rate
+            (None, None, 7, 9): [0, 1, 2, 4],
+            (None, None, None): [0, 1, 2],
+            (7, 8, 10, 3, 4, 6): [0, 1, 3, 4, 5, 7],  # joined: the clock starts again
+            (7, 8, -90, 10, 11): [0, 1, 2, 3, 4],  # one wrong time moves no other
+            (7, 8, 900, 10, 11): [0, 1, 2, 3, 4],
+            (900, 1, 2, 3): [0, 1, 2, 3],
+            (0, None, 1, 3): [0, 1, 1, 3],
+            (4, 4, 5): [0, 0, 1],
+            (9,): [0],
+        }.items(),
+    )
+    def test_what_is_missing_or_wrong_is_counted_on_from_the_frame_before(self, stamps, seconds):
+        stream = SimpleNamespace(time_base=Fraction(1, 2), average_rate=2)
+        for dts in ([None] * len(stamps), stamps):
+            times = list(zip(stamps, dts, strict=True))
+            assert video._since_first(times, stream) == [second / 2 for second in seconds]
+
+    def test_pts_that_are_none_give_way_to_dts(self):
+        stream = SimpleNamespace(time_base=Fraction(1, 30), average_rate=30)
+        pts, dts = [1, 4, 3, 5, 2, 8, 7], [2, 3, 4, 5, 6, None, None]
+        seconds = video._since_first(list(zip(pts, dts, strict=True)), stream)
+        assert seconds == pytest.approx([n / 30 for n in range(7)])
+        assert video.sample_fps(seconds, 30) == list(range(7))
+
+    @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+    def test_a_container_that_holds_times_of_decoding(self, files, tmp_path, suffix):
+        path = remux(files / "b_pyramid.mp4", tmp_path / f"x.{suffix}", lambda n, packet: (packet.dts, packet.dts))
+        info = video.probe(path)
+        assert rises_from_0(info) and max(np.diff(info.timestamps)) < 0.07
+        numbers = numbers_of(video.read_frames(path, range(info.frames)).pixels)
+        assert len(numbers) >= 57 and numbers == sorted(numbers)  # mp4: an edit list hides the first ones
+        assert numbers_of(video.read_frames(path, [20, 3]).pixels) == [numbers[20], numbers[3]]
+
+    def test_transport_stream_whose_frames_lack_timestamps(self, files, tmp_path):
+        data, at = bytearray((files / "h264.ts").read_bytes()), -1
+        for number in range(60):  # of decoding
+            at = data.index(b"\0\0\1\xe0", at + 1)
+            if number in (5, 6, 30, 59):
+                data[at + 7] &= 0x3F  # this packet has neither PTS nor DTS
+        path = tmp_path / "holes.ts"
+        path.write_bytes(data)
+        info = video.probe(path)
+        assert info.timestamps == pytest.approx(EVEN, abs=1e-3) and info.seconds == pytest.approx(2, abs=0.01)
+        assert video.read_frames(path, [59, 5]).seconds.tolist() == [info.timestamps[59], info.timestamps[5]]
+
+    @pytest.mark.parametrize("names", [("h264.ts", "h264.ts"), ("h264.ts", "later.ts", "h264.ts"), ("a.mpg", "a.mpg")])
+    def test_joined_streams(self, files, tmp_path, names):
+        write(tmp_path / "a.mpg", codec="mpeg2video", bf=2)
+        later = {"output_ts_offset": "0.5"}
+        write(tmp_path / "later.ts", muxer=later, x264_params=GOPS)
+        path = tmp_path / f"joined{Path(names[0]).suffix}"
+        parts = [files / name if (files / name).exists() else tmp_path / name for name in names]
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        info = video.probe(path)
+        assert rises_from_0(info) and info.frames == 60 * len(names)
+        assert numbers_of(video.read_frames(path, range(info.frames)).pixels) == list(range(60)) * len(names)
+        assert info.timestamps[:120] == pytest.approx([n / 30 for n in range(120)], abs=2e-3)
+
+    @pytest.mark.parametrize(
+        "name, copy",
+        {
+            "b_pyramid.mp4": "early.mp4",
+            "default.mp4": "early.mkv",
+            "vp8.webm": "early.webm",
+            "mpeg4.mov": "early.mov",
+        }.items(),
+    )
+    def test_negative_first_times(self, files, tmp_path, name, copy):
+        def earlier(n, packet):
+            shift = round(0.5 / packet.time_base)
+            return packet.pts - shift, packet.dts - shift
+
+        muxer = {"avoid_negative_ts": "disabled", "use_editlist": "0"}
+        path = remux(files / name, tmp_path / copy, earlier, muxer)
+        info = video.probe(path)
+        assert rises_from_0(info) and info.timestamps == pytest.approx(EVEN, abs=1.01e-3)
+        assert numbers_of(video.read_frames(path, [0, 3, 59]).pixels) == [0, 3, 59]
+
+
+def with_matrix(source, path, a, b, c, d):
+    """A copy of an MP4 file with another display matrix: the pixel at (x, y) is shown at (a x + c y, b x + d y)."""
+    data = bytearray(source.read_bytes())
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", *(round(65536 * n) for n in (a, b, 0, c, d, 0, 0, 0, 2**14)))
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture(scope="session")
+def quarters(tmp_path_factory):
+    """Red and green above blue and white."""
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48, 0] = image[:32, 48:, 1] = image[32:, :48, 2] = image[32:, 48:] = 255
+    folder = tmp_path_factory.mktemp("quarters")
+    write(folder / "seek.mp4", images=[image] * 5)
+    write(folder / "count.mp4", images=[image] * 5, codec="mpeg4")
+    return folder
+
+
+class TestDisplayMatrices:
+    """As ffmpeg's autorotate shows them: the expected pictures were compared with those of ffmpeg 5.1."""
+
+    def shown(self, path):
+        info, frames = video.probe(path), video.read_frames(path, [0, 4])
+        assert frames.pixels.shape[1:3] == (info.height, info.width)
+        places = [(h * info.height // 4, w * info.width // 4) for h in (1, 3) for w in (1, 3)]
+        names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
+        quarters = ("".join(names[tuple((image[at] > 127).astype(int))] for at in places) for image in frames.pixels)
+        (picture,) = set(quarters)
+        return picture, info.width, info.rotation, info.mirrored
+
+    @pytest.mark.parametrize("file", ["seek.mp4", "count.mp4"])
+    @pytest.mark.parametrize(
+        "matrix, picture, width, rotation, mirrored",
+        [
+            ((1, 0, 0, 1), "RGBW", 96, 0, False),
+            ((0, 1, -1, 0), "BRWG", 64, 90, False),
+            ((-1, 0, 0, -1), "WBGR", 96, 180, False),
+            ((0, -1, 1, 0), "GWRB", 64, 270, False),
+            ((-1, 0, 0, 1), "GRWB", 96, 0, True),
+            ((1, 0, 0, -1), "BWRG", 96, 180, True),
+            ((0, 1, 1, 0), "RBGW", 64, 270, True),
+            ((0, -1, -1, 0), "WGBR", 64, 90, True),
+            ((0, 2, -0.5, 0), "BRWG", 64, 90, False),  # scale does not count
+            ((-2, 0, 0, 0.5), "GRWB", 96, 0, True),
+            ((1, 0.004, -0.004, 1), "RGBW", 96, 0, False),  # a quarter of a degree
+            ((0, 0, 0, 0), "RGBW", 96, 0, False),  # singular: as stored
+            ((0, 1, 0, 0), "RGBW", 96, 0, False),
+            ((1, 0, 1, 0), "RGBW", 96, 0, False),
+            ((0, 0, -1, -1), "BWRG", 96, 180, True),  # singular too, but ffmpeg flips it
+        ],
+    )
+    def test_the_picture(self, quarters, tmp_path, file, matrix, picture, width, rotation, mirrored):
+        path = with_matrix(quarters / file, tmp_path / file, *matrix)
+        assert self.shown(path) == (picture, width, rotation, mirrored)
+
+    @pytest.mark.parametrize("matrix", [(0.7, 0.7, -0.7, 0.7), (1, 0.1, -0.1, 1), (-0.8, 0.6, 0.6, 0.8), (1, 1, 1, 1)])
+    def test_angles_between_are_refused(self, quarters, tmp_path, matrix):
+        path = with_matrix(quarters / "seek.mp4", tmp_path / "odd.mp4", *matrix)
+        for call in (video.probe, lambda p: video.read_frames(p, [0])):
+            with pytest.raises(
+                ValueError, match=r"odd.mp4: its display matrix turns .* no quarter turn. Fix: .*re-enc"
+            ):
+                call(path)
+
+
 class TestTrimmedAndDamaged:
+    def test_what_is_decoded_from_the_start_is_decoded_on_one_thread(self, files):
+        with video._opened(files / "h264.ts") as (_, stream):  # with more, damaged frames differ from read to read
+            assert stream.codec_context.thread_count == 1
+
     @pytest.mark.parametrize("suffix", ["mp4", "mov"])
     @pytest.mark.parametrize("first", [1, 20, 33, 59])
     def test_frames_that_an_edit_list_hides_do_not_count(self, files, tmp_path, first, suffix):
@@ -211,8 +377,8 @@ class TestTrimmedAndDamaged:
 
 
 def test_two_hundred_and_forty_damaged_files_give_frames_or_one_error(files, tmp_path):
-    for name in ("constant.mp4", "vp9.webm", "h264.mkv", "h264.ts", "hevc.mp4", "mpeg4.avi"):
-        (tmp_path / name).write_bytes((files / name).read_bytes())
+    for name in ("constant.mp4", "vp9.webm", "h264.mkv", "h264.ts", "hevc.mp4", "h264.avi"):
+        (tmp_path / name).write_bytes((files / name).read_bytes() * (2 if name == "h264.ts" else 1))  # joined
     command = [sys.executable, str(HERE / "mutate.py"), str(tmp_path), "240"]
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
@@ -242,10 +408,42 @@ class TestWhatCannotBeRead:
         path.touch()
         self.refused(path, "empty (0 bytes)")
 
-    def test_no_video_at_all(self, tmp_path):
-        path = tmp_path / "notes.mp4"
+    @pytest.mark.parametrize(
+        "name, said",
+        {"notes.mp4": "not a video or is broken", "a.txt": "text", "a.NFO": "text", "a.ans": "text"}.items(),
+    )
+    def test_no_video_at_all(self, tmp_path, name, said):
+        path = tmp_path / name
         path.write_text("not a video " * 1000)
-        self.refused(path, "not a video or is broken")
+        self.refused(path, said)
+
+    @pytest.mark.parametrize("name", ["song.mp4", "song.mp3"])
+    def test_the_cover_of_a_song(self, tmp_path, name):
+        self.refused(write_audio(tmp_path / name, cover=draw(7)), "no picture track", "Fix: name a video file")
+
+    def test_without_permission(self, tmp_path):
+        shut = tmp_path / "shut"
+        shut.mkdir()
+        paths = write(tmp_path / "closed.mp4", 2), write(shut / "clip.mp4", 2)
+        user = os.geteuid()
+        for path in (paths[0], shut):
+            path.chmod(0)
+        os.seteuid(user or 65534)  # root may read everything
+        try:
+            for path in paths:
+                for call in (video.probe, video.thumbnails, lambda p: video.read_frames(p, [0], "decord")):
+                    with pytest.raises(PermissionError, match=f"{path}: you may not read it. Fix: chmod"):
+                        call(path)
+        finally:
+            os.seteuid(user)
+            shut.chmod(0o700)
+
+    def test_a_title_that_is_no_utf_8_does_not_matter(self, files, tmp_path):
+        path = remux(files / "constant.mp4", tmp_path / "title.mp4", lambda n, p: (p.pts, p.dts), title="TITLE")
+        data = path.read_bytes()
+        assert b"TITLE" in data
+        path.write_bytes(data.replace(b"TITLE", b"\xff\xfeT\x80!"))
+        assert video.probe(path).frames == 60
 
     @pytest.mark.parametrize("name", ["sound.wav", "sound.m4a", "sound.mp4"])
     def test_sound_only(self, tmp_path, name):
@@ -266,7 +464,7 @@ class TestWhatCannotBeRead:
 
     def test_a_frame_size_beyond_reason_is_not_allocated(self, files, tmp_path, monkeypatch):
         monkeypatch.setattr(video, "_MAX_PIXELS", 64 * 64)
-        self.refused(files / "constant.mp4", "decoded")
+        self.refused(files / "constant.mp4", "broken")
 
     @pytest.mark.parametrize("name", ["constant.mp4", "h264.ts"])
     @pytest.mark.parametrize("wrong", [-1, 60, 10**9])

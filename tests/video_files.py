@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 GRID = 4  # 4 x 4 cells, one bit each: numbers up to 65535
 SIZE = (96, 64)  # width, height
@@ -70,15 +71,32 @@ def cut_without_recoding(source, path, first):
     return Path(path)
 
 
-def write_audio(path):
-    """A file with sound and no picture."""
+def remux(source, path, times, muxer=None, title=None):
+    """A copy of `source` in which `times(number, packet)`, a (pts, dts), replaces the times of each packet."""
+    with av.open(str(source)) as old, av.open(str(path), "w", container_options=muxer or {}) as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        new.metadata.update({"title": title} if title else {})
+        for number, packet in enumerate(packet for packet in old.demux(video=0) if packet.size):
+            packet.pts, packet.dts = times(number, packet)
+            packet.stream = copy
+            new.mux(packet)
+    return Path(path)
+
+
+def write_audio(path, cover=None):
+    """A file with sound and no picture, or with the picture `cover` (H, W, 3) as that of a song."""
     if Path(path).suffix == ".wav":
         with wave.open(str(path), "wb") as sound:
             sound.setparams((1, 2, 8000, 800, "NONE", ""))
             sound.writeframes(bytes(1600))
         return Path(path)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
+        stream = container.add_stream("mp3" if Path(path).suffix == ".mp3" else "aac", rate=16000, layout="mono")
+        if cover is not None:
+            picture = container.add_stream("mjpeg")
+            picture.height, picture.width, picture.pix_fmt = *cover.shape[:2], "yuvj420p"
+            picture.disposition = Disposition.attached_pic
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(cover, format="rgb24")))
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))

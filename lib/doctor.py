@@ -24,6 +24,7 @@ from transformers.utils.versions import require_version
 
 from lib import budget
 from lib.budget import CAPTION, GIB, MODELS, Memory
+from lib.hub import cache_disk
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
@@ -68,19 +69,13 @@ def look() -> Machine:
         "torch": torch.__version__,
         "cores": os.cpu_count() or 1,
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "disk": shutil.disk_usage(hub_folder()).free,
+        "disk": shutil.disk_usage(cache_disk()).free,
         "mps": torch.backends.mps.is_available(),
     }
     if torch.cuda.is_available():
         found["card"], found["capability"] = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
         found["card_bytes"] = torch.cuda.mem_get_info()[1]
     return Machine(**found)
-
-
-def hub_folder() -> Path:
-    """Where downloaded weights go, or the nearest folder above it that exists."""
-    folder = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def dtype(machine: Machine) -> tuple[str, str]:

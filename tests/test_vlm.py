@@ -521,19 +521,19 @@ def hub_raising(error):
 
 
 def test_an_unknown_hub_model(monkeypatch):
-    monkeypatch.setattr(vlm, "HfApi", hub_raising(RepositoryNotFoundError("not found", response=Response())))
+    monkeypatch.setattr(hub, "HfApi", hub_raising(RepositoryNotFoundError("not found", response=Response())))
     with pytest.raises(ValueError, match="the Hugging Face Hub has no model nobody/nothing"):
         vlm.load("nobody/nothing")
 
 
 def test_an_unknown_revision(monkeypatch):
-    monkeypatch.setattr(vlm, "HfApi", hub_raising(RevisionNotFoundError("not found", response=Response())))
+    monkeypatch.setattr(hub, "HfApi", hub_raising(RevisionNotFoundError("not found", response=Response())))
     with pytest.raises(ValueError, match="nobody/nothing has no revision 123abc"):
         vlm.load("nobody/nothing", revision="123abc")
 
 
 def test_no_network(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(vlm, "HfApi", hub_raising(ConnectionError("no route")))
+    monkeypatch.setattr(hub, "HfApi", hub_raising(ConnectionError("no route")))
     with pytest.raises(ValueError, match="the Hub cannot be reached"):
         vlm.load("nobody/nothing")

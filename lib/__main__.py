@@ -1,6 +1,6 @@
 """The course on the command line: python -m lib ask clip.mp4 "What colour is the circle?"
 
-The answer goes to stdout. Bad input is one line on stderr and exit code 2.
+The answer goes to stdout. Bad input is one line on stderr and exit code 2; Ctrl-C is exit code 130.
 """
 
 import argparse
@@ -59,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 

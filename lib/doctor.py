@@ -9,7 +9,6 @@ help, it is True on a T4, which only emulates bfloat16.
 """
 
 import json
-import os
 import platform
 import re
 import shutil
@@ -24,6 +23,7 @@ from transformers.utils.versions import require_version
 
 from lib import budget
 from lib.budget import CAPTION, GIB, MODELS, Memory
+from lib.hub import cache_disk
 from lib.machine import cores, total_memory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,19 +72,13 @@ def look() -> Machine:
         "torch": torch.__version__,
         "cores": cores(),
         "memory": total_memory(),
-        "disk": shutil.disk_usage(hub_folder()).free,
+        "disk": shutil.disk_usage(cache_disk()).free,
         "mps": torch.backends.mps.is_available(),
     }
     if torch.cuda.is_available():
         found["card"], found["capability"] = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
         found["card_bytes"] = torch.cuda.mem_get_info()[1]
     return Machine(**found)
-
-
-def hub_folder() -> Path:
-    """Where downloaded weights go, or the nearest folder above it that exists."""
-    folder = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def dtype(machine: Machine) -> tuple[str, str]:

@@ -35,7 +35,7 @@ from transformers import PreTrainedModel
 from lib.data import Collator, Example
 from lib.files import differences, write_text, written_whole
 from lib.reducers import Reducer
-from lib.vlm import VideoLM, compute_dtype, weight_files, weights_digest
+from lib.vlm import VideoLM, compute_dtype, model_files, weights_digest
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
@@ -369,7 +369,7 @@ def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
     they cannot be trained.
     """
     dtype, filed = vlm.model.config.dtype, set()
-    for path in weight_files(vlm.name, vlm.revision):
+    for path in model_files(vlm.name, vlm.revision):
         with safe_open(path, framework="pt") as file:
             filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in file.keys()}
     own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}

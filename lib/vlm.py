@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
@@ -39,10 +36,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-from transformers.utils import cached_file
 
 from lib import anyres, machine, quiet
 from lib.budget import GIB, anyres_grid, nf4_bytes
+from lib.hub import REVISIONS, SETTINGS, Source, cached_folder, look_up, weight_files
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
 Frames = np.ndarray | Tensor  # (T, H, W, 3) uint8
@@ -51,13 +48,6 @@ Clip = Frames | VisualTokens  # frames, their features (T, h, w, C) as floating-
 TINY = Path(__file__).resolve().parent.parent / "data" / "tiny-vlm"
 REAL_MODELS = ("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf")
 OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
-REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of none that is surely published: the newest
-    # Used, with the SHA-256 of its 1,787,445,680 bytes of weights, by several public repositories (2024 to 2026).
-    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": "74dd0bf867a4cda7950c17663794267c60cf4b40",
-    "llava-hf/LLaVA-NeXT-Video-7B-hf": None,
-    "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": None,
-    "llava-hf/LLaVA-NeXT-Video-34B-hf": None,
-}
 ROPE_KINDS = ("default", *ROPE_INIT_FUNCTIONS)
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: bounds the memory, changes nothing else
@@ -481,27 +471,33 @@ def load(
     ('tiny', 2048, True)
     """
     quiet()
-    source = find(name)
-    revision = revision or REVISIONS.get(source)
-    files = None if Path(source).is_dir() else hub_files(source, revision)
-    where = {"revision": revision, "local_files_only": files is None}
+    found = find(name)
+    revision = revision or REVISIONS.get(found)
+    source = Source(str(name), Path(found)) if Path(found).is_dir() else look_up(found, revision)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or compute_dtype(device)
     try:
-        check_disk(source, files or {}, revision)
-        config = read_config(name, source, where, rope)
+        source.fetch([file for file in SETTINGS if file in source.sizes])
+        config = read_config(name, source.folder, rope)
         check_memory(name, config, four_bit, device, dtype)
-        return read_model(name, source, where, config, four_bit, device, dtype)
+        tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
+        check_video_token(name, tokenizer, config.video_token_id)
+        family = FAMILIES[config.model_type]
+        pixels = pixel_settings(source.folder, family, config.vision_config.image_size)
+        source.fetch(weight_files(source.folder))
+        source.remember(revision)
+        model = read_weights(name, source.folder, config, four_bit, device, dtype)
     except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        if files is None and not Path(source).is_dir():
-            reason = "it is not on this machine and the Hub cannot be reached"
-        raise ValueError(f"cannot load the model {name}: {reason}. {OTHER_MODELS}") from None
+        raise ValueError(f"cannot load the model {name}: {str(error).splitlines()[0]}. {OTHER_MODELS}") from None
+    chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
+    return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
 
 
-def read_config(name: str | os.PathLike, source: str, where: dict, rope: dict | None) -> PreTrainedConfig:
+def read_config(name: str | os.PathLike, folder: Path, rope: dict | None) -> PreTrainedConfig:
     """The configuration of a model, with another RoPE scaling if one is given: it must be there before the weights."""
-    settings = PreTrainedConfig.get_config_dict(source, **where)[0]
+    if not (folder / "config.json").exists():
+        raise ValueError(no_model(name, folder))
+    settings = PreTrainedConfig.get_config_dict(folder)[0]
     config_class = family_of(name, settings).model_class.config_class
     try:
         config = config_class.from_dict(settings)
@@ -513,8 +509,7 @@ def read_config(name: str | os.PathLike, source: str, where: dict, rope: dict | 
     except (KeyError, TypeError) as error:
         raise ValueError(f"the configuration of {name}, with rope={rope}, is wrong: {error.args[0]}") from None
     check_rope(name, config.text_config.rope_parameters)
-    place = Path(cached_file(source, "config.json", **where)).parent
-    config._commit_hash = place.name if place.parent.name == "snapshots" else None  # the layout of the Hub's cache
+    config._commit_hash = folder.name if folder.parent.name == "snapshots" else None  # the layout of the Hub's cache
     return config
 
 
@@ -532,37 +527,36 @@ def check_rope(name: str | os.PathLike, rope: dict) -> None:
         )
 
 
-def read_model(
+def read_weights(
     name: str | os.PathLike,
-    source: str,
-    where: dict,
+    folder: Path,
     config: PreTrainedConfig,
     four_bit: bool,
     device: torch.device,
     dtype: torch.dtype,
-) -> VideoLM:
-    """Downloads and reads weights, tokenizer and pixel settings. Raises ValueError where they do not fit together."""
-    family = FAMILIES[config.model_type]
+) -> PreTrainedModel:
+    """The model with its weights. Raises ValueError where they do not fit the configuration."""
     quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
-    model, report = family.model_class.from_pretrained(
-        source, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, output_loading_info=True,
-        **where, **quantization,
+    model, report = FAMILIES[config.model_type].model_class.from_pretrained(
+        folder, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, trust_remote_code=False,
+        output_loading_info=True, ignore_mismatched_sizes=True, **quantization,
     )  # fmt: skip
-    if report["missing_keys"]:
-        raise ValueError(f"the weights of {name} lack {sorted(report['missing_keys'])[0]} and more: download it again")
-    tokenizer = load_tokenizer(source, where)
-    check_video_token(name, tokenizer, config.video_token_id)
-    pixels = pixel_settings(source, where, family, config.vision_config.image_size)
-    chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
-    return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
+    more = {key for key in report["unexpected_keys"] if ".layers." in key}  # of a model with more layers than it says
+    mismatched = {key for key, *_ in report["mismatched_keys"]}
+    if wrong := sorted({*report["missing_keys"], *mismatched, *more}):
+        raise ValueError(
+            f"the weights of {name} do not fit its config.json ({wrong[0]}, {len(wrong)} in all): download it again"
+        )
+    return model
 
 
-def load_tokenizer(source: str, where: dict) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model. Raises OSError where there is none, as for other missing files."""
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, never with code of its own. Raises OSError where there is none that can be read."""
     try:
-        return AutoTokenizer.from_pretrained(source, **where)
-    except ValueError as error:
-        raise OSError(f"it has no tokenizer that can be read ({str(error).splitlines()[0]})") from None
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # tokenizers and transformers raise what comes: KeyError, ValueError, plain Exception
+        reason = "it asks for code of its own, which is never run here" if "remote_code" in str(error) else str(error)
+        raise OSError(f"it has no tokenizer that can be read ({reason.splitlines()[0]})") from None
 
 
 def check_video_token(name: str | os.PathLike, tokenizer: PreTrainedTokenizerBase, expected: int) -> None:
@@ -591,15 +585,21 @@ def find(name: str | os.PathLike) -> str:
         return str(folder)
     if isinstance(name, str) and HUB_ID.fullmatch(name) and not folder.exists():
         return name
-    raise FileNotFoundError(f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}")
+    raise FileNotFoundError(no_model(name, folder))
 
 
-def weight_files(name: str | os.PathLike, revision: str | None = None) -> list[Path]:
-    """The files of a model's weights, in the order of their names."""
-    folder = Path(find(name))
-    if not folder.is_dir():
-        folder = Path(cached_file(str(name), "config.json", revision=revision, local_files_only=True)).parent
-    return sorted(folder.glob("model*.safetensors"))
+def no_model(name: str | os.PathLike, folder: Path) -> str:
+    """What a folder without config.json is, and what to do."""
+    if (folder / "adapter_config.json").exists():
+        return f"{name} is a LoRA adapter, no model: load its base model, then lib.finetune.load_adapter"
+    return f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}"
+
+
+def model_files(name: str | os.PathLike, revision: str | None = None) -> list[Path]:
+    """The files of a model's weights on this machine, in the order of their names."""
+    found = find(name)
+    folder = Path(found) if Path(found).is_dir() else cached_folder(found, revision)
+    return [folder / file for file in weight_files(folder)]
 
 
 def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
@@ -609,43 +609,11 @@ def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
     True
     """
     digest = hashlib.sha256()
-    for path in weight_files(name, revision):
+    for path in model_files(name, revision):
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def hub_files(hub_id: str, revision: str | None) -> dict[str, int] | None:
-    """The bytes of each file of a model on the Hub; None where the Hub cannot be reached.
-
-    Asked once, because without a network each download would try for half a minute.
-    Raises ValueError where the Hub knows no such model or revision.
-    """
-    try:
-        info = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=10)
-    except RevisionNotFoundError:
-        raise ValueError(f"{hub_id} has no revision {revision} on the Hub: leave revision out, or look it up") from None
-    except RepositoryNotFoundError:
-        raise ValueError(f"the Hugging Face Hub has no model {hub_id} that you may read. {OTHER_MODELS}") from None
-    except Exception:  # which one depends on the HTTP library, and that on the version of huggingface_hub
-        return None
-    return {file.rfilename: file.size or 0 for file in info.siblings}
-
-
-def check_disk(hub_id: str, files: dict[str, int], revision: str | None) -> None:
-    """Raises ValueError where the weights that are still to be downloaded do not fit on the disk."""
-    weights = [file for file in files if file.endswith(".safetensors") and "/" not in file]
-    missing = [file for file in weights if not isinstance(try_to_load_from_cache(hub_id, file, revision=revision), str)]
-    needed = sum(files[file] for file in missing)
-    cache = Path(constants.HF_HUB_CACHE)
-    disk = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    free = shutil.disk_usage(disk).free
-    if needed > free:
-        raise ValueError(
-            f"the weights of {hub_id} are {needed / GIB:.1f} GiB to download and {disk} has {free / GIB:.1f} GiB free: "
-            "make room, or set HF_HOME to a folder on a larger disk before Python starts"
-        )
 
 
 def check_memory(
@@ -726,11 +694,10 @@ def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def pixel_settings(source: str, where: dict, family: Family, size: int) -> PixelSettings:
+def pixel_settings(folder: Path, family: Family, size: int) -> PixelSettings:
     """Mean and deviation from the files in which transformers looks, in its order; CLIP's where there are none."""
     for file in ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"):
-        path = cached_file(source, file, **where, _raise_exceptions_for_missing_entries=False)
-        settings = json.loads(Path(path).read_text("utf-8")) if path else {}
+        settings = json.loads((folder / file).read_text("utf-8")) if (folder / file).exists() else {}
         settings = settings.get("video_processor", settings)
         if "image_mean" in settings:
             return PixelSettings(size, family.crop, tuple(settings["image_mean"]), tuple(settings["image_std"]))

@@ -5,9 +5,7 @@ The twins (lib/twins.py) are written under the names, in the shards and with the
 
 import json
 import shutil
-from collections import namedtuple
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from safetensors.torch import load_file
 from test_vlm import official_inputs
 from torch import nn
 
-from lib import budget, twins, vlm
+from lib import budget, hub, twins, vlm
 from lib.reducers import Kind, LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 
 ONEVISION, VIDEO_7B, DPO_7B, VIDEO_34B = twins.CONFIGS
@@ -345,20 +343,8 @@ def unreachable(monkeypatch):
             asked.append((name, options["revision"]))
             raise ConnectionError("no route")
 
-    monkeypatch.setattr(vlm, "HfApi", Hub)
+    monkeypatch.setattr(hub, "HfApi", Hub)
     return asked
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """hub(**sizes): a Hub that knows every model, with files of these sizes in bytes."""
-
-    def make(**sizes):
-        files = [SimpleNamespace(rfilename=name.replace("__", "."), size=size) for name, size in sizes.items()]
-        answer = SimpleNamespace(siblings=files)
-        monkeypatch.setattr(vlm, "HfApi", lambda: SimpleNamespace(model_info=lambda name, **options: answer))
-
-    return make
 
 
 @pytest.fixture
@@ -368,7 +354,7 @@ def nothing_is_read(monkeypatch):
     def read(*args, **kwargs):
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(vlm, "read_model", read)
+    monkeypatch.setattr(vlm, "read_weights", read)
 
 
 def test_a_pinned_revision_is_what_is_loaded(folder_of, cache, unreachable):
@@ -390,27 +376,6 @@ def test_a_revision_that_is_not_here_without_a_network(folder_of, cache, unreach
 
 def test_a_folder_has_no_revision(video_7b):
     assert video_7b.revision is None
-
-
-def test_not_enough_disk(hub, cache, monkeypatch, tmp_path, nothing_is_read):
-    hub(**{"model-1__safetensors": 9 * 2**30, "model-2__safetensors": 5 * 2**30, "onnx/x__safetensors": 2**40})
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 13 * 2**30))
-    with pytest.raises(ValueError, match=r"are 14.0 GiB to download and .* has 13.0 GiB free: .* HF_HOME"):
-        vlm.load(VIDEO_7B)
-    assert not list(tmp_path.iterdir())  # not even a configuration was fetched
-
-
-def test_what_is_on_the_disk_already_needs_no_room(hub, cache, folder_of, monkeypatch):
-    revision = vlm.REVISIONS[ONEVISION]
-    cache(ONEVISION, revision, folder_of(ONEVISION))
-    hub(**{f"model-0000{number}-of-00002__safetensors": 9 * 2**30 for number in (1, 2)})
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 0))
-    files = vlm.hub_files(ONEVISION, revision)
-    vlm.check_disk(ONEVISION, files, revision)
-    with pytest.raises(ValueError, match="are 18.0 GiB to download"):
-        vlm.check_disk(ONEVISION, files, "f" * 40)
 
 
 @pytest.mark.parametrize(

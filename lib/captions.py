@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from lib.text import comparable
 from lib.toybox import COLOURS, MOTIONS, MOTIONS_KO, SHAPES, SIZES, SPEEDS, Clip
 
 Fact = tuple[str, ...]
@@ -160,7 +161,7 @@ def _grammar(language: str) -> _Grammar:
 
 
 def _sentences(caption: str) -> list[str]:
-    sentences = (" ".join(sentence.split()) for sentence in caption.split("."))
+    sentences = (" ".join(sentence.split()) for sentence in comparable(caption).split("."))
     return [sentence for sentence in sentences if sentence]
 
 

@@ -21,6 +21,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_ko_mecab import TokenizerKoMecab
 
 from lib.captions import Told, facts, unread
+from lib.text import comparable
 
 
 class Record(NamedTuple):
@@ -51,8 +52,13 @@ class Metric:
 
     name: str
     task: str  # of records with a task that begins like this
-    counts: Callable[[Sequence[Record]], np.ndarray]  # N records -> (N, k)
+    count: Callable[[Sequence[Record]], np.ndarray]  # N records -> (N, k)
     value: Callable[[np.ndarray], np.ndarray] = ratio  # sums (..., k) -> scores (...)
+
+    def counts(self, records: Sequence[Record]) -> np.ndarray:
+        """(N, k): what each record gives. Hangul in pieces (NFD) is the same text as composed Hangul (NFC)."""
+        texts = [{field: comparable(getattr(record, field)) for field in ("output", "reference")} for record in records]
+        return self.count([record._replace(**both) for record, both in zip(records, texts, strict=True)])
 
     def __call__(self, records: Sequence[Record]) -> np.ndarray:
         return self.value(self.counts(records).sum(axis=0))
@@ -214,7 +220,7 @@ def distinct(records: Sequence[Record]) -> float:
     >>> distinct([Record("a model", clip, "caption", "en", "", "", "A cat.") for clip in "abcd"])
     0.25
     """
-    return len({record.output for record in records}) / len({record.clip for record in records})
+    return len({comparable(record.output) for record in records}) / len({record.clip for record in records})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -77,7 +77,9 @@ VIEW = VIEW or vlm.default_reducer
 if KNOWN:
     train, test = toybox_videos(range(10**6, 10**6 + 480)), toybox_videos(range(48))
 else:
-    train, _, test = split(read_aihub(DATA).videos)
+    parts = split(read_aihub(DATA).videos)
+    train, test = parts.train, parts.test or parts.validation  # AI-Hub's own split has no test part
+    print(parts)
 LANGUAGES = [language for language in ("ko", "en") if all(language in video.captions for video in train + test)]
 features = Features(vlm, FRAMES)  # the tower looks at each clip once: it is frozen in all that follows
 collate = Collator(vlm, VIEW, features)
@@ -749,11 +751,21 @@ with open("../data/papers.csv", encoding="utf-8") as file:
 #
 # ## 11. Your data and a real model
 #
-# **AI-Hub.** "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) needs a Korean account and may not be passed on. The course ships a twin of its layout, made of Toybox clips. Point `DATA` at your folder, and everything above trains on it (facts cannot be counted there; chrF++ can):
+# **AI-Hub.** "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) needs a Korean account and may not be passed on. The course ships a twin of its layout, made of Toybox clips:
+#
+# ```
+# Training/01.원천데이터/TS_toybox/toybox_000300.mp4       clips
+# Training/02.라벨링데이터/TL_toybox/toybox_000300.json    their labels, paired by name
+# Validation/...                                          the same, VS_ and VL_
+# ```
+#
+# Point `DATA` at your folder, and everything above trains on it (facts cannot be counted there; chrF++ can). The folders `Training` and `Validation` are AI-Hub's official split. `split` keeps it, so that your scores can be compared with others';
+# where there is none, it keeps clips of one recording together:
 
 # %%
 folder = read_aihub("../data/aihub_sample")
 print(folder)
+print(split(folder.videos))
 video = folder.videos[0]
 print(video.name, video.frames(4).shape, "|", video.captions["ko"][:60])
 if IS_TINY:
@@ -763,7 +775,7 @@ if IS_TINY:
     )
 
 # %% [markdown]
-# The reader is tolerant in where a label holds its caption and strict about everything else: what it leaves out it lists, with the reason.
+# The reader is tolerant in where a label holds its caption and strict about everything else: what it leaves out it lists, with the reason and the fix. `F2T_LANGUAGE=ko` lists them in Korean.
 #
 # **A real model.** Set `MODEL = "llava-hf/LLaVA-NeXT-Video-7B-hf"` on a GPU. It is then loaded in 4 bits, 8 frames of 144 tokens, one example per step, at QLoRA's usual learning rate of 2e-4. Estimated by `lib.budget.training`, not measured here: 8.6 GiB with gradient checkpointing for 8 frames and a caption of 932 tokens,
 # which fits a T4; 26.5 GiB without, which does not. So `PLAN` has `checkpointing=True` there. Section 10 is about tiny's results and says so; every other cell runs as it is.

@@ -1,13 +1,11 @@
-"""Videos, AI-Hub's files and every way in which they can be wrong, cached features, and batches."""
+"""Videos, their split, cached features, and batches."""
 
 import copy
-import json
 import os
 import random
 import re
 import shutil
 import time
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from lib import data, toybox, video
+from lib import toybox, video
 from lib.data import (
     IGNORE,
     Collator,
@@ -26,51 +24,14 @@ from lib.data import (
     Pair,
     Video,
     captioning,
-    read_aihub,
     split,
     toybox_videos,
-    write_aihub,
 )
 from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
 from lib.vlm import VICUNA, VideoLM, load
 
-SAMPLE = Path("data/aihub_sample")
-CLIP = SAMPLE / "원천데이터" / "toybox_000300.mp4"
+CLIP = Path("data/aihub_sample") / "Training" / "01.원천데이터" / "TS_toybox" / "toybox_000300.mp4"
 CAPTION = "파도가 해변으로 밀려옵니다."
-
-
-def label(caption=CAPTION, **more) -> dict:
-    return {"annotation": {"description_kr": caption}} | more
-
-
-@pytest.fixture
-def add(tmp_path):
-    """add(path, content) -> the folder with one file more: bytes, or an object as JSON, or else a copy of a clip."""
-
-    def add(path: str, content=None) -> Path:
-        file = tmp_path / "aihub" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if content is None:
-            shutil.copy(CLIP, file)
-        else:
-            file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return tmp_path / "aihub"
-
-    return add
-
-
-@pytest.fixture
-def only_problem(add):
-    """only_problem() -> the one problem of a folder, in which a good pair more is read all the same."""
-
-    def only_problem() -> str:
-        add("원천데이터/good.mp4")
-        found = read_aihub(add("라벨링데이터/good.json", label()))
-        assert [v.name for v in found.videos] == ["good"]
-        assert len(found.problems) == 1, found
-        return str(found.problems[0])
-
-    return only_problem
 
 
 # ------------------------------------------------------------------------------------------------------------- videos
@@ -135,237 +96,6 @@ def test_two_videos_of_one_name_cannot_be_split():
 def test_no_caption_in_that_language():
     with pytest.raises(ValueError, match=r"v has no caption in 'en', only in \['ko'\]"):
         captioning([Video("v", {"ko": CAPTION}, path=CLIP)], "en")
-
-
-# ------------------------------------------------------------------------------------------------------------- AI-Hub
-
-
-def test_the_sample_is_what_its_command_writes(tmp_path):
-    """Byte for byte; so it can be made again, and small enough to ship."""
-    write_aihub(tmp_path)
-    made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.*")}
-    shipped = {path.relative_to(SAMPLE): path.read_bytes() for path in SAMPLE.rglob("*.*")}
-    shipped.pop(Path("README.md"))
-    assert made == shipped
-    assert sum(map(len, shipped.values())) < 150_000
-
-
-def test_the_sample_reads_as_the_toybox_clips_it_was_made_from():
-    found = read_aihub(SAMPLE)
-    drawn = toybox_videos(data.SAMPLE_SEEDS)
-    assert found.problems == [] and len(found.videos) == len(drawn) == 6
-    for read, twin in zip(found.videos, drawn, strict=True):
-        assert read.captions == {"ko": twin.captions["ko"]}
-        shrunk = read.frames(16)[:, 2::4, 2::4].astype(int)  # written four times as large
-        assert np.abs(shrunk - twin.frames(16)).mean() < 6  # H.264 loses a little
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        label(),
-        {"annotation": [{"description_kr": CAPTION}]},
-        {"annotation": {"description_ko": CAPTION}},
-        {"caption": {"korean": CAPTION, "english": None}},
-        {"description_kr": CAPTION},
-        {"annotation": {"description_kr": None}, "caption": {"korean": CAPTION}},
-        label(f"\n {CAPTION} "),
-        label(unicodedata.normalize("NFD", CAPTION)),
-    ],
-)
-def test_a_caption_is_found_in_each_of_its_places(add, content):
-    add("clips/v.mp4")
-    found = read_aihub(add("labels/v.json", content))
-    assert found.problems == [] and found.videos[0].captions == {"ko": CAPTION}
-
-
-def test_the_first_place_counts(add):
-    add("v.mp4")
-    found = read_aihub(add("v.json", label() | {"caption": {"korean": "other", "english": "Waves."}}))
-    assert found.videos[0].captions == {"ko": CAPTION, "en": "Waves."}
-
-
-@pytest.mark.parametrize("caption", [CAPTION, "바다"])  # the second in UTF-8 would pass for CP949: "諛붾떎"
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
-def test_labels_in_the_encodings_of_korean_data(add, encoding, caption):
-    add("v.mp4")
-    found = read_aihub(add("v.json", json.dumps(label(caption), ensure_ascii=False).encode(encoding)))
-    assert found.videos[0].captions["ko"] == caption
-
-
-def test_names_are_paired_whatever_wrote_them(add):
-    """Hangul whole or in pieces, suffixes in capitals, spaces and dots; videos come sorted by name."""
-    add(f"{unicodedata.normalize('NFD', '바다 1.2')}.MP4")
-    add("바다 1.2.json", label())
-    add("b/산.mp4")
-    found = read_aihub(add("a/산.JSON", label()))
-    assert [v.name for v in found.videos] == ["바다 1.2", "산"] and not found.problems
-
-
-@pytest.mark.parametrize("stated", ["v.mp4", "clips/v.mp4", "clips\\v.mp4", "v"])
-@pytest.mark.parametrize("key", ["filename", "video_name"])
-def test_a_label_may_state_its_clip(add, key, stated):
-    add("clips/v.mp4")
-    found = read_aihub(add("label-1.json", label(**{key: stated})))
-    assert [v.name for v in found.videos] == ["v"] and not found.problems
-
-
-def test_a_labels_own_name_decides_first(add):
-    add("v.mp4")
-    add("w.mp4")
-    add("w.json", label("w"))
-    found = read_aihub(add("v.json", label(filename="w.mp4")))
-    assert [(v.name, v.captions["ko"]) for v in found.videos] == [("v", CAPTION), ("w", "w")]
-
-
-def test_hidden_files_are_passed_over(add):
-    add("v.mp4")
-    add("v.json", label())
-    add("._v.json", b"\0\5\x16\7")  # what macOS leaves on disks that are not its own
-    found = read_aihub(add(".cache/v.mp4"))
-    assert len(found.videos) == 1 and not found.problems
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (label(["a", "b"]), "annotation.description_kr is not text but list"),
-        (label(5), "annotation.description_kr is not text but int"),
-        (label("  \n"), "annotation.description_kr is empty"),
-        (label() | {"caption": {"english": 1}}, "caption.english is not text but int"),
-        ({}, "no Korean caption (looked in annotation.description_kr, annotation.description_ko, caption.korean"),
-        ({"annotation": "text"}, "no Korean caption"),
-        ({"annotation": [{"description_kr": "a"}, {"description_kr": "b"}]}, "no Korean caption"),
-        ({"caption": {"english": "Waves."}}, "no Korean caption"),
-        ([label()], "it is no JSON object {...} but list"),
-        (b"", "it is no JSON"),
-        (json.dumps(label()).encode()[:-9], "it is no JSON, perhaps cut off"),
-        (b"[" * 100_000, "it is no JSON"),
-        (json.dumps(label(), ensure_ascii=False).encode("utf-16"), "neither UTF-8 nor CP949"),
-        (label(filename=["v.mp4"]), "its filename is not text but list"),
-    ],
-)
-def test_a_bad_label_is_reported_and_left_out(add, only_problem, content, said):
-    add("clips/v.mp4")
-    add("labels/v.json", content)
-    problem = only_problem()
-    assert problem.startswith("labels/v.json: ") and said in problem and "Fix: " in problem
-
-
-@pytest.mark.parametrize(
-    "stated", ["../v.mp4", "clips/../../v.mp4", "..\\v.mp4", "/etc/v.mp4", "C:\\v.mp4", "\\\\server\\share\\v.mp4"]
-)
-def test_a_stated_path_may_not_lead_out(add, only_problem, stated):
-    add("v.mp4")
-    add("v.json", label(filename=stated))
-    problem = only_problem()
-    assert problem.startswith("v.json: its filename") and "could lead out of the folder" in problem
-
-
-@pytest.mark.parametrize("place", ["v.mp4", "v.json", "more"])
-def test_links_may_not_lead_out(add, only_problem, tmp_path, place):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    shutil.copy(CLIP, outside / "v.mp4")
-    (outside / "v.json").write_text(json.dumps(label()))
-    folder = add("w.json", label())
-    add("w.mp4")
-    (folder / place).symlink_to(outside if place == "more" else outside / place)
-    found = read_aihub(folder)
-    assert [v.name for v in found.videos] == ["w"]
-    assert [str(p) for p in found.problems] == [
-        f"{place}: it leads out of the folder. Fix: copy what it points to in here"
-    ]
-
-
-def test_links_that_stay_inside_are_followed(add):
-    folder = add("real/clip.mp4")
-    add("v.json", label())
-    (folder / "v.mp4").symlink_to(folder / "real" / "clip.mp4")
-    (folder / "real" / "self").symlink_to(folder)  # a loop
-    found = read_aihub(folder)
-    assert [v.name for v in found.videos] == ["v"] and len(found.problems) == 1  # clip.mp4 has no label of its own
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "it is empty (0 bytes)"),
-        (b"no video", "it is not a video or is broken"),
-        (CLIP.read_bytes()[:3000], "it is not a video or is broken"),
-    ],
-)
-def test_a_broken_clip_is_reported_and_left_out(add, only_problem, content, said):
-    add("clips/v.mp4", content)
-    add("labels/v.json", label())
-    problem = only_problem()
-    assert problem.startswith("labels/v.json: ") and "v.mp4" in problem and said in problem and "Fix: " in problem
-
-
-def test_a_missing_clip(add, only_problem):
-    add("v.json", label(filename="w.mp4"))
-    assert only_problem() == (
-        "v.json: there is no v.mp4 and no w.mp4 in the folder. Fix: add the clip, or remove the label"
-    )
-
-
-def test_a_clip_without_a_label(add, only_problem):
-    add("a/v.mp4")
-    assert only_problem() == "a/v.mp4: no label belongs to it. Fix: add v.json, or remove it"
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "json"])
-def test_two_files_of_one_name(add, only_problem, suffix):
-    for path in ("v.mp4", f"b/v.{suffix}"):
-        add(path, label() if path.endswith("json") else None)
-    add("v.json", label())
-    problem = only_problem()
-    assert problem.startswith(("v.json: ", "b/v.json: ")) and "2 files have one name (v" in problem
-    assert f"b/v.{suffix}" in problem and "Fix: " in problem
-
-
-def test_two_labels_for_one_clip(add):
-    add("v.mp4")
-    add("v.json", label())
-    found = read_aihub(add("w.json", label(filename="v.mp4")))
-    assert [v.name for v in found.videos] == ["v"]
-    assert [str(p) for p in found.problems] == [
-        "w.json: another label has taken the clip v.mp4. Fix: keep one label for each clip"
-    ]
-
-
-def test_every_problem_is_counted(add):
-    for name in "abcd":
-        add(f"{name}.mp4", b"broken" if name == "b" else None)
-        add(f"{name}.json", label("" if name in "cd" else CAPTION))
-    found = read_aihub(add("e.json", label()))
-    assert [v.name for v in found.videos] == ["a"]
-    assert [p.file for p in found.problems] == ["b.json", "c.json", "d.json", "e.json"]
-    assert str(found).startswith("videos: 1, problems: 4\n  b.json: ")
-
-
-def test_a_problem_with_a_name_that_is_no_utf8_can_be_printed(add):
-    """Archives made on Korean Windows unpack to such names."""
-    add("good.mp4")
-    folder = add("good.json", label())
-    (folder / os.fsdecode("바다.json".encode("cp949"))).write_bytes(b"{}")
-    assert "there is no" in str(read_aihub(folder)).encode("utf-8").decode()
-
-
-@pytest.mark.parametrize("only", ["nothing", "v.mp4", "v.json", "both"])
-def test_a_folder_without_any_pair(add, only):
-    folder = add("readme.txt", b"")
-    if only in ("v.mp4", "both"):
-        add("v.mp4")
-    if only in ("v.json", "both"):
-        add("v.json", {})
-    with pytest.raises(ValueError, match=r"aihub: none of its . labels .* pair .*Fix: a label and its clip"):
-        read_aihub(folder)
-
-
-def test_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder. Fix: "):
-        read_aihub(tmp_path / "nowhere")
 
 
 # ----------------------------------------------------------------------------------------------------------- features

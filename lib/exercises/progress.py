@@ -11,27 +11,13 @@ import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+
+from lib.text import LANGUAGES, Text
 
 VERSION = 1
 FILE = Path(__file__).resolve().parent.parent.parent / "progress.json"
-LANGUAGES = ("en", "ko")
 
 _chosen: str | None = None  # by language("ko") in this session
-
-
-class Text(NamedTuple):
-    """A sentence in both languages.
-
-    >>> Text("{n} frames", "{n}개 프레임").fill(n=8)
-    Text(en='8 frames', ko='8개 프레임')
-    """
-
-    en: str
-    ko: str
-
-    def fill(self, **values) -> "Text":
-        return Text(self.en.format(**values), self.ko.format(**values))
 
 
 SWITCHED = Text("Hints and verdicts come in English now.", "이제 힌트와 채점 결과가 한국어로 나옵니다.")
@@ -152,6 +138,6 @@ def language(name: str) -> None:
     global _chosen
     if name not in LANGUAGES:
         raise ValueError(f"unknown language {name!r}: choose one of {', '.join(LANGUAGES)}")
-    _chosen = name
+    _chosen = os.environ["F2T_LANGUAGE"] = name  # the variable: what lib.text says, too
     change(lambda data: data.update(language=name))
     print(say(SWITCHED))

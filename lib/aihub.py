@@ -1,0 +1,611 @@
+"""Folders of AI-Hub: find labels and clips, pair them, read the captions, and list whatever cannot be used, and why.
+
+    find_files -> Found labels and clips -> own_clips, or stated_clip -> captions_of -> Video
+
+Nothing is guessed: where two files could be meant, neither is used, and the list of problems names both. The problems
+come in the language of the variable F2T_LANGUAGE ("en" or "ko").
+"""
+
+import json
+import os
+import re
+import shlex
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+from lib import toybox
+from lib.files import write_text
+from lib.text import Text, comparable
+from lib.video import probe
+from lib.videos import Video
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+ARCHIVE = re.compile(r"(.+\.(?:zip|tar|tgz|gz|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?", re.IGNORECASE | re.DOTALL)
+CAPTIONS = {  # where a label may hold its caption, by language: the first place that is there, and not null, counts
+    "ko": (
+        ("annotation", "description_kr"),  # what code that reads the real files uses
+        ("annotation", "description_ko"),
+        ("caption", "korean"),  # what a description of the data set by one of its users shows
+        ("description_kr",),
+        ("annotations", "description_kr"),
+        ("annotations", "description_ko"),
+    ),
+    "en": (
+        ("annotation", "description_en"),
+        ("caption", "english"),
+        ("description_en",),
+        ("annotations", "description_en"),
+    ),
+}
+SENTENCES = {"ko": "sentences_ko", "en": "sentences_en"}  # of "sentences", where there is none of the places above
+FILE_NAMES = (("filename",), ("video_name",))  # where a label may name its clip; its own name decides first
+SAMPLE_SEEDS = range(300, 306)  # of the clips in data/aihub_sample; tiny was never trained on them
+
+# In a folder ID with video.mp4 and label.json, the names say nothing and the folder says all.
+PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
+HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
+PARTS = {  # how the folders of a split begin, behind numbers and [tags]: TS and TL hold Training's clips and labels
+    part: re.compile(rf"(?:\[[^]]*\]|[\W\d_])*(?:{words})(?![a-z])", re.IGNORECASE)
+    for part, words in (
+        ("train", "training|train|T[SL]"),
+        ("validation", "validation|valid|val|V[SL]"),
+        ("test", "test"),
+    )
+}
+
+FOUND = Text("videos: {n}{parts}, problems: {m}", "영상 {n}개{parts}, 문제 {m}개")
+PART_NAMES = {
+    "train": Text("train", "학습"),
+    "validation": Text("validation", "검증"),
+    "test": Text("test", "테스트"),
+    None: Text("no part", "구분 없음"),
+}
+NO_FOLDER = Text(
+    "{folder}: no such folder. Fix: name the one into which you unpacked AI-Hub's files",
+    "{folder}: 폴더가 없습니다. 해결: AI-Hub 파일의 압축을 푼 폴더를 지정하세요",
+)
+NO_PAIR = Text(
+    "{folder}: none of its {labels} labels (.json) and {clips} clips ({suffixes}) make a pair that can be used{first}. "
+    "Fix: a label and its clip share a name, and the label holds {place}",
+    "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. "
+    "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요",
+)
+FIRST = Text("; the first problem: {problem}", ". 첫 번째 문제: {problem}")
+OUTSIDE = Text(
+    "it leads out of the folder. Fix: copy what it points to in here",
+    "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요",
+)
+CLOSED = Text(
+    "it cannot be opened ({why}). Fix: give yourself the right to read it (chmod -R u+rX FOLDER), or remove it",
+    "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요",
+)
+NO_FILE = Text("no regular file", "일반 파일이 아님")
+PACKED = Text(
+    "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE, where names come out garbled), "
+    "then move it out of the folder",
+    "압축 파일이라 내용을 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) "
+    "압축 파일은 폴더 밖으로 옮기세요",
+)
+IN_PARTS = Text(
+    "one of {n} parts of {whole}, and nothing in them was read. Fix: join them in the order of the numbers at their "
+    "end, which is not that of ls (cat {parts} > {whole}), unpack that, and move the rest out of the folder",
+    "{whole}의 분할 파일 {n}개 중 하나라 내용을 읽지 않았습니다. 해결: 끝의 숫자가 커지는 순서로 합치고"
+    "(ls의 순서가 아닙니다: cat {parts} > {whole}) 압축을 푼 뒤 나머지는 폴더 밖으로 옮기세요",
+)
+SEVERAL = Text(
+    "{n} files have one name ({places}). Fix: keep one, or rename them with their pairs",
+    "파일 {n}개의 이름이 같습니다({places}). 해결: 하나만 남기거나 쌍끼리 이름을 바꾸세요",
+)
+TAKEN = Text(
+    "another label has taken the clip {clip}. Fix: keep one label for each clip",
+    "클립 {clip}에 이미 다른 라벨이 있습니다. 해결: 클립마다 라벨을 하나만 두세요",
+)
+NO_LABEL = Text(
+    "no label belongs to it. Fix: add {name}.json, or remove it",
+    "라벨이 없습니다. 해결: {name}.json을 추가하거나 지우세요",
+)
+NO_CLIP = Text(
+    "there is no {names} in the folder. Fix: add the clip, or remove the label",
+    "폴더에 {names} 파일이 없습니다. 해결: 클립을 추가하거나 라벨을 지우세요",
+)
+AND_NO, OR = Text(" and no ", ", "), Text(" or ", " 또는 ")
+BROKEN = Text("{error}", "클립을 읽을 수 없습니다. {error}")
+NO_JSON = Text(
+    "it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
+    "JSON이 아니거나 중간에 잘렸습니다({error}). 해결: 압축을 다시 푸세요",
+)
+NO_TEXT = Text(
+    "it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
+    "UTF-8도 CP949도 아니거나 손상되었습니다. 해결: 압축을 다시 풀거나 UTF-8로 저장하세요",
+)
+NO_OBJECT = Text(
+    "it is no JSON object {{...}} but {kind}. Fix: write one label, or a list of labels, to a file",
+    "JSON 객체 {{...}}가 아니라 {kind}입니다. 해결: 파일에 라벨 하나 또는 라벨의 목록을 넣으세요",
+)
+NO_ENTRY = Text(
+    "it is an empty list. Fix: write the labels there, or remove it",
+    "빈 목록입니다. 해결: 라벨을 넣거나 파일을 지우세요",
+)
+ENTRY = Text("its label number {n}: {what}", "{n}번째 라벨: {what}")
+UNNAMED = Text(
+    "it does not say to which clip it belongs. Fix: write the clip's file name under {places}",
+    "어느 클립의 라벨인지 알 수 없습니다. 해결: {places}에 클립의 파일 이름을 넣으세요",
+)
+NAME_KIND = Text(
+    "its {place} is not text but {kind}. Fix: write the clip's file name",
+    "{place}이(가) 텍스트가 아니라 {kind}입니다. 해결: 클립의 파일 이름을 넣으세요",
+)
+NAME_OUTSIDE = Text(
+    "its {place}, {stated!r}, could lead out of the folder. Fix: write a bare file name",
+    "{place}의 값 {stated!r}은(는) 폴더 밖을 가리킬 수 있습니다. 해결: 폴더 없이 파일 이름만 넣으세요",
+)
+BAD_CAPTION = Text(
+    "its {place} is {what}. Fix: write the caption there, or remove the label and its clip",
+    "{place}: {what}. 해결: 캡션을 넣거나 라벨과 클립을 지우세요",
+)
+NOT_TEXT = Text("not text but {kind}", "텍스트가 아니라 {kind}입니다")
+EMPTY = Text("empty", "비어 있습니다")
+HALF = Text("damaged: it holds half a character (\\u{code:x})", "손상되었습니다: 반쪽 문자(\\u{code:x})가 있습니다")
+NO_TIME = Text(
+    "its {place} is no time. Fix: write the start there in seconds or as MINUTES:SECONDS",
+    "{place}이(가) 시각이 아닙니다. 해결: 시작 시각을 초 또는 분:초로 넣으세요",
+)
+NO_KOREAN = Text(
+    "it has no Korean caption (looked in {places}). Fix: add it, or the place to CAPTIONS",
+    "한국어 캡션이 없습니다(찾은 곳: {places}). 해결: 캡션을 추가하거나 그 위치를 CAPTIONS에 추가하세요",
+)
+
+
+class Problem(NamedTuple):
+    """A file that was left out, and why."""
+
+    file: str  # inside the folder
+    what: str  # what is wrong with it, and what to do
+
+    def __str__(self) -> str:
+        return f"{shown(self.file)}: {self.what}"
+
+
+class Folder(NamedTuple):
+    """What a folder held: the videos, sorted by name, and every problem met. print(folder) shows it all."""
+
+    videos: list[Video]
+    problems: list[Problem]
+
+    def __str__(self) -> str:
+        count = Counter(video.part for video in self.videos)
+        parts = ", ".join(f"{name.say()} {count[part]}" for part, name in PART_NAMES.items() if count[part])
+        parts = f" ({parts})" if set(count) - {None} else ""
+        head = FOUND.say(n=len(self.videos), parts=parts, m=len(self.problems))
+        return "\n  ".join([head, *map(str, self.problems)])
+
+
+class Found(NamedTuple):
+    """A label or a clip, before it is opened."""
+
+    path: Path
+    place: Path  # inside the folder that is read
+    name: str  # without its suffix; the folder's, where the file's says nothing
+    part: str | None  # of the official split
+
+    def nearest(self, others: Iterable["Found"]) -> list["Found"]:
+        """Those of the others, in the same part of the split, whose folders have most words in common with its own."""
+        others = [other for other in others if other.part == self.part or None in (other.part, self.part)]
+        common = [words_in_common(self.place.parent, other.place.parent) for other in others]
+        return [other for other, n in zip(others, common, strict=True) if n == max(common)]
+
+
+def read_aihub(folder: str | os.PathLike) -> Folder:
+    """The captioned clips of a folder of AI-Hub's "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) or one like it.
+
+    A label NAME.json or NAME.mp4.json and its clip NAME.mp4 (or another of `VIDEO_SUFFIXES`) may lie in different
+    folders: AI-Hub packs 라벨링데이터 and 원천데이터 apart. Where a name occurs several times, as in Training and in
+    Validation, the two whose folders are nearest to each other are a pair. ID/label.json belongs to ID/video.mp4. A
+    label whose own name no clip has, and each label of a list, names its clip (`FILE_NAMES`).
+
+    A video is named after its clip; by its path in the folder, where several clips have that name. Its `part` is that
+    of the folders Training and Validation, or TS, TL, VS and VL.
+
+    The Korean caption must be there, in one of the places `CAPTIONS` or in `sentences`, which are joined in the order
+    of their times. The English one may be missing. Labels are UTF-8, with or without BOM, or CP949. Hidden files, such
+    as macOS leaves behind, are passed over.
+
+    Whatever cannot be used is left out and returned as a problem: a label that is no JSON or has no caption, a missing
+    or broken clip, several files of one name, a clip without a label, anything that is packed, may not be opened or
+    leads out of the folder. A clip is opened and its first frame decoded; damage further on is met, as a ValueError,
+    when its frames are read.
+
+    Raises FileNotFoundError for a missing folder, and ValueError for one without a single pair that can be used.
+
+    >>> folder = read_aihub("data/aihub_sample")
+    >>> print(folder)
+    videos: 6 (train 4, validation 2), problems: 0
+    >>> folder.videos[0].name, folder.videos[0].frames(4).shape
+    ('toybox_000300', (4, 256, 256, 3))
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError(NO_FOLDER.say(folder=folder))
+    labels, clips, unread = find_files(root)
+    videos, problems = read_pairs(labels, clips)
+    problems = [Problem(*(text.encode("utf-8", "replace").decode() for text in one)) for one in unread + problems]
+    if not videos:
+        first = FIRST.say(problem=problems[0]) if problems else ""
+        found = dict(labels=len(labels), clips=len(clips), suffixes=" ".join(VIDEO_SUFFIXES))
+        raise ValueError(NO_PAIR.say(folder=folder, first=first, place=dotted(CAPTIONS["ko"][0]), **found))
+    return Folder(sorted(videos, key=lambda video: video.name), sorted(problems))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
+    """The labels and clips in a folder and all below it, and what cannot be looked at there."""
+    labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
+
+    def problem(path: str | Path, text: Text, **values) -> None:
+        unread.append(Problem(Path(path).relative_to(root).as_posix(), text.say(**values)))
+
+    for folder, subfolders, files in os.walk(root, onerror=lambda e: problem(e.filename, CLOSED, why=e.strerror)):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for path in (Path(folder, name) for name in subfolders + sorted(files) if not name.startswith(".")):
+            suffix, packed = path.suffix.lower(), ARCHIVE.fullmatch(path.name)
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
+                problem(path, OUTSIDE)
+            elif path.name in subfolders:
+                continue
+            elif packed:
+                archives[path.with_name(packed[1])].append((int(packed[2] or 0), path))
+            elif suffix in (".json", *VIDEO_SUFFIXES) and not os.path.isfile(path):  # reading a pipe would never end
+                problem(path, CLOSED, why=NO_FILE.say())
+            elif suffix in (".json", *VIDEO_SUFFIXES):
+                place = path.relative_to(root)
+                (labels if suffix == ".json" else clips).append(Found(path, place, name_of(place), part_of(place)))
+    for whole, numbered in archives.items():
+        parts = [path for _, path in sorted(numbered)]
+        if whole in parts:
+            problem(whole, PACKED)
+        else:
+            names = [shlex.quote(path.name) for path in parts]
+            names = names if len(names) < 6 else [*names[:4], "...", names[-1]]
+            problem(parts[0], IN_PARTS, n=len(parts), whole=shlex.quote(whole.name), parts=" ".join(names))
+    return labels, clips, unread
+
+
+def name_of(place: Path) -> str:
+    """A file's name without folder and suffix, in composed Hangul; the folder's where the file has a plain name.
+
+    >>> name_of(Path("clips", unicodedata.normalize("NFD", "바다 1.2.mp4"))), name_of(Path("바다/video.mp4"))
+    ('바다 1.2', '바다')
+    """
+    plain = place.stem.lower() in PLAIN_NAMES and place.parent.name
+    return unicodedata.normalize("NFC", place.parent.name if plain else place.stem)
+
+
+def without_suffix(name: str) -> str:
+    """A clip's name without the suffix of a video; any other end of it is part of the name.
+
+    >>> without_suffix("바다 1.2.MP4"), without_suffix("바다 1.2")
+    ('바다 1.2', '바다 1.2')
+    """
+    return next((name[: -len(suffix)] for suffix in VIDEO_SUFFIXES if name.lower().endswith(suffix)), name)
+
+
+def part_of(place: Path) -> str | None:
+    """The part of the official split that a file's folders name; None where they name none, or two.
+
+    >>> [part_of(Path(folder, "v.mp4")) for folder in ("Training/01.원천데이터", "VS_드라마", "test", "TSUNAMI")]
+    ['train', 'validation', 'test', None]
+    """
+    named = {part for part, begin in PARTS.items() for folder in place.parent.parts if begin.match(folder)}
+    return named.pop() if len(named) == 1 else None
+
+
+def words_in_common(one: Path, other: Path) -> int:
+    """How many words the names of two folders share, level by level.
+
+    >>> words_in_common(Path("Training/01.원천데이터/TS_드라마"), Path("Training/02.라벨링데이터/TL_드라마"))
+    2
+    """
+    return sum(len(words(mine) & words(its)) for mine, its in zip(one.parts, other.parts, strict=False))
+
+
+@cache
+def words(folder: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", folder)))
+
+
+def shown(place: str) -> str:
+    """A path as it is printed: one in decomposed Hangul, which looks like its composed twin, says so."""
+    return place if unicodedata.is_normalized("NFC", place) else f"{place} (NFD)"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pairs
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], list[Problem]]:
+    """The videos of all labels and clips that make a pair, and a problem for each that does not."""
+    known, alone = defaultdict(list), Counter(clip.name for clip in clips)
+    for clip in clips:
+        for name in {clip.name, unicodedata.normalize("NFC", clip.path.name)}:
+            known[name].append(clip)
+    own, unclear, problems = own_clips(labels, known, clips)
+    videos, taken = [], {*own.values(), *unclear}
+    for label in labels:
+        if label in unclear:
+            continue
+        try:
+            contents = read_label(label.path)
+        except ValueError as error:
+            problems.append(Problem(label.place.as_posix(), str(error)))
+            continue
+        if len(contents) > 1:  # each names its clip: the file's own name cannot be that of all
+            taken.discard(own.pop(label, None))
+        for number, content in enumerate(contents, 1):
+            clip = None
+            try:
+                stated = stated_name(content)
+                clip = own.get(label) or stated_clip(label, stated, known, taken, len(contents) > 1)
+                taken.add(clip)
+                name = clip.name if alone[clip.name] == 1 else unicodedata.normalize("NFC", clip.place.as_posix())
+                videos.append(Video(name, captions_of(content), path=readable(clip.path), part=clip.part or label.part))
+            except ValueError as error:
+                what = str(error) if clip is None or clip.name == label.name else f"{clip.path.name}: {error}"
+                what = what if len(contents) == 1 else ENTRY.say(n=number, what=what)
+                problems.append(Problem(label.place.as_posix(), what))
+    free = [clip for clip in clips if clip not in taken]
+    return videos, problems + [Problem(clip.place.as_posix(), NO_LABEL.say(name=clip.path.stem)) for clip in free]
+
+
+def own_clips(
+    labels: list[Found], known: dict[str, list[Found]], clips: list[Found]
+) -> tuple[dict[Found, Found], set[Found], list[Problem]]:
+    """The clip of each label that shares its name; files of which several could be meant; a problem for each name.
+
+    Where a name occurs more than once in a part of the split, numbers start anew in each folder: then only files in
+    folders that are nearest to each other are a pair, so that none takes the place of one that was lost.
+    """
+    anew = any(len({(file.name, file.part) for file in files}) < len(files) for files in (labels, clips))
+    to_clips, to_labels = (near_folders(*both) if anew else None for both in ((labels, clips), (clips, labels)))
+
+    def fit(label: Found, clip: Found) -> bool:
+        mine, its = label.place.parent, clip.place.parent
+        return bool(label.nearest([clip])) and (not anew or (its in to_clips[mine] and mine in to_labels[its]))
+
+    wanted, claims = {}, defaultdict(list)
+    for label in labels:
+        same = next((known[name] for name in (label.name, without_suffix(label.name)) if name in known), ())
+        wanted[label] = tuple(clip for clip in same if fit(label, clip))
+        for clip in wanted[label]:
+            claims[clip].append(label)
+    own = {label: its[0] for label, its in wanted.items() if len(its) == 1 and len(claims[its[0]]) == 1}
+    unclear = defaultdict(list)
+    for label, its in wanted.items():
+        if its and label not in own:
+            unclear[its].append(label)
+    problems = []
+    for its, mine in unclear.items():
+        rivals = dict.fromkeys(label for clip in its for label in claims[clip])
+        files = [file for files in (rivals, its) if len(files) > 1 for file in files]
+        problems.append(Problem(mine[0].place.as_posix(), several(files)))
+    return own, {file for its, mine in unclear.items() for file in (*its, *mine)}, problems
+
+
+def near_folders(files: list[Found], others: list[Found]) -> dict[Path, set[Path]]:
+    """For each folder of the files, the folders of the others that are nearest to it: itself, if it holds some."""
+    mine, its = ({file.place.parent: file for file in both} for both in (files, others))
+    return {
+        folder: {folder}
+        if folder.name and folder in its
+        else {near.place.parent for near in first.nearest(its.values())}
+        for folder, first in mine.items()
+    }
+
+
+def several(files: Sequence[Found]) -> str:
+    """What to do about files of which nothing says which one is meant."""
+    return SEVERAL.say(n=len(files), places=", ".join(shown(file.place.as_posix()) for file in files))
+
+
+def stated_name(content: dict) -> str:
+    """The file name that a label states for its clip, "" where it states none: looked up, never opened.
+
+    Raises ValueError where it could lead out of the folder, and for a label that is no JSON object.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(NO_OBJECT.say(kind=type(content).__name__))
+    place, stated = look_up(content, FILE_NAMES)
+    if stated is not None and not isinstance(stated, str):
+        raise ValueError(NAME_KIND.say(place=place, kind=type(stated).__name__))
+    path = PureWindowsPath(stated or "")  # which reads both kinds of slashes
+    if path.anchor or ".." in path.parts:
+        raise ValueError(NAME_OUTSIDE.say(place=place, stated=stated))
+    return unicodedata.normalize("NFC", path.name)
+
+
+def stated_clip(label: Found, stated: str, known: dict[str, list[Found]], taken: set[Found], in_list: bool) -> Found:
+    """The clip of the name that a label states. Raises ValueError where there is none, or several, or it is taken."""
+    for name in (stated, without_suffix(stated)):
+        near = label.nearest(known.get(name, ()))
+        if len(near) > 1:
+            raise ValueError(several(near))
+        if near and near[0] in taken:
+            raise ValueError(TAKEN.say(clip=near[0].path.name))
+        if near:
+            return near[0]
+    if in_list and not stated:
+        raise ValueError(UNNAMED.say(places=OR.say().join(map(dotted, FILE_NAMES))))
+    names = [] if in_list else [f"{without_suffix(label.name)}.mp4"]
+    raise ValueError(NO_CLIP.say(names=AND_NO.say().join(names + [stated] * bool(stated))))
+
+
+def readable(path: Path) -> Path:
+    """The path of a clip that can be opened. Raises ValueError for any other."""
+    try:
+        probe(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(BROKEN.say(error=error)) from None
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Labels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def read_label(path: Path) -> list:
+    """The labels in a file: one, or those of a list. Raises ValueError where it holds no JSON in UTF-8 or CP949."""
+    try:
+        text = decoded(path.read_bytes())
+    except OSError as error:
+        raise ValueError(CLOSED.say(why=error.strerror)) from None
+    try:
+        content = json.loads(text, strict=False)  # with line breaks and tabs inside of captions
+    except (ValueError, RecursionError) as error:
+        raise ValueError(NO_JSON.say(error=error)) from None
+    if content == []:
+        raise ValueError(NO_ENTRY.say())
+    return content if isinstance(content, list) else [content]
+
+
+def decoded(data: bytes) -> str:
+    """Text in UTF-8, with or without BOM, or in CP949. Raises ValueError for any other.
+
+    UTF-8 comes first, as hardly any text in CP949 passes for it. Damaged UTF-8 may pass for CP949, as other characters:
+    it is recognised by the Hangul that is still whole.
+
+    >>> [decoded("바다".encode(encoding)) for encoding in ("utf-8", "utf-8-sig", "cp949")]
+    ['바다', '바다', '바다']
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        whole = data.decode("utf-8", "replace")
+    try:
+        if 4 * len(re.findall("[가-힣]", whole)) <= whole.count("\ufffd"):
+            return data.decode("cp949")
+    except UnicodeDecodeError:
+        pass
+    raise ValueError(NO_TEXT.say())
+
+
+def look_up(label: dict, places: Sequence[tuple[str, ...]]) -> tuple[str, object]:
+    """The first of the places that is there and not null, and what stands in it; ("", None) where none is.
+
+    A list of one object counts as that object.
+
+    >>> look_up({"annotation": [{"description_kr": "바다"}]}, CAPTIONS["ko"])
+    ('annotation.description_kr', '바다')
+    """
+    for place in places:
+        content = label
+        for key in place:
+            content = content[0] if isinstance(content, list) and len(content) == 1 else content
+            content = content.get(key) if isinstance(content, dict) else None
+        if content is not None:
+            return dotted(place), content
+    return "", None
+
+
+def dotted(place: tuple[str, ...]) -> str:
+    """How a place in a label is written.
+
+    >>> dotted(("annotation", "description_kr"))
+    'annotation.description_kr'
+    """
+    return ".".join(place)
+
+
+def captions_of(label: dict) -> dict[str, str]:
+    """The captions of a label by language, the Korean one at least. Raises ValueError that says what is missing.
+
+    >>> captions_of({"caption": {"korean": " 바다가 보입니다. ", "english": ""}})
+    {'ko': '바다가 보입니다.'}
+    """
+    captions = {}
+    for language, places in CAPTIONS.items():
+        place, caption = look_up(label, places)
+        text = in_time(label, language) if caption is None else checked(place, caption, language)
+        if text:
+            captions[language] = text
+    if "ko" not in captions:
+        raise ValueError(NO_KOREAN.say(places=", ".join(map(dotted, CAPTIONS["ko"]))))
+    return captions
+
+
+def checked(place: str, caption: object, language: str) -> str:
+    """A caption that can be learned from; "" where a language other than Korean has none. Raises ValueError if damaged.
+
+    >>> checked("description_en", "\u200b", "en"), checked("description_kr", " 바다 ", "ko")
+    ('', '바다')
+    """
+    if not isinstance(caption, str):
+        raise ValueError(BAD_CAPTION.say(place=place, what=NOT_TEXT.say(kind=type(caption).__name__)))
+    if half := re.search("[\ud800-\udfff]", caption):
+        raise ValueError(BAD_CAPTION.say(place=place, what=HALF.say(code=ord(half[0]))))
+    if any(letter.isalnum() for letter in caption if letter not in HANGUL_FILLERS):
+        return comparable(caption)
+    if language == "ko":
+        raise ValueError(BAD_CAPTION.say(place=place, what=EMPTY.say()))
+    return ""
+
+
+def in_time(label: dict, language: str) -> str:
+    """The sentences of a dense caption in the order of their start; "" where there are none, or one lacks its text.
+
+    >>> in_time({"sentences": [{"timestamps": ["01:05.0", "01:09.0"], "sentences_ko": "배가 옵니다."},
+    ...                        {"timestamps": ["00:50.0", "01:00.0"], "sentences_ko": "바다가 보입니다."}]}, "ko")
+    '바다가 보입니다. 배가 옵니다.'
+    """
+    sentences, timed = label.get("sentences"), []
+    for number, sentence in enumerate(sentences if isinstance(sentences, list) else []):
+        place, sentence = f"sentences[{number}]", sentence if isinstance(sentence, dict) else {}
+        text = sentence.get(SENTENCES[language])
+        text = checked(f"{place}.{SENTENCES[language]}", "" if text is None else text, language)
+        timed.append((start(f"{place}.timestamps", sentence.get("timestamps")), number, text))
+    texts = [text for *_, text in sorted(timed)]
+    return " ".join(texts) if all(texts) else ""
+
+
+def start(place: str, timestamps: object) -> float:
+    """The first of two timestamps, in seconds. Raises ValueError where it is no time.
+
+    >>> start("", ["01:05.50000", "01:09.00000"]), start("", [65.5, 69])
+    (65.5, 65.5)
+    """
+    time = timestamps[0] if isinstance(timestamps, list) and timestamps else timestamps
+    if isinstance(time, int | float) and 0 <= time < 1e9:
+        return time
+    if not isinstance(time, str) or not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", time, re.ASCII):
+        raise ValueError(NO_TIME.say(place=place))
+    return sum(60**i * float(digits) for i, digits in enumerate(reversed(time.split(":"))))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The twin in data/aihub_sample
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
+    """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
+
+    `annotation.description_kr` is the key that is known from code which reads the real files; `filename` stands in a
+    user's description of them. Nothing else is imitated.
+    """
+    for number, seed in enumerate(seeds):
+        part = "Training" if number < len(seeds) - len(seeds) // 3 else "Validation"
+        clips = Path(folder, part, "01.원천데이터", f"{part[0]}S_toybox")
+        labels = Path(folder, part, "02.라벨링데이터", f"{part[0]}L_toybox")
+        clips.mkdir(parents=True, exist_ok=True)
+        clip = toybox.sample(seed)
+        path = toybox.write_mp4(clips / f"toybox_{seed:06}.mp4", toybox.render(clip))
+        label = {"filename": path.name, "annotation": {"description_kr": toybox.caption(clip, "ko")}}
+        write_text(labels / f"{path.stem}.json", json.dumps(label, ensure_ascii=False, indent=1) + "\n")

@@ -1,0 +1,133 @@
+"""Videos with captions, and their split into those to train on, to choose settings by and to report scores of."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lib import toybox
+from lib.text import Text
+from lib.video import probe, read_frames, sample_uniform
+
+OFFICIAL = Text("as the data set's own folders say", "데이터셋 폴더의 공식 분할을 사용")
+HASHED = Text("by a hash of the names of the recordings", "촬영본 이름의 해시로 분할")
+SIZES = Text(
+    "train: {train}, validation: {validation}, test: {test}; split {how}",
+    "학습 {train}개, 검증 {validation}개, 테스트 {test}개; {how}",
+)
+
+
+@dataclass(frozen=True)
+class Video:
+    """A clip with its captions. It is either drawn (`clip`) or read from a file (`path`).
+
+    >>> video = toybox_videos([7])[0]
+    >>> video.name, video.frames(8).shape, video.captions["en"].startswith("A ")
+    ('toybox-7', (8, 64, 64, 3), True)
+    """
+
+    name: str  # no two videos of a set share it
+    captions: dict[str, str] = field(hash=False)  # by language: "ko", "en"
+    clip: toybox.Clip | None = None
+    path: Path | None = None
+    part: str | None = None  # of the data set's official split: "train", "validation" or "test"
+
+    def __post_init__(self):
+        if (self.clip is None) == (self.path is None):
+            raise ValueError(f"{self.name}: a video is drawn or read from a file: give one of clip and path")
+
+    def frames(self, n: int) -> np.ndarray:
+        """`n` frames (n, H, W, 3) uint8 by LLaVA-NeXT's rule; a clip of fewer repeats some.
+
+        Raises ValueError or FileNotFoundError for a file that has gone or is damaged where a wanted frame lies.
+        """
+        if self.clip is not None:
+            return toybox.render(self.clip, indices=sample_uniform(self.clip.frames, n))
+        return read_frames(self.path, sample_uniform(probe(self.path).frames, n)).pixels
+
+
+def toybox_videos(seeds: Sequence[int]) -> list[Video]:
+    """The Toybox clips of these seeds, captioned in English and Korean.
+
+    >>> [video.name for video in toybox_videos(range(2))]
+    ['toybox-0', 'toybox-1']
+    """
+    videos = []
+    for seed in seeds:
+        clip = toybox.sample(seed)
+        captions = {language: toybox.caption(clip, language) for language in ("en", "ko")}
+        videos.append(Video(f"toybox-{seed}", captions, clip))
+    return videos
+
+
+class Split(NamedTuple):
+    """Videos to train on, to choose settings by, and to report scores of. print(split) shows how they were split."""
+
+    train: list[Video]
+    validation: list[Video]
+    test: list[Video]
+
+    def __str__(self) -> str:
+        how = OFFICIAL if is_official([*self.train, *self.validation, *self.test]) else HASHED
+        sizes = {part: len(videos) for part, videos in self._asdict().items()}
+        return SIZES.say(how=how.say(), **sizes)
+
+
+def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -> Split:
+    """Splits videos as their data set does, or else by a hash of their names; each part in the order given.
+
+    The official split is used where every video has a `part` and some parts are for training, others not. AI-Hub has no
+    official test part: `test` is empty then, and scores are reported on `validation`. The shares count only otherwise.
+
+    By the hash, each part gets about its share. A video's place depends on its name alone: when videos are added or
+    left out, none changes sides. Clips cut from one recording (`recording`) share a side. Of few recordings a part may
+    get none.
+
+    Raises ValueError for shares that leave nothing to train on, and for two videos of one name.
+
+    >>> print(split(toybox_videos(range(100))))
+    train: 80, validation: 7, test: 13; split by a hash of the names of the recordings
+    """
+    if validation < 0 or test < 0 or validation + test >= 1:
+        raise ValueError(f"shares of {validation} and {test}: neither may be negative, and together they stay below 1")
+    parts, official = Split([], [], []), is_official(videos)
+    for video in unique(videos):
+        place = int.from_bytes(hashlib.sha256(recording(video.name).encode("utf-8", "surrogateescape")).digest()[:8])
+        share = place / 2**64
+        hashed = "test" if share < test else "validation" if share < test + validation else "train"
+        getattr(parts, video.part if official else hashed).append(video)
+    return parts
+
+
+def is_official(videos: Sequence[Video]) -> bool:
+    """Whether every video has its part in a data set's own split into training and something else."""
+    parts = {video.part for video in videos}
+    return None not in parts and "train" in parts and len(parts) > 1
+
+
+def recording(name: str) -> str:
+    """The recording from which a clip was cut, by its name; clips of one recording look alike, and leak if separated.
+
+    AI-Hub numbers the clips of a recording at the end of their names, behind the number or date of the recording. So
+    the last number is left out where another number stands right before it. Anything else is its own recording: a name
+    with one number (clips that are merely counted) and one that marks cuts in another way. Two recordings of one number
+    or date pass for one, which costs balance but leaks nothing.
+
+    >>> recording("D3_DR_0816_000001"), recording("toybox-7"), recording("toybox_000300")
+    ('D3_DR_0816', 'toybox-7', 'toybox_000300')
+    """
+    numbered = re.fullmatch(r"(.*\d)[_-]\d+(\.\w+)?", name, re.DOTALL)
+    return numbered[1] if numbered else name
+
+
+def unique(videos: Sequence[Video]) -> Sequence[Video]:
+    """The videos. Raises ValueError where two share a name."""
+    names = [video.name for video in videos]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two videos are named {twice!r}: give each its own name")
+    return videos

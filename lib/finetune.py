@@ -14,6 +14,7 @@ import math
 import os
 import random
 import re
+import sys
 import tempfile
 import time
 import warnings
@@ -25,6 +26,7 @@ from typing import NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft.import_utils import is_gptqmodel_available, is_torchao_available
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -39,6 +41,14 @@ from lib.vlm import VideoLM, compute_dtype, model_files, weights_digest
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
+
+# Each new LoRA layer raises ImportError where one of these packages is installed in a version too old for peft (Colab's
+# torchao is). The course quantizes with bitsandbytes only, so it hides such a package from this process.
+for package, available in {"torchao": is_torchao_available, "gptqmodel": is_gptqmodel_available}.items():
+    try:
+        available()
+    except ImportError:
+        sys.modules[package] = None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -478,8 +488,16 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
             save_file(load_file(path) | tensors, path, metadata={"format": "pt"})
         base = {"base": vlm.name, "sha256": weights_digest(vlm.name, vlm.revision)}
         Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
+        drop_nulls(Path(beside, "adapter_config.json"))
         for file in ADAPTER_FILES:
             os.replace(Path(beside, file), folder / file)
+
+
+def drop_nulls(file: Path) -> None:
+    """Removes the fields that are null, which is their default: an older peft warns about fields it does not know."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config = {name: value for name, value in config.items() if value is not None}
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -> PeftModel:

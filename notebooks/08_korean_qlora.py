@@ -41,6 +41,7 @@ colab.set_up()
 
 # %%
 import csv
+import os
 import tempfile
 import warnings
 from unittest.mock import patch

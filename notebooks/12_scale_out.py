@@ -39,6 +39,7 @@ from lib import colab
 colab.set_up()
 
 # %%
+import os
 import subprocess
 import tempfile
 import time

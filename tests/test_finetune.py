@@ -1,25 +1,31 @@
 """Fine-tuning: what may change, the loop against transformers and TRL, interruptions, damaged files, adapters."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
 from datasets import Dataset
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
-from lib import finetune, vlm
+from lib import finetune, korean, vlm
 from lib.data import Collator, Features, captioning, toybox_videos
+from lib.files import write_text
 from lib.finetune import Plan, Step, add_lora, fit
 from lib.reducers import LlamaVid, LlavaVideo, SpatialPool
 
+ROOT = Path(__file__).resolve().parent.parent
 REDUCER = SpatialPool(4)
 PLAN = Plan(steps=6, batch=2, learning_rate=1e-2, warmup=2)
 LANGUAGE_LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -545,6 +551,42 @@ def test_an_adapter_holds_nothing_of_this_machine_but_its_base(saved, random_vlm
     config = json.loads((saved[1] / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(random_vlm_folder)  # as it was named when it was loaded
     assert all("lora_" in name for name in load_file(saved[1] / "adapter_model.safetensors"))
+
+
+def test_an_adapter_names_no_field_that_an_older_peft_may_not_know(saved):
+    """peft 0.21 writes "kasa_config": null. peft 0.20 warns about that field, peft 0.19 about three."""
+    for folder in (saved[1], korean.ADAPTER):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        assert None not in config.values()
+        assert set(config) > {"r", "lora_alpha", "target_modules"}
+    trained, read = saved[0].model.peft_config["default"], PeftConfig.from_pretrained(saved[1])
+    read.auto_mapping, read.inference_mode = None, False  # which peft writes for those who read
+    assert read == trained  # a field that is not named has its default
+
+
+LORA = """
+import gptqmodel, torchao
+from torch import nn
+from lib import finetune, korean, vlm
+
+adapter = finetune.add_lora(vlm.load("tiny"), rank=2)
+adapter.merge_adapter()
+finetune.load_adapter(vlm.load("tiny"), korean.ADAPTER)
+by_hand = finetune.get_peft_model(nn.Sequential(nn.Linear(4, 4)), finetune.LoraConfig(target_modules=["0"]))
+print(finetune.parts_hit(adapter)["language_model"], "lora" in str(by_hand))
+"""
+
+
+def test_lora_works_beside_quantization_packages_that_peft_refuses(tmp_path):
+    """Colab has this torchao. peft raises ImportError for such a package at every LoRA layer on whole weights."""
+    for name, version in {"torchao": "0.10.0", "gptqmodel": "5.8.0"}.items():
+        write_text(tmp_path / name / "__init__.py", "")
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        write_text(tmp_path / f"{name}-{version}.dist-info" / "METADATA", metadata)
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    command, environment = [sys.executable, "-c", LORA], os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("28 True\n", "")
 
 
 def test_an_adapter_of_another_base_is_refused(saved, random_vlm_folder, tmp_path):

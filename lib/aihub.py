@@ -352,7 +352,7 @@ def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], li
         for number, content in enumerate(contents, 1):
             clip = None
             try:
-                stated = stated_name(content)
+                stated = stated_path(content)
                 clip = own.get(label) or stated_clip(label, stated, known, taken, len(contents) > 1)
                 taken.add(clip)
                 name = clip.name if alone[clip.name] == 1 else unicodedata.normalize("NFC", clip.place.as_posix())
@@ -415,8 +415,8 @@ def several(files: Sequence[Found]) -> str:
     return SEVERAL.say(n=len(files), places=", ".join(shown(file.place.as_posix()) for file in files))
 
 
-def stated_name(content: dict) -> str:
-    """The file name that a label states for its clip, "" where it states none: looked up, never opened.
+def stated_path(content: dict) -> PureWindowsPath:
+    """The path that a label states for its clip, empty where it states none: looked up, never opened.
 
     Raises ValueError where it could lead out of the folder, and for a label that is no JSON object.
     """
@@ -428,23 +428,29 @@ def stated_name(content: dict) -> str:
     path = PureWindowsPath(stated or "")  # which reads both kinds of slashes
     if path.anchor or ".." in path.parts:
         raise ValueError(NAME_OUTSIDE.say(place=place, stated=stated))
-    return unicodedata.normalize("NFC", path.name)
+    return PureWindowsPath(unicodedata.normalize("NFC", str(path)))
 
 
-def stated_clip(label: Found, stated: str, known: dict[str, list[Found]], taken: set[Found], in_list: bool) -> Found:
-    """The clip of the name that a label states. Raises ValueError where there is none, or several, or it is taken."""
-    for name in (stated, without_suffix(stated)):
-        near = label.nearest(known.get(name, ()))
+def stated_clip(
+    label: Found, stated: PureWindowsPath, known: dict[str, list[Found]], taken: set[Found], in_list: bool
+) -> Found:
+    """The clip that a label states, in the folder that it states if there is one.
+
+    Raises ValueError where there is no such clip, where there are several, and where it is taken.
+    """
+    for name in dict.fromkeys((stated.name, without_suffix(stated.name))):
+        same = known.get(name, [])
+        near = label.nearest([clip for clip in same if clip.place.as_posix().endswith(stated.as_posix())] or same)
         if len(near) > 1:
             raise ValueError(several(near))
         if near and near[0] in taken:
             raise ValueError(TAKEN.say(clip=near[0].path.name))
         if near:
             return near[0]
-    if in_list and not stated:
+    if in_list and not stated.name:
         raise ValueError(UNNAMED.say(places=OR.say().join(map(dotted, FILE_NAMES))))
     names = [] if in_list else [f"{without_suffix(label.name)}.mp4"]
-    raise ValueError(NO_CLIP.say(names=AND_NO.say().join(names + [stated] * bool(stated))))
+    raise ValueError(NO_CLIP.say(names=AND_NO.say().join(names + [stated.name] * bool(stated.name))))
 
 
 def readable(path: Path) -> Path:
@@ -462,7 +468,10 @@ def readable(path: Path) -> Path:
 
 
 def read_label(path: Path) -> list:
-    """The labels in a file: one, or those of a list. Raises ValueError where it holds no JSON in UTF-8 or CP949."""
+    """The labels in a file: one, or those of a list, which may stand under "annotations".
+
+    Raises ValueError where it holds no JSON in UTF-8 or CP949.
+    """
     try:
         text = decoded(path.read_bytes())
     except OSError as error:
@@ -473,7 +482,8 @@ def read_label(path: Path) -> list:
         raise ValueError(NO_JSON.say(error=error)) from None
     if content == []:
         raise ValueError(NO_ENTRY.say())
-    return content if isinstance(content, list) else [content]
+    many = content.get("annotations") if isinstance(content, dict) else content
+    return many if isinstance(many, list) and (many is content or len(many) > 1) else [content]
 
 
 def decoded(data: bytes) -> str:
@@ -537,7 +547,7 @@ def captions_of(label: dict) -> dict[str, str]:
         if text:
             captions[language] = text
     if "ko" not in captions:
-        raise ValueError(NO_KOREAN.say(places=", ".join(map(dotted, CAPTIONS["ko"]))))
+        raise ValueError(NO_KOREAN.say(places=", ".join([*map(dotted, CAPTIONS["ko"]), "sentences[].sentences_ko"])))
     return captions
 
 

@@ -471,6 +471,27 @@ def test_a_list_of_labels(add):
     ]
 
 
+def test_a_list_states_clips_of_one_name_by_their_folders(add):
+    for part in ("Training", "Validation", "x"):
+        add(f"{part}/1.mp4")
+    content = [label(part, filename=f"{part}/1.mp4") for part in ("Training", "Validation")]
+    found = read_aihub(add("labels.json", [*content, label("either", filename="1.mp4")]))
+    assert {v.name: v.captions["ko"] for v in found.videos} == {
+        "Training/1.mp4": "Training",
+        "Validation/1.mp4": "Validation",
+    }
+    assert "its label number 3: 3 files have one name (Training/1.mp4, Validation/1.mp4, x/1.mp4)" in str(found)
+
+
+def test_labels_under_annotations(add):
+    for name in "ab":
+        add(f"{name}.mp4")
+    found = read_aihub(
+        add("all.json", {"annotations": [{"filename": f"{n}.mp4", "description_kr": n} for n in "ab"], "version": 1})
+    )
+    assert {v.name: v.captions["ko"] for v in found.videos} == {"a": "a", "b": "b"} and not found.problems
+
+
 # -------------------------------------------------------------------------------------------------------------- texts
 
 

@@ -410,7 +410,7 @@ CHANGES = {  # what is changed before a folder is resumed: words of the error
     "what may change": ({"train": finetune.projector_only}, "weights in training: [0-9a-f]{12} before"),
     "steps": ({"plan": replace(PLAN, steps=5)}, "steps: 6 before, 5 now"),
     "learning rate": ({"plan": replace(PLAN, learning_rate=2e-2)}, r"settings .learning_rate: 0.01 before, 0.02 now."),
-    "order": ({"edit": lambda examples: examples[::-1]}, f"clips: {DIGESTS}; answers: {DIGESTS}"),
+    "order": ({"edit": lambda examples: examples[::-1]}, f"clips: {DIGESTS}; prompts: {DIGESTS}; answers: {DIGESTS}"),
     "prompts": ({"edit": lambda es: [e._replace(prompt="Tell.") for e in es]}, f"settings .prompts: {DIGESTS}.:"),
     "answers": ({"edit": lambda es: [e._replace(answer="No.") for e in es]}, f"settings .answers: {DIGESTS}.:"),
     "chat": ({"chat": vlm.SLOWFAST_VICUNA}, r"settings .prompt: 'USER: <video>\\n... ASSISTANT:' before"),

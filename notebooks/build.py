@@ -229,19 +229,18 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 if every lesson ran and was written, 1 if one failed, 2 for a name that does not exist."""
+    """The command line: 0 if every lesson ran, 1 if one failed, 2 for an unknown name or a read-only folder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", choices=("notebooks", "course"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")
     options = parser.parse_args(arguments)
-    try:
-        sources = lessons(options.names)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are ten times slower than one
     os.environ |= {"F2T_PROGRESS": "off", "F2T_LANGUAGE": "en"}  # the same outputs, whatever the learner has solved
-    good = build_all(sources, HERE if options.what == "notebooks" else COURSE)
+    try:
+        good = build_all(lessons(options.names), HERE if options.what == "notebooks" else COURSE)
+    except (ValueError, OSError) as error:  # a name that does not exist; a folder that cannot be written to
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if good and options.what == "course":
         print("\nOpen them with `make lab` (the lessons are in notebooks/, these executed copies in course/).")
     return 0 if good else 1

@@ -88,8 +88,16 @@ clean:  ## remove the environment, course/ and what tools left behind (not a tra
 	rm -rf "$(VENV)" course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# What writes into this folder says so before it begins, where it cannot.
+WRITABLE = [ -w . ] || { echo "This folder is read-only: copy the course to a folder in which you may write, and run make there."; exit 1; }
+course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check new-lesson korean-looked colab: | .writable
+.PHONY: .writable
+.writable:
+	@$(WRITABLE)
+
 # Made once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.
 $(READY): requirements.lock
+	@$(WRITABLE)
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
 	  echo "The course needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is: $$("$(PYTHON)" --version 2>&1 | head -n 1)."; \
 	  echo "Install one of them and name it, for example: make course PYTHON=python3.11"; exit 1; }

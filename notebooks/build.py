@@ -320,7 +320,7 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 if every lesson was written, 1 if one failed, 2 for a wrong argument, 130 if stopped."""
+    """The command line: 0 if all was written, 1 if a lesson failed, 2 for a wrong argument or folder, 130 if stopped."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", choices=("notebooks", "course"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")
@@ -338,6 +338,9 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         good = build_all(sources, HERE if options.what == "notebooks" else COURSE, jobs)
+    except OSError as error:  # a folder that cannot be written to
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped: lessons that had not ended are not written", file=sys.stderr)
         return 130

@@ -365,6 +365,21 @@ def test_report_and_picture_show_what_is_solved(file, monkeypatch, tmp_path, cap
     assert full == 1  # one is tried
 
 
+def test_where_nothing_can_be_written_the_report_is_shown_all_the_same(file, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(__main__, "PICTURE", tmp_path / "no such folder" / "progress.png")
+    assert __main__.main([]) == 2
+    told = capsys.readouterr()
+    assert "00 Start here" in told.out and told.err.startswith("error: ") and told.err.count("\n") == 1
+    assert "progress.png" in told.err
+
+
+def test_switched_off_nothing_is_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("F2T_PROGRESS", "off")
+    monkeypatch.setattr(__main__, "PICTURE", tmp_path / "progress.png")
+    assert __main__.main([]) == 0
+    assert "00 Start here" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+
+
 def test_picture_in_korean_has_all_its_letters(file):
     exercises.language("ko")
     COUNT.check(COUNT.answer)
@@ -389,6 +404,7 @@ def test_team_is_summed_and_foreign_files_are_left_out(tmp_path, monkeypatch, ca
         content = {"version": 1, "language": None, "exercises": dict.fromkeys(solved, entry)}
         (tmp_path / name).write_text(json.dumps(content))
     (tmp_path / "notes.json").write_text("{}")
+    monkeypatch.setenv("F2T_PROGRESS", str(tmp_path / "mine.json"))
     monkeypatch.setattr(__main__, "PICTURE", tmp_path / "progress.png")
     assert __main__.main([str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()

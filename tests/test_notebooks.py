@@ -306,6 +306,14 @@ def test_course_leaves_a_failed_lesson_open_to_be_read(source, tmp_path, monkeyp
     assert "42" in (tmp_path / "course" / "01_small.ipynb").read_text()
 
 
+def test_a_folder_that_cannot_be_written_to_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(build, "COURSE", tmp_path / "file" / "course")
+    assert build.main(["course", "00_start_here"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and str(build.COURSE) in error and error.count("\n") == 1
+
+
 def test_unknown_lesson_is_one_clear_line(capsys):
     assert build.main(["course", "99_nothing"]) == 2
     error = capsys.readouterr().err

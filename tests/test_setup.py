@@ -3,8 +3,10 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -280,6 +282,26 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
     assert "pip install" not in make("-n", "course", f"VENV={pretended}").stdout
     os.utime(pretended / ".ready", (0, 0))
     assert "pip install" in make("-n", "course", f"VENV={pretended}").stdout
+
+
+@pytest.mark.parametrize("target", ["course", "test", "explorer", "doctor"])
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_read_only_folder_is_said_to_be_one(target, ready):
+    with tempfile.TemporaryDirectory() as folder:
+        for file in ("Makefile", "requirements.lock"):
+            shutil.copy(ROOT / file, folder)
+        if ready:
+            (Path(folder) / "bin").mkdir()
+            (Path(folder) / "bin/python").symlink_to("/bin/echo")
+            (Path(folder) / ".ready").touch()
+        os.chmod(folder, 0o555)
+        anybody = {"user": "nobody"} if os.geteuid() == 0 else {}  # root may write everywhere
+        command = ["make", "-C", folder, "--no-print-directory", target, "VENV=."]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **anybody)
+        os.chmod(folder, 0o755)
+    works = ready and target == "doctor"  # which writes nothing
+    said = "-m lib.doctor" if works else "This folder is read-only: copy the course to a folder in which you may write"
+    assert done.stdout.startswith(said) and len(done.stdout.splitlines()) == 1 and (done.returncode == 0) is works
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from lib import exercises, plots
-from lib.exercises.progress import FILE, peek
+from lib.exercises.progress import FILE, path, peek
 
 PICTURE = FILE.with_name("progress.png")
 
@@ -31,11 +31,12 @@ def main(arguments: list[str]) -> int:
         else:
             print(exercises.report(peek()))
             figure = exercises.picture()
-    except ValueError as error:
+        if path():  # F2T_PROGRESS=off writes nothing
+            figure.savefig(PICTURE, metadata={"Software": None})
+            print(PICTURE)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    figure.savefig(PICTURE, metadata={"Software": None})
-    print(PICTURE)
     return 0
 
 

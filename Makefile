@@ -7,6 +7,9 @@ RUN    := $(VENV)/bin/python
 
 # A tiny model loses far more to threads that wait for each other than it gains from a second core.
 export OMP_NUM_THREADS = 1
+# Memory that tensors leave is used again, and not fetched anew each time (glibc; elsewhere this says nothing).
+export MALLOC_MMAP_THRESHOLD_ = 33554432
+export MALLOC_TRIM_THRESHOLD_ = 1073741824
 
 .DEFAULT_GOAL := help
 .PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check new-lesson korean-looked colab clean

@@ -325,7 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=("notebooks", "course"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")
     parser.add_argument("--jobs", metavar="N", help="lessons side by side (default: as fit here; committed ones: 1)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # names may stand on both sides of --jobs
     try:
         sources = lessons(options.names)
         jobs = jobs_for(options.jobs or ("1" if options.what == "notebooks" else None))

@@ -305,7 +305,7 @@ def test_environment_is_made_anew_when_the_lock_changes(pretended):
         (["new-lesson"], "threads=1|-m|notebooks.new_lesson|||"),
         (["korean-looked"], "threads=1|-m|notebooks.korean_twins|"),
         (["gpu-check"], "threads=1|tests/gpu_check.py|"),
-        (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
+        (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|--|a b.mp4|Is it "red"? `true`|'),
     ],
 )
 def test_make_calls(pretended, arguments, called):

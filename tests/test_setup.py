@@ -329,7 +329,7 @@ def test_a_read_only_folder_is_said_to_be_one(target, ready):
         (["new-lesson"], "threads=1|-m|notebooks.new_lesson|||"),
         (["korean-looked"], "threads=1|-m|notebooks.korean_twins|"),
         (["gpu-check"], "threads=1|tests/gpu_check.py|"),
-        (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|a b.mp4|Is it "red"? `true`|'),
+        (["ask", "VIDEO=a b.mp4", 'Q=Is it "red"? `true`'], 'threads=1|-m|lib|ask|--|a b.mp4|Is it "red"? `true`|'),
     ],
 )
 def test_make_calls(pretended, arguments, called):

@@ -374,7 +374,7 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
     adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
-        base = {"base": vlm.name, "sha256": weights_digest(vlm.name, vlm.revision)}
+        base = {"base": vlm.name, "revision": vlm.revision, "sha256": weights_digest(vlm.name, vlm.revision)}
         Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
         for file in ADAPTER_FILES:
             os.replace(Path(beside, file), folder / file)

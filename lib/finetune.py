@@ -486,7 +486,7 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
             tensors = {f"base_model.model.{name}": weight.detach() for name, weight in changed.items()}
             path = Path(beside, ADAPTER_FILES[1])
             save_file(load_file(path) | tensors, path, metadata={"format": "pt"})
-        base = {"base": vlm.name, "sha256": weights_digest(vlm.name, vlm.revision)}
+        base = {"base": vlm.name, "revision": vlm.revision, "sha256": weights_digest(vlm.name, vlm.revision)}
         Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
         drop_nulls(Path(beside, "adapter_config.json"))
         for file in ADAPTER_FILES:

@@ -170,9 +170,8 @@ def why(error: Exception, hub_id: str, revision: str | None) -> str:
         return f"{hub_id} is gated: accept its conditions on {page}, then run `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return f"the Hugging Face Hub has no model {hub_id} that you may read: check its name, or run `hf auth login`"
-    if response := getattr(error, "response", None):
-        by_hub = str(response.url).startswith(constants.ENDPOINT)
-        status = response.status_code
+    if (response := getattr(error, "response", None)) is not None:
+        by_hub, status = str(response.url).startswith(constants.ENDPOINT), response.status_code
         return REFUSALS.get(status if by_hub else 0, f"the Hub answers with error {status}: try again later")
     if "CERTIFICATE_VERIFY_FAILED" in first_line:
         return "the certificate of the Hub is not trusted here: set SSL_CERT_FILE to the certificates of your network"

@@ -488,7 +488,8 @@ def load(
         source.remember(revision)
         model = read_weights(name, source.folder, config, four_bit, device, dtype)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"cannot load the model {name}: {str(error).splitlines()[0]}. {OTHER_MODELS}") from None
+        reasons = [str(error).splitlines()[0].rstrip("."), *filter(None, [source.problem])]  # it may be what is lacking
+        raise ValueError(f"cannot load the model {name}: {'; '.join(reasons)}. {OTHER_MODELS}") from None
     chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
     return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
 
@@ -541,9 +542,9 @@ def read_weights(
         folder, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, trust_remote_code=False,
         output_loading_info=True, ignore_mismatched_sizes=True, **quantization,
     )  # fmt: skip
-    more = {key for key in report["unexpected_keys"] if ".layers." in key}  # of a model with more layers than it says
+    layers = {key for key in report["unexpected_keys"] if ".layers." in key and key.endswith(".weight")}
     mismatched = {key for key, *_ in report["mismatched_keys"]}
-    if wrong := sorted({*report["missing_keys"], *mismatched, *more}):
+    if wrong := sorted({*report["missing_keys"], *mismatched, *layers}):
         raise ValueError(
             f"the weights of {name} do not fit its config.json ({wrong[0]}, {len(wrong)} in all): download it again"
         )
@@ -599,6 +600,8 @@ def model_files(name: str | os.PathLike, revision: str | None = None) -> list[Pa
     """The files of a model's weights on this machine, in the order of their names."""
     found = find(name)
     folder = Path(found) if Path(found).is_dir() else cached_folder(found, revision)
+    if folder is None:
+        raise FileNotFoundError(f"{name} is not in the cache of this machine: load it first")
     return [folder / file for file in weight_files(folder)]
 
 

@@ -36,7 +36,9 @@ from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
 COURSE = HERE.parent / "course"
-CGROUP = Path("/sys/fs/cgroup")
+sys.path.insert(0, str(HERE.parent))  # this file is run as a script
+
+from lib.machine import cores, free_memory  # noqa: E402
 
 MAX_BYTES = 400_000  # a notebook with its outputs: it must open fast on GitHub and diff in reason
 MAX_SECONDS = 60.0  # a lesson on two CPU cores, of which it keeps one busy
@@ -229,18 +231,7 @@ def jobs_for(asked: str | None) -> int:
         if not (asked.isdecimal() and int(asked)):
             raise ValueError(f"JOBS is {asked!r}: give a whole number of at least 1, such as JOBS=1, or leave it out")
         return int(asked)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, period = cgroup("cpu.max") or (cores, 1)
-    memory = min([psutil.virtual_memory().available, *cgroup("memory.max")])
-    return max(1, min(cores, int(quota / period), int(memory / 2**20 / MAX_MEGABYTES)))
-
-
-def cgroup(file: str) -> list[int]:
-    """The numbers of a limit that holds for this container (control groups, version 2); none where there is none."""
-    try:
-        return [int(number) for number in (CGROUP / file).read_text().split()]
-    except (OSError, ValueError):  # no such file; "max", which is no limit
-        return []
+    return max(1, min(cores(), int(free_memory() / 2**20 / MAX_MEGABYTES)))
 
 
 def limit_of(name: str) -> float:
@@ -320,7 +311,7 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 if all was written, 1 if a lesson failed, 2 for a wrong argument or folder, 130 if stopped."""
+    """The command line: 0 if all was written, 1 if one failed, 2 for a wrong argument or folder, 130 if stopped."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", choices=("notebooks", "course"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="lessons, for example 01_frames (default: all)")

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from lib import doctor, hub, twins, vlm
 from lib.__main__ import main
+from lib.finetune import add_lora, save_adapter
 
 ONEVISION, VIDEO_7B = vlm.REAL_MODELS
 PINNED, MAIN = hub.REVISIONS[ONEVISION], "a" * 40
@@ -192,7 +193,7 @@ def test_a_network_that_is_gone_is_one_line_and_exit_code_2(server, twin, capsys
     assert told[0].endswith("check the network and try again; complete files are kept")
 
 
-def test_ctrl_c_in_the_middle_is_one_line_and_leaves_nothing_half(server, twin, capsys, tmp_path):
+def test_ctrl_c_in_the_middle_is_one_line_and_the_next_run_goes_on(server, twin, capsys, tmp_path):
     from video_files import write
 
     server.add(VIDEO_7B, twin)
@@ -201,7 +202,6 @@ def test_ctrl_c_in_the_middle_is_one_line_and_leaves_nothing_half(server, twin, 
     assert main(["ask", str(write(tmp_path / "clip.mp4", 3)), "What?", "--model", VIDEO_7B]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "stopped"
     server.seconds_per_block = 0
-    assert not list((tmp_path / "cache").rglob("*.incomplete"))
     assert vlm.load(VIDEO_7B).revision == MAIN
 
 
@@ -239,6 +239,25 @@ def test_each_refusal_has_its_own_sentence(server, twin, pattern, status, header
     with pytest.raises(ValueError) as error:
         hub.look_up(VIDEO_7B, None).fetch(SHARDS)
     assert str(error.value).split(" error ")[0] in sentence or "lacks" not in str(error.value)
+
+
+def test_what_came_in_part_names_the_reason_for_the_rest(server, twin):
+    server.add(ONEVISION, twin, PINNED)
+    hub.look_up(ONEVISION, PINNED).fetch(["config.json"])
+    server.failures = [("", 429, {})]
+    sentence = refused(ONEVISION)
+    assert "it has no tokenizer" in sentence and "; the Hub gets too many requests" in sentence
+    hub_id = "nobody/nothing"
+    with pytest.raises(FileNotFoundError, match=f"{hub_id} is not in the cache of this machine: load it first"):
+        vlm.weights_digest(hub_id)
+
+
+def test_an_adapter_says_on_which_commit_it_was_trained(server, twin, tmp_path):
+    server.add(VIDEO_7B, twin)
+    loaded = vlm.load(VIDEO_7B)
+    save_adapter(loaded, add_lora(loaded), tmp_path / "adapter")
+    base = json.loads((tmp_path / "adapter" / "base.json").read_text())
+    assert base == {"base": VIDEO_7B, "revision": MAIN, "sha256": vlm.weights_digest(twin)}
 
 
 def test_a_certificate_that_is_not_trusted(server, twin, monkeypatch):

@@ -20,12 +20,12 @@ from tqdm.auto import tqdm
 
 from lib import toybox
 from lib.evaluate import digest, mark
-from lib.files import write_text
+from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import sample_uniform
 from lib.vlm import VideoLM, load
 
-FILE = Path(__file__).resolve().parent.parent / "data" / "measured" / "same_budget.json"
+FILE = DATA / "measured" / "same_budget.json"
 GRID = toybox.CANVAS // toybox.PATCH  # patches on a side of tiny's frames
 BATCH = 8  # clips at once
 CLIPS = 1000  # seeds 0 to 999, which training never draws

@@ -23,10 +23,10 @@ from transformers.utils.versions import require_version
 
 from lib import budget
 from lib.budget import CAPTION, GIB, MODELS, Memory
+from lib.files import ROOT
 from lib.hub import cache_disk
 from lib.machine import cores, total_memory
 
-ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
 T4_GIB = 14.5  # at most, for any lesson with real weights: T4s differ, some show 14.56 GiB

@@ -22,7 +22,8 @@ from torch import Tensor
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from lib import captions, toybox
+from lib import toybox
+from lib.captions import Fact, compare, facts, truth
 from lib.data import Collator, Pair, Video
 from lib.finetune import Plan, without_deprecations
 from lib.vlm import VideoLM, compute_dtype
@@ -70,7 +71,7 @@ def mistake_pairs(
         raise ValueError(f"{len(videos)} videos and {len(said)} captions: give one caption for each video")
     pairs = []
     for video, caption in zip(videos, said, strict=True):
-        for fact in sorted(captions.facts(caption, language) - captions.truth(video.clip)):
+        for fact in sorted(facts(caption, language) - truth(video.clip)):
             mistaken = with_fact(video.clip, fact, kinds)
             if mistaken != video.clip:
                 rejected = toybox.caption(mistaken, language)
@@ -78,7 +79,7 @@ def mistake_pairs(
     return pairs
 
 
-def with_fact(clip: toybox.Clip, fact: captions.Fact, kinds: Sequence[str] = KINDS) -> toybox.Clip:
+def with_fact(clip: toybox.Clip, fact: Fact, kinds: Sequence[str] = KINDS) -> toybox.Clip:
     """The clip as it would be if the fact were true, all else equal; the clip itself where that cannot be.
 
     A thing of a colour that the clip shows is taken for the thing of that colour: its shape is wrong.
@@ -134,7 +135,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
             raise ValueError(f"{where}: an answer is empty: leave the pair out")
         if pair.chosen.split() == pair.rejected.split():
             raise ValueError(f"{where}: chosen and rejected are the same, which prefers nothing: leave the pair out")
-        told = pair.video.clip and captions.compare(pair.chosen, pair.video.clip, language)
+        told = pair.video.clip and compare(pair.chosen, pair.video.clip, language)
         if told and told.invented:
             raise ValueError(
                 f"{where}: its chosen answer invents {told.invented} facts, as if it told of another video: "

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from lib import budget, doctor, plots, toybox
 from lib.budget import MODELS, ModelSpec
-from lib.files import write_text
+from lib.files import ROOT, write_text
 from lib.reducers import Kind, LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.reducers.base import patch_layout
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "notebooks" / "explorer.html"
 TEMPLATE = Path(__file__).with_name("explorer.template.html")
 BENCH = ROOT / "data" / "measured" / "reducers_cpu.json"

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent  # of the course
+DATA = ROOT / "data"
+
 
 @contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:

@@ -27,13 +27,13 @@ from tqdm.auto import tqdm
 
 from lib import toybox
 from lib.evaluate import mark
-from lib.files import write_text
+from lib.files import DATA, write_text
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, new_clip
 from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, cleared, load_llama_vid, needles, visual_tokens
 from lib.vlm import VideoLM
 
-FILE = Path(__file__).resolve().parent.parent / "data" / "measured" / "llama_vid.json"
+FILE = DATA / "measured" / "llama_vid.json"
 KINDS = (
     "colour", "shape", "size", "exists", "motion", "speed", "where", "count", "code", "flash", "order", "scenes",
 )  # fmt: skip

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-FONT = Path(__file__).parent.parent / "data" / "fonts" / "NanumSquareR.ttf"
+from lib.files import DATA
+
+FONT = DATA / "fonts" / "NanumSquareR.ttf"
 
 # One colour for one thing throughout the course. Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLORS = {

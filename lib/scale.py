@@ -33,12 +33,10 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from lib.data import IGNORE, Collator, Example, Features, Video, captioning, read_aihub, toybox_videos
+from lib.files import ROOT
 from lib.finetune import add_lora, trainable
 from lib.shards import Cache, World, extract
 from lib.vlm import VideoLM, load
-
-ROOT = Path(__file__).resolve().parent.parent
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Who am I, and how many of us are there

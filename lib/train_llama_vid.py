@@ -32,13 +32,13 @@ from tqdm.auto import tqdm
 
 from lib import toybox
 from lib.evaluate import digest
-from lib.files import written_whole
+from lib.files import DATA, written_whole
 from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
 from lib.train import FRAMES, GRID, Stage, checked, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
 from lib.vlm import VideoLM, load
 
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "llama-vid"
+SHIPPED = DATA / "llama-vid"
 Turn = tuple[int, str, str]  # which video, question, answer
 
 WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid

@@ -39,13 +39,14 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from lib import anyres, machine, quiet
 from lib.budget import GIB, anyres_grid, nf4_bytes
+from lib.files import DATA
 from lib.hub import REVISIONS, SETTINGS, Source, cached_folder, look_up, weight_files
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 
 Frames = np.ndarray | Tensor  # (T, H, W, 3) uint8
 Clip = Frames | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
 
-TINY = Path(__file__).resolve().parent.parent / "data" / "tiny-vlm"
+TINY = DATA / "tiny-vlm"
 REAL_MODELS = ("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-hf/LLaVA-NeXT-Video-7B-hf")
 OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
 ROPE_KINDS = ("default", *ROPE_INIT_FUNCTIONS)

@@ -23,9 +23,9 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from lib import toybox
-from lib.captions import Fact, compare, facts, truth
 from lib.data import Collator, Pair, Video
 from lib.finetune import Plan, without_deprecations
+from lib.toybox.facts import Fact, compare, facts, truth
 from lib.vlm import VideoLM, compute_dtype
 
 KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells

@@ -29,8 +29,9 @@ from lib import toybox
 from lib.evaluate import mark
 from lib.files import DATA, write_text
 from lib.reducers import LlamaVid
-from lib.train import FRAMES, new_clip
-from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, cleared, load_llama_vid, needles, visual_tokens
+from lib.toybox.needles import cleared, needles
+from lib.toybox.world import FRAMES, new_clip
+from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, load_llama_vid, visual_tokens
 from lib.vlm import VideoLM
 
 FILE = DATA / "measured" / "llama_vid.json"

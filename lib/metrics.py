@@ -5,8 +5,8 @@ what is made of their sums. So `lib.evaluate` can redraw clips, or swap two syst
 metric again without looking at a single text again: intervals and paired tests are the same few lines for all.
 
 BLEU and chrF++ are sacrebleu's (https://github.com/mjpost/sacrebleu); CIDEr is CIDEr-D of the COCO caption evaluation
-(tylin/coco-caption); CHAIR is Rohrbach et al.'s (arXiv 1809.02156) on the facts of `lib.captions`; POPE is Li et al.'s
-(arXiv 2305.10355). None of these is wrong, and each can be fooled: lesson 10 does.
+(tylin/coco-caption); CHAIR is Rohrbach et al.'s (arXiv 1809.02156) on the facts of `lib.toybox.facts`; POPE is Li et
+al.'s (arXiv 2305.10355). None of these is wrong, and each can be fooled: lesson 10 does.
 """
 
 import re
@@ -20,8 +20,8 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_ko_mecab import TokenizerKoMecab
 
-from lib.captions import Told, facts, unread
 from lib.text import comparable
+from lib.toybox.facts import Told, facts, unread
 
 
 class Record(NamedTuple):

@@ -6,7 +6,6 @@ Figures are made by `canvas`, not by pyplot: pyplot keeps its figures open, and 
 import io
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np

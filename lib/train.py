@@ -47,13 +47,11 @@ from lib.files import written_whole
 from lib.muon import Muon
 from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
+from lib.toybox.world import FRAMES, GRID, TEST_SEEDS, new_clip
 from lib.video import sample_uniform
 from lib.vlm import PixelSettings, VideoLM, load
 
-FRAMES = 16
-GRID = toybox.CANVAS // toybox.PATCH  # patches on a side
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
-TEST_SEEDS = 10**6  # clips with seeds below this are never trained on
 SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
@@ -96,8 +94,6 @@ RECIPE = (
 # ---------------------------------------------------------------------------------------------------------------------
 # The model
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def tiny_tokenizer(vocabulary: int = 1024) -> PreTrainedTokenizerFast:
     """Byte-level BPE learned from Toybox's own sentences, English and Korean. Bytes cover any other text."""
     tokenizer = Tokenizer(models.BPE())
@@ -189,7 +185,6 @@ def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 # Stage 1: what is in each patch
 # ---------------------------------------------------------------------------------------------------------------------
-
 FACTS = {  # what a patch is named by; each can also be "none"
     "shape": tuple(toybox.SHAPES),
     "colour": tuple(toybox.COLOURS),
@@ -348,8 +343,6 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Stages 2 to 4: questions
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def draw_turns(rng: random.Random, clip: toybox.Clip, unseen: Collection[str] = ()) -> list[tuple[str, str]]:
     """One question of each kind that the clip answers; none of the kinds `unseen`.
 
@@ -428,15 +421,6 @@ def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
     mode, project = rng.choice(("average",) * 6 + ("max", "bilinear")), rng.choice(("after", "after", "before"))
     where = rng.choice(("none",) * 6 + ("grid", "frame"))
     return frames, SpatialPool(stride, mode, project, where, None if where == "none" else newline)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Batches: each a loss, from the model and the randomness of one step
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def new_clip(rng: random.Random, frames: int = FRAMES) -> toybox.Clip:
-    return toybox.sample(rng.randrange(TEST_SEEDS, 10**12), frames)
 
 
 def new_video(rng: random.Random, frames: int) -> toybox.Clip:
@@ -604,8 +588,6 @@ def naming_loss(
 # ---------------------------------------------------------------------------------------------------------------------
 # Training, with checkpoints
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(eq=False)
 class Run:
     """A training run: the model, what it is trained with, and the folder of its checkpoint and log."""

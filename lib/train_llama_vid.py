@@ -15,11 +15,9 @@ an ablation in which each way had its share of the training. All randomness of a
 
 import argparse
 import random
-import re
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +33,13 @@ from lib.evaluate import digest
 from lib.files import DATA, written_whole
 from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
-from lib.train import FRAMES, GRID, Stage, checked, draw_turns, learning_rate, log, new_clip, noisy_features, word_ids
+from lib.toybox.needles import asked_patches, needles
+from lib.toybox.world import FRAMES, new_clip
+from lib.train import Stage, checked, draw_turns, learning_rate, log, noisy_features, word_ids
 from lib.vlm import VideoLM, load
 
 SHIPPED = DATA / "llama-vid"
 Turn = tuple[int, str, str]  # which video, question, answer
-
 WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
     "context + content": ("mean", "both"),
     "context only": ("mean", "context"),
@@ -66,82 +65,11 @@ TRAINED = {  # what each stage trains; the paper's stage 3 reads features from d
 }
 QUESTIONS = 4  # asked of each clip in a batch; each makes tokens of its own
 LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames, 1,024 tokens
-NEEDLES = ("colour", "shape", "size", "motion", "where", "code", "flash")  # kinds of question that one clip answers
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What a question is about, and long videos that answer it once
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def about(question: str, thing: toybox.Thing) -> bool:
-    """Whether the thing is all that the question names: "the circle", "the red thing" or "the red circle".
-
-    >>> red_circle = toybox.Thing("circle", "red", "big", "still", "", (0, 0))
-    >>> about("What colour is the circle?", red_circle), about("How big is the blue circle?", red_circle)
-    (True, False)
-    """
-    named = set(re.findall(r"\w+", question)) & {*toybox.COLOURS, *toybox.SHAPES}
-    return bool(named) and named <= {thing.colour, thing.shape}
-
-
-def asked_patches(image: toybox.Clip, question: str) -> np.ndarray:
-    """(8, 8), sums to 1: where a question looks in a clip of one frame; everywhere, where it is about nothing there.
-
-    >>> image = toybox.still(toybox.sample(12), 0)
-    >>> [float(asked_patches(image, f"{ask}?").max().round(3)) for ask in ("What is the code", "Which colour flashes")]
-    [0.333, 0.016]
-    """
-    scene, area = image.scenes[0], np.zeros((GRID, GRID))
-    if "code" in question and scene.code:
-        x, y = (edge // toybox.PATCH for edge in scene.code_at)
-        area[y, x : x + len(scene.code)] = 1
-    for thing, covered in zip(scene.things, toybox.coverage(image), strict=True):
-        if about(question, thing) or "things" in question:
-            area += covered
-    return area / area.sum() if area.any() else np.full_like(area, 1 / area.size)
-
-
-def cleared(clip: toybox.Clip, question: str) -> toybox.Clip:
-    """The clip without what would answer the question too. If no thing is left, it is left empty altogether.
-
-    >>> clip = toybox.sample(7)
-    >>> clip.code, cleared(clip, "What is the code?").code
-    ('457', '')
-    """
-    left = [[thing for thing in scene.things if not about(question, thing)] for scene in clip.scenes]
-    bare, flashes = not any(left) or "code" in question, () if "flashes" in question else clip.flashes
-    scenes = (
-        replace(scene, things=tuple(things), code="" if bare else scene.code)
-        for scene, things in zip(clip.scenes, left, strict=True)
-    )
-    return toybox.Clip(tuple(scenes), flashes if any(left) else ())
-
-
-def told(clip: toybox.Clip) -> list[toybox.QA]:
-    """The questions that a clip answers and many clips in a row may answer once. An empty clip answers none."""
-    asked = toybox.questions(clip) if clip.things else []
-    return [qa for qa in asked if qa.kind in NEEDLES and qa.answer != "none"]
-
-
-def needles(rng: random.Random, length: int, questions: int) -> tuple[list[toybox.Clip], list[toybox.QA]]:
-    """`length` clips to be shown in a row, and up to `questions` questions that exactly one of them answers."""
-    clips = [new_clip(rng) for _ in range(length)]
-    for at in rng.choices(range(length), k=questions):
-        if told(clips[at]):  # or it was emptied for another question
-            question = rng.choice(told(clips[at])).question
-            clips = [clip if number == at else cleared(clip, question) for number, clip in enumerate(clips)]
-    asked = [qa for clip in clips for qa in told(clip)]
-    times = Counter(qa.question for qa in asked)
-    unique = [qa for qa in asked if times[qa.question] == 1]
-    return clips, rng.sample(unique, min(questions, len(unique)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Batches
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def visual_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
     """B videos (B, T, H, W, C), a question about each -> (B, N, D): what the reducer makes of each alone, at once."""
     frames, query = videos.flatten(0, 1), None
@@ -196,8 +124,6 @@ LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_l
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(eq=False)
 class Run:
     """A training run: the tiny model, the reducer, and the folder of its log and of one file per stage."""
@@ -325,8 +251,6 @@ def train_stage(run: Run, stage: Stage) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Files: each holds what its stage trained
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: torch.dtype) -> None:
     """Writes beside and renames: an interrupted run leaves the old file."""
     with written_whole(path) as beside:

@@ -50,12 +50,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import captions, exercises, finetune, korean, plots, toybox
+from lib import exercises, finetune, korean, plots, toybox
 from lib.data import Collator, Features, captioning, read_aihub, split, toybox_videos
 from lib.evaluate import captions_by, measure, middle, paired
 from lib.finetune import Plan, add_lora, fit, mixed
 from lib.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.reducers import VisualTokens
+from lib.toybox.facts import compare
 from lib.vlm import FAMILIES, compute_dtype, find, load
 
 MODEL = "tiny"  # or "llava-hf/LLaVA-NeXT-Video-7B-hf" on a GPU: see section 11
@@ -152,7 +153,7 @@ def facts_left(videos, share):
     counts = []
     for video in videos:
         ids = vlm.tokenizer.encode(video.captions["ko"], add_special_tokens=False)
-        told = captions.compare(vlm.tokenizer.decode(ids[: round(share * len(ids))]), video.clip, "ko")
+        told = compare(vlm.tokenizer.decode(ids[: round(share * len(ids))]), video.clip, "ko")
         counts.append((told.right, told.right + told.missed))
     return np.array(counts, dtype=float)
 

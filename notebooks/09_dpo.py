@@ -49,7 +49,6 @@ import torch
 import torch.nn.functional as F
 
 from lib import dpo, exercises, plots, toybox
-from lib.captions import compare, facts, truth
 from lib.data import Collator, Features, Pair, toybox_videos
 from lib.evaluate import captions_by, digest, measure, paired
 from lib.finetune import add_lora, mixed, trainable
@@ -66,6 +65,7 @@ from lib.measure_dpo import (
     with_habit,
 )
 from lib.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
+from lib.toybox.facts import compare, facts, truth
 from lib.video import sample_uniform
 from lib.vlm import load
 

@@ -53,12 +53,14 @@ import numpy as np
 import torch
 from sacrebleu.metrics import CHRF
 
-from lib import captions, exercises, metrics, plots, toybox
+from lib import exercises, metrics, plots, toybox
 from lib.data import Features, toybox_videos
 from lib.evaluate import measure, paired, table
 from lib.finetune import load_adapter
 from lib.metrics import Record
 from lib.reducers import LlavaVideo, SlowFastLlava, SpatialPool
+from lib.toybox.facts import facts
+from lib.toybox.facts import truth as true_facts
 from lib.video import sample_uniform
 from lib.vlm import TINY, load
 
@@ -191,7 +193,7 @@ for count in (1, 2, 12, 48):
 #
 # ## 3. Facts instead of words
 #
-# **Claim.** What matters in a caption is what it claims. In Toybox, captions can be read back (`lib.captions`), so a caption becomes a set of facts, and three numbers say everything:
+# **Claim.** What matters in a caption is what it claims. In Toybox, captions can be read back (`lib.toybox.facts`), so a caption becomes a set of facts, and three numbers say everything:
 # facts *right*, *missed* and *invented*. From them come the share of facts that are told, and CHAIR (Rohrbach et al., arXiv 1809.02156): CHAIR_i, the share of what is said that is invented, and CHAIR_s,
 # the share of captions with anything invented. CHAIR looks at objects; here it looks at all facts.
 
@@ -218,12 +220,12 @@ print(
 )
 
 # %% [markdown]
-# All three, from the sets that `lib.captions` reads:
+# All three, from the sets that `lib.toybox.facts` reads:
 
 # %%
 right = missed = invented = captions_with = 0
 for video, text in zip(videos, wrong_colour, strict=True):
-    said, true = captions.facts(text, "ko"), captions.truth(video.clip)
+    said, true = facts(text, "ko"), true_facts(video.clip)
     right, missed, invented = right + len(said & true), missed + len(true - said), invented + len(said - true)
     captions_with += bool(said - true)
 by_hand = [right / (right + missed), invented / (right + invented), captions_with / len(videos)]
@@ -234,7 +236,7 @@ print(
     "equal to lib's:",
     np.allclose(by_hand, by_lib),
 )
-said, true = captions.facts(wrong_colour[3], "ko"), captions.truth(videos[3].clip)
+said, true = facts(wrong_colour[3], "ko"), true_facts(videos[3].clip)
 print("invented in the caption above:", sorted(said - true))
 
 # %% [markdown]

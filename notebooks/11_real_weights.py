@@ -48,9 +48,9 @@ import numpy as np
 import torch
 
 from lib import budget, exercises, plots, toybox, twins, vlm
-from lib.captions import compare
 from lib.finetune import add_lora, load_adapter, save_adapter
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
+from lib.toybox.facts import compare
 from lib.video import probe, read_frames, sample_uniform
 
 REAL = False  # True: the real weights of the 0.5B and the 7B (downloads 1.8 and 14 GB; the 7B wants a GPU)

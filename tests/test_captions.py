@@ -3,7 +3,7 @@
 import pytest
 
 from lib import toybox
-from lib.captions import Told, compare, facts, truth, unread
+from lib.toybox.facts import Told, compare, facts, truth, unread
 
 CLIPS = [toybox.sample(seed) for seed in range(500)]
 JOINED = [toybox.join([toybox.sample(seed) for seed in range(i, i + 3)]) for i in range(20)]

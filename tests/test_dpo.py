@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from lib import captions, dpo, measure_dpo, toybox
+from lib import dpo, measure_dpo, toybox
 from lib import vlm as models
 from lib.data import Collator, Features, Pair, Video, toybox_videos
 from lib.evaluate import digest
 from lib.finetune import Plan, add_lora, trainable
 from lib.metrics import CHAIR_I, Record
 from lib.reducers import SlowFastLlava, SpatialPool
+from lib.toybox import facts
 
 PROMPT = toybox.CAPTION_PROMPTS["en"]
 FAST = SlowFastLlava.from_spec("slowfast-slow_1frms_spatial_1d_max_pool-fast_4x4")
@@ -67,7 +68,7 @@ def test_falsehoods_differ_between_seeds_and_not_between_calls():
 
 def test_falsehoods_are_of_the_kinds_asked_for():
     for video, pair in zip(VIDEOS, dpo.falsehood_pairs(VIDEOS, kinds=["code"]), strict=True):
-        wrong = captions.facts(pair.rejected) ^ captions.truth(video.clip)
+        wrong = facts.facts(pair.rejected) ^ facts.truth(video.clip)
         assert {fact[0] for fact in wrong} == {"code"} and len(wrong) == 2
 
 
@@ -86,7 +87,7 @@ def test_each_mistake_makes_a_pair_that_differs_in_nothing_else():
         own = toybox.caption(mistaken)
         (pair,) = dpo.mistake_pairs(VIDEOS[:1], [own])
         assert pair == Pair(VIDEOS[0], PROMPT, VIDEOS[0].captions["en"], own)
-        assert {fact[0] for fact in captions.facts(own) - captions.truth(clip)} <= kinds
+        assert {fact[0] for fact in facts.facts(own) - facts.truth(clip)} <= kinds
 
 
 def test_several_mistakes_make_several_pairs_and_the_kinds_choose():

@@ -8,7 +8,6 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from lib import metrics, toybox
-from lib.captions import facts, unread
 from lib.metrics import (
     CHAIR_I,
     CHAIR_S,
@@ -22,6 +21,7 @@ from lib.metrics import (
     UNREAD,
     Record,
 )  # fmt: skip
+from lib.toybox.facts import facts, unread
 
 CLIPS = [toybox.sample(seed) for seed in range(40)]
 

@@ -13,6 +13,8 @@ import pytest
 
 from lib import toybox
 from lib.toybox import COLOURS, Clip, Flash, Scene, Thing
+from lib.toybox.draw import _digit, _mask
+from lib.toybox.words import _josa
 
 CLIPS = [toybox.sample(seed) for seed in range(300)]
 SHIPPED = Path(__file__).parent.parent / "data" / "clips"
@@ -69,7 +71,7 @@ def test_each_thing_is_drawn_whole_where_it_is_said_to_be(size):
                 for thing in scene.things:
                     if thing.colour == "white" and scene.code:
                         continue  # the digits are white too
-                    mask = toybox._mask(thing.shape, toybox.SIZES[thing.size][0] * scale)
+                    mask = _mask(thing.shape, toybox.SIZES[thing.size][0] * scale)
                     x, y = (c * scale - len(mask) // 2 for c in thing.centre(time_, scene.frames))
                     expected = np.zeros((size, size), dtype=bool)
                     expected[y : y + len(mask), x : x + len(mask)] = mask
@@ -113,7 +115,7 @@ def test_a_flash_is_one_frame_of_background():
 def test_codes_are_legible_and_on_the_patch_grid():
     for digit in "0123456789":
         for other in "0123456789":
-            assert np.array_equal(toybox._digit(digit, 1), toybox._digit(other, 1)) == (digit == other)
+            assert np.array_equal(_digit(digit, 1), _digit(other, 1)) == (digit == other)
     for clip in CLIPS:
         for scene in clip.scenes:
             assert scene.code_at[0] % 8 == scene.code_at[1] % 8 == 0 and scene.code_at[0] <= 40
@@ -133,7 +135,7 @@ def test_korean_reads_as_well_as_english():
         ("마름모", "는", "가"),
         ("삼각형", "은", "이"),
     ]:
-        assert toybox._josa(noun, "은", "는") == noun + topic and toybox._josa(noun, "이", "가") == noun + subject
+        assert _josa(noun, "은", "는") == noun + topic and _josa(noun, "이", "가") == noun + subject
 
 
 def test_false_captions_differ_in_one_fact():

@@ -1,16 +1,16 @@
 """What a caption claims: the facts in it, read back, and compared with the truth of a Toybox clip.
 
-Metrics that compare words give a high mark to a caption with one wrong word, and the wrong word may be the one that
+Metrics that compare words give a high score to a caption with one wrong word, and the wrong word may be the one that
 matters. Toybox writes its captions by rule, so they can be read by rule: a caption becomes a set of facts, and two sets
 can be compared exactly. A fact is a tuple of English words whatever the language of the caption:
 
 ("thing", "red circle"), ("size", "red circle", "small"), ("motion", "red circle", "left"), ("speed", "red circle",
 "slow"), ("code", "669"), ("flash", "1", "cyan"), ("scenes", "2")
 
-A model's caption may be broken. A sentence that no rule reads claims nothing here; `unread` returns it, so that
-nobody's babble passes for modesty. A sentence said twice claims its facts once. Facts about a thing carry its name:
-whoever gives it a wrong colour has invented a thing, and with it its size and motion. Silence claims nothing: no
-flash and one scene are no facts. In which scene a thing is seen is not compared.
+A model's caption may be broken. A sentence that no rule reads claims nothing; `unread` returns it, so that babble does
+not count as modesty. A sentence that is repeated claims its facts once. Facts about a thing carry its name: a caption
+with a wrong colour has invented a thing, with its size and its motion. Silence claims nothing: no flash and one scene
+are no facts. In which scene a thing is seen is not compared.
 """
 
 import re
@@ -18,10 +18,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lib.text import comparable
-from lib.toybox import COLOURS, MOTIONS, MOTIONS_KO, SHAPES, SIZES, SPEEDS, Clip
+from lib.toybox.world import COLOURS, MOTIONS, MOTIONS_KO, SHAPES, SIZES, SPEEDS, Clip
 
 Fact = tuple[str, ...]
-
 _EN = {word: word for word in (*COLOURS, *SHAPES, *SIZES, *MOTIONS)} | {"slowly": "slow", "fast": "fast"}
 _KO = (
     {adjective: name for name, (_, adjective, _) in COLOURS.items()}

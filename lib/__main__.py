@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from lib import video
+from lib.known import REAL_MODELS
 
 FRAMES = 16  # what tiny was trained with
 
@@ -47,7 +48,7 @@ def ask(path: str, question: str, model: str, frames: int | None, four_bit: bool
 
     loaded = vlm.load(model, four_bit=four_bit)
     if model == "tiny":
-        print(f"tiny knows Toybox clips only; a real model: --model {vlm.REAL_MODELS[0]}", file=sys.stderr)
+        print(f"tiny knows Toybox clips only; a real model: --model {REAL_MODELS[0]}", file=sys.stderr)
     return loaded.answer(pixels, question)
 
 

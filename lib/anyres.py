@@ -5,19 +5,120 @@ frames -> features (1 + n, h, w, D), projected -> `pack` -> visual tokens: the o
 without the patches that are only padding, each row of the map ended by the learned newline.
 
 Which grid of tiles an image gets, and how many tokens that makes, is arithmetic: `anyres_grid`, `unpadded_box` and
-`anyres_tokens` in lib/budget.py. `VideoLM.image_tokens` puts the parts together.
+`anyres_tokens`. `VideoLM.image_tokens` puts the parts together.
 
 Not here: "anyres_max_N" of OneVision, which also shrinks the map of a large grid.
 """
 
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
 import torch
 from PIL import Image
 
-from lib.budget import unpadded_box
 from lib.reducers.base import NEWLINE, VisualTokens, check_learned, patch_layout
+from lib.reducers.spatial_pool import check_choice
+
+# The canvases that LLaVA-NeXT cuts into tiles, pixels (the default of transformers' LlavaNextConfig; LLaVA-NeXT
+# `scripts/train/dpo.sh:37`). The blog of 30 January 2024 names 1 x 4 and 4 x 1 tiles too; the code leaves them out.
+LLAVA_NEXT_PINPOINTS = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
+ANYRES_RULES = ("hf", "original")  # which read a pinpoint as (height, width), and as (width, height)
+
+
+def anyres_grid(
+    height: int,
+    width: int,
+    pinpoints: Sequence[Sequence[int]] = LLAVA_NEXT_PINPOINTS,
+    tile: int = 336,
+    rule: str = "hf",
+) -> tuple[int, int]:
+    """(rows, columns) of tiles for an image: of all canvases the one that shows most pixels, then the smallest.
+
+    scale = min(canvas width / width, canvas height / height)
+    shown = min(floor(width * scale) * floor(height * scale), width * height)
+
+    Where two are equal in both, the first in the list wins. The official codes agree on all that, but not on what a
+    pinpoint is: (height, width) in transformers (rule "hf", `image_processing_utils.py` select_best_resolution),
+    (width, height) in LLaVA-NeXT ("original", `llava/mm_utils.py:119-149`). The usual list holds each shape both ways
+    round, so the grids differ only for ties: images of at most 336 x 336, which every canvas shows whole (and lines one
+    pixel thin and over 1,008 long, of which the floor leaves nothing in any canvas).
+
+    >>> anyres_grid(480, 640), anyres_grid(300, 900)
+    ((2, 2), (1, 3))
+    >>> anyres_grid(56, 28), anyres_grid(56, 28, rule="original")
+    ((1, 2), (2, 1))
+
+    Raises ValueError for an empty image, an unknown rule, and pinpoints that tiles do not fill.
+    """
+    check_choice("rule", rule, ANYRES_RULES)
+    if min(height, width) < 1:
+        raise ValueError(f"an image of {height} x {width} pixels cannot be cut: give its height and width, 1 or more")
+    if not pinpoints or any(side < 1 or side % tile for pinpoint in pinpoints for side in pinpoint):
+        raise ValueError(f"pinpoints {pinpoints} are not made of tiles of {tile} pixels: give multiples, or tile=...")
+
+    def shown(canvas: tuple[int, int]) -> tuple[int, int]:
+        scale = min(canvas[1] / width, canvas[0] / height)
+        pixels = min(int(width * scale) * int(height * scale), width * height)
+        return pixels, -canvas[0] * canvas[1]
+
+    canvases = [tuple(pinpoint if rule == "hf" else reversed(pinpoint)) for pinpoint in pinpoints]
+    rows, columns = max(canvases, key=shown)  # max keeps the first of equals
+    return rows // tile, columns // tile
+
+
+def unpadded_box(height: int, width: int, rows: int, columns: int, rule: str = "hf") -> tuple[int, int, int, int]:
+    """(row0, row1, col0, col1), half-open: the patches of a rows x columns canvas that an image centred in it covers.
+
+    The image fills the width where width / height > columns / rows: floor(height * columns / width) rows show it, and
+    of the others half, rounded down, are cut off above and as many below. So one row of padding may stay. Otherwise
+    the same with columns.
+
+    Computed as height * (columns / width), it may land just below a whole number: 110 * (48 / 352) gives 14.999...98.
+    transformers rounds to 7 digits before the floor (`unpad_image`; huggingface/transformers#35779), the original code
+    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters where the whole number is odd:
+
+    >>> unpadded_box(480, 640, 48, 48), unpadded_box(640, 480, 48, 48)
+    ((6, 42, 0, 48), (0, 48, 6, 42))
+    >>> unpadded_box(110, 352, 24, 48), unpadded_box(110, 352, 24, 48, rule="original")
+    ((4, 20, 0, 48), (5, 19, 0, 48))
+
+    Raises ValueError for an unknown rule.
+    """
+    check_choice("rule", rule, ANYRES_RULES)
+    fills_width = width / height > columns / rows
+    covered = height * (columns / width) if fills_width else width * (rows / height)
+    covered = int(round(covered, 7) if rule == "hf" else covered)
+    padding = ((rows if fills_width else columns) - covered) // 2
+    return (padding, rows - padding, 0, columns) if fills_width else (0, rows, padding, columns - padding)
+
+
+def anyres_tokens(
+    height: int,
+    width: int,
+    pinpoints: Sequence[Sequence[int]] = LLAVA_NEXT_PINPOINTS,
+    tile: int = 336,
+    patch: int = 14,
+    rule: str = "hf",
+) -> int:
+    """side**2 of the overview + h * w patches of the tiles, without padding, + h newlines, one at the end of each row.
+
+    LLaVA-NeXT `llava/model/llava_arch.py:393-406`; transformers `processing_llava_next.py` `_get_number_of_features`
+    (less one: it counts CLS, which is dropped). 2 x 2 tiles fill 2,928 tokens, the most of LLaVA-NeXT's list:
+
+    >>> [anyres_tokens(height, width) for height, width in ((672, 672), (480, 640), (640, 480), (720, 1280))]
+    [2928, 2340, 2352, 1948]
+    >>> anyres_tokens(56, 28), anyres_tokens(56, 28, rule="original")
+    (888, 1776)
+
+    Raises ValueError as `anyres_grid` does, and where a patch does not fit in a tile.
+    """
+    if not 0 < patch <= tile:
+        raise ValueError(f"a patch of {patch} does not fit a tile of {tile}: use 0 < patch <= tile")
+    side = tile // patch
+    rows, columns = anyres_grid(height, width, pinpoints, tile, rule)
+    top, bottom, left, right = unpadded_box(height, width, rows * side, columns * side, rule)
+    return side**2 + (bottom - top) * (right - left + 1)
 
 
 def check_image(image: np.ndarray) -> None:

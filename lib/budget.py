@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from lib.known import GIB, nf4_bytes
 from lib.machine import total_memory
 
-GIB = 2**30
 MIB = 2**20
-
 # GiB that PyTorch can use, as its out-of-memory messages print them ("total capacity of ..."):
 # T4 hpcaitech/Open-Sora#697, A100-40 williamyang1991/FRESCO#28 (both on Colab), A100-80 vllm-project/vllm#4408,
 # H100 vllm-project/vllm#27508, H200 vllm-project/vllm#49404. The L4 is rounded down (nvidia-smi shows 23,034 MiB
@@ -29,7 +28,6 @@ THIS_MACHINE = "this machine"
 SHARE = 0.95  # of a card's memory is planned with: the rest is lost between blocks of unequal size
 CONTEXT_BYTES = GIB // 2  # CUDA's own state on the card, before the first tensor
 FRAMES_PER_BLOCK = 16  # lib.vlm shows the vision tower so many frames at once
-
 POOLING = {"average": int, "max": int, "conv": int, "bilinear": ceil}  # how a side that does not divide is rounded
 NEWLINES = ("none", "grid", "frame", "one")
 PRECISIONS = {  # bytes of a value that is not quantised
@@ -50,8 +48,6 @@ def _lookup(table, key, what):
 
 
 # ---------------------------------------------------------------- pixels -> patches -> tokens
-
-
 def patches_per_side(image_size: int, patch_size: int) -> int:
     """side = floor(image_size / patch_size): the patch convolution has no padding, so a rest is not seen.
 
@@ -106,110 +102,7 @@ def video_tokens(frames: int, per_frame: int, newline: str = "none") -> int:
     return frames * per_frame + (newline == "one")
 
 
-# ---------------------------------------------------------------- images: AnyRes
-
-# The canvases that LLaVA-NeXT cuts into tiles, pixels (the default of transformers' LlavaNextConfig; LLaVA-NeXT
-# `scripts/train/dpo.sh:37`). The blog of 30 January 2024 names 1 x 4 and 4 x 1 tiles too; the code leaves them out.
-LLAVA_NEXT_PINPOINTS = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
-ANYRES_RULES = {"hf": "(height, width)", "original": "(width, height)"}  # rule: how it reads a pinpoint
-
-
-def anyres_grid(
-    height: int,
-    width: int,
-    pinpoints: Sequence[Sequence[int]] = LLAVA_NEXT_PINPOINTS,
-    tile: int = 336,
-    rule: str = "hf",
-) -> tuple[int, int]:
-    """(rows, columns) of tiles for an image: of all canvases the one that shows most pixels, then the smallest.
-
-    scale = min(canvas width / width, canvas height / height)
-    shown = min(floor(width * scale) * floor(height * scale), width * height)
-
-    Where two are equal in both, the first in the list wins. The official codes agree on all that, but not on what a
-    pinpoint is: (height, width) in transformers (rule "hf", `image_processing_utils.py` select_best_resolution),
-    (width, height) in LLaVA-NeXT ("original", `llava/mm_utils.py:119-149`). The usual list holds each shape both ways
-    round, so the grids differ only for ties: images of at most 336 x 336, which every canvas shows whole (and lines one
-    pixel thin and over 1,008 long, of which the floor leaves nothing in any canvas).
-
-    >>> anyres_grid(480, 640), anyres_grid(300, 900)
-    ((2, 2), (1, 3))
-    >>> anyres_grid(56, 28), anyres_grid(56, 28, rule="original")
-    ((1, 2), (2, 1))
-
-    Raises ValueError for an empty image, an unknown rule, and pinpoints that tiles do not fill.
-    """
-    _lookup(ANYRES_RULES, rule, "rule")
-    if min(height, width) < 1:
-        raise ValueError(f"an image of {height} x {width} pixels cannot be cut: give its height and width, 1 or more")
-    if not pinpoints or any(side < 1 or side % tile for pinpoint in pinpoints for side in pinpoint):
-        raise ValueError(f"pinpoints {pinpoints} are not made of tiles of {tile} pixels: give multiples, or tile=...")
-
-    def shown(canvas: tuple[int, int]) -> tuple[int, int]:
-        scale = min(canvas[1] / width, canvas[0] / height)
-        pixels = min(int(width * scale) * int(height * scale), width * height)
-        return pixels, -canvas[0] * canvas[1]
-
-    canvases = [tuple(pinpoint if rule == "hf" else reversed(pinpoint)) for pinpoint in pinpoints]
-    rows, columns = max(canvases, key=shown)  # max keeps the first of equals
-    return rows // tile, columns // tile
-
-
-def unpadded_box(height: int, width: int, rows: int, columns: int, rule: str = "hf") -> tuple[int, int, int, int]:
-    """(row0, row1, col0, col1), half-open: the patches of a rows x columns canvas that an image centred in it covers.
-
-    The image fills the width where width / height > columns / rows: floor(height * columns / width) rows show it, and
-    of the others half, rounded down, are cut off above and as many below. So one row of padding may stay. Otherwise
-    the same with columns.
-
-    Computed as height * (columns / width), it may land just below a whole number: 110 * (48 / 352) gives 14.999...98.
-    transformers rounds to 7 digits before the floor (`unpad_image`; huggingface/transformers#35779), the original code
-    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters where the whole number is odd:
-
-    >>> unpadded_box(480, 640, 48, 48), unpadded_box(640, 480, 48, 48)
-    ((6, 42, 0, 48), (0, 48, 6, 42))
-    >>> unpadded_box(110, 352, 24, 48), unpadded_box(110, 352, 24, 48, rule="original")
-    ((4, 20, 0, 48), (5, 19, 0, 48))
-
-    Raises ValueError for an unknown rule.
-    """
-    _lookup(ANYRES_RULES, rule, "rule")
-    fills_width = width / height > columns / rows
-    covered = height * (columns / width) if fills_width else width * (rows / height)
-    covered = int(round(covered, 7) if rule == "hf" else covered)
-    padding = ((rows if fills_width else columns) - covered) // 2
-    return (padding, rows - padding, 0, columns) if fills_width else (0, rows, padding, columns - padding)
-
-
-def anyres_tokens(
-    height: int,
-    width: int,
-    pinpoints: Sequence[Sequence[int]] = LLAVA_NEXT_PINPOINTS,
-    tile: int = 336,
-    patch: int = 14,
-    rule: str = "hf",
-) -> int:
-    """side**2 of the overview + h * w patches of the tiles, without padding, + h newlines, one at the end of each row.
-
-    LLaVA-NeXT `llava/model/llava_arch.py:393-406`; transformers `processing_llava_next.py` `_get_number_of_features`
-    (less one: it counts CLS, which is dropped). 2 x 2 tiles fill 2,928 tokens, the most of LLaVA-NeXT's list:
-
-    >>> [anyres_tokens(height, width) for height, width in ((672, 672), (480, 640), (640, 480), (720, 1280))]
-    [2928, 2340, 2352, 1948]
-    >>> anyres_tokens(56, 28), anyres_tokens(56, 28, rule="original")
-    (888, 1776)
-
-    Raises ValueError as `anyres_grid` does, and where a patch does not fit in a tile.
-    """
-    side = patches_per_side(tile, patch)
-    rows, columns = anyres_grid(height, width, pinpoints, tile, rule)
-    top, bottom, left, right = unpadded_box(height, width, rows * side, columns * side, rule)
-    return side**2 + tokens_per_frame(bottom - top, right - left, "grid")
-
-
 # ---------------------------------------------------------------- tokens against the context
-
-
 def max_frames(context: int, per_frame: int, prompt: int, answer: int) -> int:
     """floor((context - prompt - answer) / per_frame): the frames that leave room for question and answer.
 
@@ -247,8 +140,6 @@ def demo_rope_factor(frames: int, stride: int = 2, side: int = 24, context: int 
 
 
 # ---------------------------------------------------------------- what a model is made of
-
-
 @dataclass(frozen=True)
 class VisionSpec:
     """A ViT. `family` "clip" has a CLS token and a norm before the layers; "siglip" has a patch bias instead."""
@@ -439,7 +330,6 @@ YI_34B = LanguageSpec(width=7168, mlp=20480, layers=60, heads=56, kv_heads=8, vo
 QWEN2_05B = LanguageSpec(
     width=896, mlp=4864, layers=24, heads=14, kv_heads=2, vocab=152000, context=32768, qkv_bias=True, tied=True
 )
-
 MODELS = {
     # data/tiny-vlm/config.json (a test compares them; the vocabulary is what the tokenizer learned)
     "tiny": ModelSpec(
@@ -456,22 +346,6 @@ MODELS = {
     # llava-hf/LLaVA-NeXT-Video-34B-hf: the sizes of its config.json, Yi's 64,000 tokens padded to 64,064.
     "34b": ModelSpec("34b", CLIP_L_336, YI_34B),
 }
-
-
-# ---------------------------------------------------------------- bytes
-
-
-def nf4_bytes(weights: int, double_quant: bool = True) -> int:
-    """Bytes of `weights` numbers in bitsandbytes' 4-bit format: half a byte each, plus one scale per 64 of them.
-
-    The scale is a float32, or with double quantisation one byte, plus a float32 per 256 scales: 4 + 8/64 + 32/16384 =
-    4.127 bits per weight instead of 4.5 (Dettmers et al., QLoRA, section 3).
-
-    >>> nf4_bytes(4096 * 4096, double_quant=False), nf4_bytes(4096 * 4096)
-    (9437184, 8654848)
-    """
-    scales = ceil(weights / 64)
-    return ceil(weights / 2) + (scales + 4 * ceil(scales / 256) if double_quant else 4 * scales)
 
 
 def weight_bytes(model: ModelSpec, precision: str = "float16", keep_vision: bool = False) -> int:
@@ -735,8 +609,6 @@ def training(
 
 
 # ---------------------------------------------------------------- operations
-
-
 def encode_flops(model: ModelSpec, frames: int) -> int:
     """Multiplications and additions to turn frames into tokens: frames * (ViT + 2 * projected tokens * projector).
 
@@ -766,8 +638,6 @@ def prefill_flops(model: ModelSpec, tokens: int) -> int:
 
 
 # ---------------------------------------------------------------- the plan
-
-
 @dataclass(frozen=True)
 class Plan:
     """How many frames memory allows, and how many the context allows."""
@@ -849,7 +719,6 @@ def plan(
 
 
 # ---------------------------------------------------------------- the table
-
 ANSWER, CAPTION = 256, 932  # tokens: what the study notes allow, and a Korean caption (papers.csv) that is trained on
 ROWS = {  # a line of the table: which model, in which precision, trained or asked
     "tiny, 32-bit": ("tiny", "float32"),

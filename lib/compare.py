@@ -19,11 +19,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import digest, mark
+from lib.evaluate import mark
 from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import sample_uniform
-from lib.vlm import VideoLM, load
+from lib.vlm.loading import digest, load
+from lib.vlm.model import VideoLM
 
 FILE = DATA / "measured" / "same_budget.json"
 GRID = toybox.CANVAS // toybox.PATCH  # patches on a side of tiny's frames

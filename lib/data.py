@@ -33,7 +33,7 @@ from lib.aihub import SAMPLE_SEEDS, Folder, Problem, read_aihub, write_aihub  # 
 from lib.packing import IGNORE
 from lib.reducers import Reducer
 from lib.videos import Split, Video, split, toybox_videos, unique  # noqa: F401
-from lib.vlm import VideoLM, check_context
+from lib.vlm.model import VideoLM, check_context
 
 FEATURE_FILES = "features-*"  # what Features may delete in its folder: nothing else
 

@@ -22,10 +22,11 @@ import torch
 from transformers.utils.versions import require_version
 
 from lib import budget
-from lib.budget import CAPTION, GIB, MODELS, Memory
+from lib.budget import CAPTION, MODELS, Memory
 from lib.files import ROOT
-from lib.hub import cache_disk
+from lib.known import GIB
 from lib.machine import cores, total_memory
+from lib.vlm.hub import cache_disk
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)

@@ -26,7 +26,8 @@ from lib import toybox
 from lib.data import Collator, Pair, Video
 from lib.finetune import Plan, without_deprecations
 from lib.toybox.facts import Fact, compare, facts, truth
-from lib.vlm import VideoLM, compute_dtype
+from lib.vlm.loading import compute_dtype
+from lib.vlm.model import VideoLM
 
 KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
 

@@ -29,7 +29,7 @@ from lib.metrics import Metric, Record
 from lib.packing import IGNORE, answer_logits, pack, states
 from lib.reducers import SpatialPool
 from lib.video import sample_uniform
-from lib.vlm import TINY, load, weights_digest
+from lib.vlm.loading import TINY, digest, load
 
 
 class Score(NamedTuple):
@@ -193,7 +193,6 @@ def hits(model, packed) -> torch.Tensor:
 # ---------------------------------------------------------------------------------------------------------------------
 # What a system says
 # ---------------------------------------------------------------------------------------------------------------------
-
 Look = Callable[[Video], torch.Tensor]  # a video's features (T, h, w, C), as lib.data.Features gives them
 
 
@@ -290,7 +289,6 @@ def _answer_tokens(vlm, visual: Sequence[torch.Tensor], turns: Sequence[Sequence
 # ---------------------------------------------------------------------------------------------------------------------
 # What is asked
 # ---------------------------------------------------------------------------------------------------------------------
-
 POPE = ("random", "popular", "adversarial")
 
 
@@ -358,8 +356,6 @@ def _probe(clip: toybox.Clip, strategy: str, rng: random.Random, shown: Counter)
 # ---------------------------------------------------------------------------------------------------------------------
 # Scores of records
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 class Paired(NamedTuple):
     """How much larger a score of the first system is, and how often chance alone gives as large a difference."""
 
@@ -446,8 +442,6 @@ def _by_clip(metric: Metric, records: Sequence[Record]) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 # Records as files
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def write_records(path: str | os.PathLike, records: Sequence[Record]) -> None:
     """Writes JSON lines: how many records there are, then one to a line."""
     lines = [{"records": len(records)}, *(record._asdict() for record in records)]
@@ -488,7 +482,6 @@ def _json_line(path: Path, number: int, line: str, keys: set[str]) -> dict:
 # ---------------------------------------------------------------------------------------------------------------------
 # The model card of the tiny model: python -m lib.evaluate
 # ---------------------------------------------------------------------------------------------------------------------
-
 CARD = """# The tiny model
 
 A LLaVA-NeXT-Video of {parameters:,} parameters (`LlavaNextVideoForConditionalGeneration`), trained from nothing by
@@ -523,11 +516,6 @@ def card(vlm, clips: int) -> str:
         table="\n".join(rows),
         digest=digest(),
     )
-
-
-def digest() -> str:
-    """The sha256 of the tiny model's weights."""
-    return weights_digest("tiny")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ from transformers import PreTrainedModel
 from lib.data import Collator, Example
 from lib.files import differences, write_text, written_whole
 from lib.reducers import Reducer
-from lib.vlm import VideoLM, compute_dtype, model_files, weights_digest
+from lib.vlm.loading import compute_dtype, model_files, weights_digest
+from lib.vlm.model import VideoLM
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")

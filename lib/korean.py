@@ -25,12 +25,13 @@ from tqdm import tqdm
 
 from lib import toybox
 from lib.data import Collator, Example, Features, Video, captioning, toybox_videos
-from lib.evaluate import captions_by, digest, mark, measure
+from lib.evaluate import captions_by, mark, measure
 from lib.files import write_text
 from lib.finetune import Plan, add_lora, all_but_tower, fit, mixed, projector_only, save_adapter, trainable
 from lib.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.reducers import LlavaVideo
-from lib.vlm import TINY, VideoLM, load
+from lib.vlm.loading import TINY, digest, load
+from lib.vlm.model import VideoLM
 
 ADAPTER = TINY.parent / "korean-lora"
 FILE = TINY.parent / "measured" / "korean.json"

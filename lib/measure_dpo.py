@@ -17,23 +17,13 @@ from tqdm.auto import tqdm
 
 from lib import dpo, toybox
 from lib.data import Collator, Example, Features, Pair, Video, toybox_videos
-from lib.evaluate import (
-    Score,
-    answers_by,
-    captions_by,
-    digest,
-    drawn_times,
-    measure,
-    middle,
-    of_task,
-    paired,
-    plain,
-)
+from lib.evaluate import Score, answers_by, captions_by, drawn_times, measure, middle, of_task, paired, plain
 from lib.files import write_text
 from lib.finetune import Plan, add_lora, fit, mixed
 from lib.korean import FRAMES, VIEW
 from lib.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
-from lib.vlm import TINY, VideoLM, load
+from lib.vlm.loading import TINY, digest, load
+from lib.vlm.model import VideoLM
 
 FILE = TINY.parent / "measured" / "dpo.json"
 LEARNED = range(2 * 10**6, 2 * 10**6 + 160)  # seeds of the clips that captions and pairs are about

@@ -31,8 +31,9 @@ from lib.files import DATA, write_text
 from lib.reducers import LlamaVid
 from lib.toybox.needles import cleared, needles
 from lib.toybox.world import FRAMES, new_clip
-from lib.train_llama_vid import SHIPPED, TRAINED, WAYS, load_llama_vid, visual_tokens
-from lib.vlm import VideoLM
+from lib.train_llama_vid import WAYS, visual_tokens
+from lib.vlm.model import VideoLM
+from lib.vlm.shipped import SHIPPED, TRAINED, load_llama_vid
 
 FILE = DATA / "measured" / "llama_vid.json"
 KINDS = (

@@ -36,7 +36,8 @@ from lib.data import IGNORE, Collator, Example, Features, Video, captioning, rea
 from lib.files import ROOT
 from lib.finetune import add_lora, trainable
 from lib.shards import Cache, World, extract
-from lib.vlm import VideoLM, load
+from lib.vlm.loading import load
+from lib.vlm.model import VideoLM
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Who am I, and how many of us are there

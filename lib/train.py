@@ -49,7 +49,9 @@ from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.toybox.world import FRAMES, GRID, TEST_SEEDS, new_clip
 from lib.video import sample_uniform
-from lib.vlm import PixelSettings, VideoLM, load
+from lib.vlm.loading import load
+from lib.vlm.model import VideoLM
+from lib.vlm.pixels import PixelSettings
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 SENTENCE_END = re.compile(r"(?<=\.) ")

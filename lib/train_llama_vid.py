@@ -23,22 +23,21 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import digest
-from lib.files import DATA, written_whole
+from lib.files import written_whole
 from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
 from lib.toybox.needles import asked_patches, needles
 from lib.toybox.world import FRAMES, new_clip
 from lib.train import Stage, checked, draw_turns, learning_rate, log, noisy_features, word_ids
-from lib.vlm import VideoLM, load
+from lib.vlm.loading import digest, load
+from lib.vlm.model import VideoLM
+from lib.vlm.shipped import SHIPPED, new_reducer, origin_of, restore, trained
 
-SHIPPED = DATA / "llama-vid"
 Turn = tuple[int, str, str]  # which video, question, answer
 WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
     "context + content": ("mean", "both"),
@@ -52,17 +51,6 @@ RECIPE = (  # steps, clips in a batch, learning rate
     Stage("instruction", 500, 8, 8e-4),
     Stage("long", 30, 16, 4e-4),
 )
-READER = ("reducer.vision_norm", "reducer.queries", "reducer.qformer")
-ATTENTION = ("reducer.query_proj", "reducer.key_proj")
-VALUE = ("reducer.value_proj",)  # before stage 1 it is only fitted
-PROJECTIONS = (*ATTENTION, *VALUE, "model.multi_modal_projector")
-LANGUAGE = ("model.language_model",)
-TRAINED = {  # what each stage trains; the paper's stage 3 reads features from disk, so what makes tokens is frozen
-    "reading": READER + ATTENTION + VALUE,
-    "alignment": PROJECTIONS,
-    "instruction": READER + PROJECTIONS + LANGUAGE,
-    "long": ("model.multi_modal_projector", *LANGUAGE),
-}
 QUESTIONS = 4  # asked of each clip in a batch; each makes tokens of its own
 LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames, 1,024 tokens
 
@@ -148,14 +136,6 @@ class Run:
         return LOSSES[stage.name](self.vlm, self.reducer, stage, rng, noise)
 
 
-def new_reducer(vlm: VideoLM, seed: int = 0) -> LlamaVid:
-    """An untrained reducer for the tiny model; the same seed gives the same weights."""
-    config = vlm.model.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return LlamaVid(config.vision_config.hidden_size, config.text_config.hidden_size, tokenizer=vlm.tokenizer)
-
-
 @torch.no_grad()
 def fit_value_proj(vlm: VideoLM, reducer: LlamaVid, rng: random.Random) -> None:
     """The linear value projection as close as it comes to the content projector, which the language model can read.
@@ -197,13 +177,6 @@ def start_with_likeness(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> N
     nn.init.eye_(reducer.key_proj.weight)
     reducer.query_proj.weight *= 0.1
     reducer.query_proj.weight[:, first] = gain * directions.T
-
-
-def trained(vlm: VideoLM, reducer: LlamaVid, stage: str) -> dict[str, nn.Parameter]:
-    """The parameters that a stage trains, by name."""
-    named = dict(vlm.model.named_parameters())
-    named |= {f"reducer.{name}": parameter for name, parameter in reducer.named_parameters()}
-    return {name: parameter for name, parameter in named.items() if name.startswith(TRAINED[stage])}
 
 
 def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Run:
@@ -257,49 +230,12 @@ def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: 
         save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
 
 
-def origin_of(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return file.metadata()
-
-
-@torch.no_grad()
-def restore(weights: dict[str, Tensor], path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        for name, tensor in weights.items():
-            tensor.copy_(file.get_tensor(name))
-
-
 def ship(run: Run, folder: Path = SHIPPED) -> None:
     """The files of a finished run in 16 bits: half the size, and what lessons load and measure."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(run.recipe):
         restore(run.weights(stage.name), run.folder / f"{stage.name}.safetensors")
         save(run.weights(stage.name), folder / f"{stage.name}.safetensors", run.origin(number), torch.bfloat16)
-
-
-def load_llama_vid(stage: str = "long", folder: Path = SHIPPED) -> tuple[VideoLM, LlamaVid]:
-    """The tiny model and its LlamaVid as they were after a stage: "reading", "alignment", "instruction" or "long".
-
-    Raises FileNotFoundError where the weights are missing, and ValueError for an unknown stage and for weights that
-    stand on another tiny model than the one that is here.
-
-    >>> vlm, reducer = load_llama_vid("instruction")
-    >>> features = vlm.encode(toybox.render(toybox.sample(12)))
-    >>> len(reducer(features, vlm.project, "What colour is the circle?"))
-    32
-    """
-    if stage not in TRAINED:
-        raise ValueError(f"there is no stage {stage!r}: choose one of {', '.join(TRAINED)}")
-    vlm = load("tiny", device="cpu")
-    reducer = new_reducer(vlm).eval()
-    for name in list(TRAINED)[: list(TRAINED).index(stage) + 1]:
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")
-        if origin_of(path)["base"] != digest():
-            raise ValueError(f"{path} was trained on another tiny model than data/tiny-vlm: run `make llama-vid`")
-        restore(trained(vlm, reducer, name), path)
-    return vlm, reducer
 
 
 def main() -> None:

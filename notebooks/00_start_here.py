@@ -35,6 +35,7 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
+from lib.known import REAL_MODELS
 
 colab.set_up()
 
@@ -285,7 +286,7 @@ for name, make_mistake in mistakes.items():
 # weights come from the Hugging Face Hub when first used. Real models answer in whole sentences, so compare by eye, not with `==`.
 
 # %%
-for name, spec in zip(vlm.REAL_MODELS, (budget.MODELS["onevision-0.5b"], budget.MODELS["7b"]), strict=True):
+for name, spec in zip(REAL_MODELS, (budget.MODELS["onevision-0.5b"], budget.MODELS["7b"]), strict=True):
     whole, small = budget.weight_bytes(spec), budget.weight_bytes(spec, "nf4-double", keep_vision=True)
     print(f"{name}\n    {whole / 2**30:.1f} GiB to download and in memory; in 4 bits {small / 2**30:.1f} GiB in memory")
 if MODEL == "tiny":

@@ -48,7 +48,8 @@ import numpy as np
 import torch
 
 from lib import budget, doctor, exercises, explorer, plots, toybox
-from lib.budget import GIB, MIB, MODELS, ModelSpec
+from lib.budget import MIB, MODELS, ModelSpec
+from lib.known import GIB
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 

@@ -50,7 +50,8 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
 from lib import exercises, plots, toybox
-from lib.budget import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, max_frames, unpadded_box
+from lib.anyres import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
+from lib.budget import max_frames
 from lib.evaluate import difference, mark, score
 from lib.reducers import Kind, SpatialPool
 from lib.vlm import load

@@ -65,7 +65,8 @@ from lib.measure_llama_vid import (
 from lib.reducers import LlamaVid, SpatialPool
 from lib.reducers.base import Kind
 from lib.toybox.needles import asked_patches, needles
-from lib.train_llama_vid import TRAINED, WAYS, load_llama_vid, new_reducer, trained
+from lib.train_llama_vid import WAYS
+from lib.vlm.shipped import TRAINED, load_llama_vid, new_reducer, trained
 
 plots.style()
 torch.set_grad_enabled(False)

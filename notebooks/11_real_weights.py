@@ -34,6 +34,7 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
+from lib.known import REAL_MODELS, REVISIONS
 
 colab.set_up()
 
@@ -47,17 +48,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import budget, exercises, plots, toybox, twins, vlm
+from lib import budget, exercises, plots, toybox, vlm
 from lib.finetune import add_lora, load_adapter, save_adapter
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox.facts import compare
 from lib.video import probe, read_frames, sample_uniform
+from lib.vlm import twins
 
 REAL = False  # True: the real weights of the 0.5B and the 7B (downloads 1.8 and 14 GB; the 7B wants a GPU)
 CARD = "T4"  # your card: T4, L4, A100-40, A100-80, H100, H200, or "this machine"
 
 plots.style()
-ONEVISION, VIDEO_7B = vlm.REAL_MODELS
+ONEVISION, VIDEO_7B = REAL_MODELS
 TWINS = Path(tempfile.mkdtemp())
 model, current = None, None  # one real model at a time: two of 7B would fill a T4
 
@@ -100,7 +102,7 @@ print("real weights" if REAL else "TWINS: random weights. Every line of code run
 
 # %%
 print(f"{'':<43}{'parameters':>14}{'16 bits':>10}{'4 bits':>9}{'a frame':>9}{'context':>9}   commit")
-for name, revision in vlm.REVISIONS.items():
+for name, revision in REVISIONS.items():
     config = twins.real_config(name)
     spec = budget.ModelSpec.from_config(config)
     whole, small = (vlm.weight_bytes(config, four_bit, torch.float16) for four_bit in (False, True))
@@ -210,7 +212,7 @@ rows = {
     "34B, 4 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "nf4-double"),
     "34B, 16 bits": ("llava-hf/LLaVA-NeXT-Video-34B-hf", "float16"),
 }
-specs = {name: budget.ModelSpec.from_config(twins.real_config(name)) for name in vlm.REVISIONS}
+specs = {name: budget.ModelSpec.from_config(twins.real_config(name)) for name in REVISIONS}
 plans = {row: budget.plan(CARD, specs[name], precision) for row, (name, precision) in rows.items()}
 print(f"{CARD:<16}{'frames by memory':>18}{'by context':>12}   limit")
 for row, found in plans.items():

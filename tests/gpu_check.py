@@ -34,11 +34,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lib import budget, finetune, twins
-from lib.budget import GIB, Memory, ModelSpec
+from lib import budget, finetune
+from lib.budget import Memory, ModelSpec
 from lib.files import write_text
+from lib.known import CONFIGS, GIB
 from lib.reducers import LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
-from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM
+from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM, twins
 
 REPORT = bench.MEASURED / "gpu.json"
 NO_GPU = "make gpu-check needs an NVIDIA GPU that PyTorch can use, and there is none on this machine."
@@ -389,7 +390,7 @@ def main() -> int:
         return 2
     torch.manual_seed(0)
     sizes = {"frames": 16, "shape": (64, 24, 24, 1024), "copied": GIB}
-    check(twins.CONFIGS[NAME], cases(), torch.float16, "cuda", REPORT, **sizes)
+    check(CONFIGS[NAME], cases(), torch.float16, "cuda", REPORT, **sizes)
     return 0
 
 

@@ -12,7 +12,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
 
 from lib import anyres, budget, vlm
-from lib.budget import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
+from lib.anyres import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
 from lib.reducers import Kind
 
 TINY_PINPOINTS = [[64, 128], [128, 64], [128, 128], [192, 64], [64, 192]]
@@ -278,7 +278,7 @@ def test_images_and_clips_are_answered_together(anyres_vlm, make_frames):
         (lambda: anyres_grid(10, 10, pinpoints=[]), "give multiples"),
         (lambda: anyres_grid(10, 10, pinpoints=[(336, 500)]), "give multiples"),
         (lambda: anyres_grid(10, 10, tile=384), "tiles of 384 pixels"),
-        (lambda: anyres_tokens(10, 10, patch=400), "use 0 < patch <= image"),
+        (lambda: anyres_tokens(10, 10, patch=400), "use 0 < patch <= tile"),
         (lambda: anyres.crops(np.zeros((4, 4, 3)), (1, 2), 64), "pass np.asarray(Image.open(path).convert('RGB'))"),
         (lambda: anyres.crops(np.zeros((2, 4, 4, 3), np.uint8), (1, 2), 64), "not uint8 (2, 4, 4, 3)"),
         (lambda: anyres.crops("cat.png", (1, 2), 64), "not str"),

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from lib import budget, finetune, vlm
-from lib.budget import GIB, MODELS, ModelSpec
+from lib.budget import MODELS, ModelSpec
+from lib.known import FRAMES_PER_BLOCK, GIB
 from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
 
 ROOT = Path(__file__).parent.parent
@@ -336,7 +337,7 @@ def test_adapter_parameters_equal_peft_on_the_7b():
 
 def test_blocks_of_frames_are_those_of_vlm():
     """The vision tower sees so many frames at once."""
-    assert budget.FRAMES_PER_BLOCK == vlm.FRAMES_PER_BLOCK
+    assert budget.FRAMES_PER_BLOCK == FRAMES_PER_BLOCK
 
 
 PEAKS = {  # frames: nf4 sdpa, nf4 eager, fp16 sdpa, fp16 eager (GiB)
@@ -453,8 +454,7 @@ def test_plan_for_a_reducer():
 
 def test_this_machine(monkeypatch):
     """A GPU's memory where there is one, else the machine's."""
-    pages = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(budget.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr("lib.budget.total_memory", lambda: 4_096_000)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert budget.card_bytes("this machine") == 4_096_000
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lib import budget, doctor, vlm
-from lib.budget import GIB
 from lib.doctor import LESSONS, Machine
+from lib.known import GIB
 from notebooks import build
 
 LAPTOP = Machine("Linux x86_64", "3.11.7", "2.13.0", cores=2, memory=8 * GIB, disk=50 * GIB)

@@ -134,7 +134,7 @@ def test_short_names_would_not_keep_the_tower_whole(random_vlm_folder, monkeypat
         settings.llm_int8_skip_modules = ["vision_tower", "multi_modal_projector", "lm_head"]
         return settings
 
-    monkeypatch.setattr(vlm, "four_bit_config", short)
+    monkeypatch.setattr("lib.vlm.loading.four_bit_config", short)
     names = in_four_bits(vlm.load(random_vlm_folder, four_bit=True).model)
     assert any("vision_tower" in name for name in names) and any("multi_modal_projector" in name for name in names)
 

@@ -10,15 +10,16 @@ import pytest
 import torch
 from gpu_check import Case, Held
 
-from lib import budget, doctor, finetune, twins
+from lib import budget, doctor, finetune
 from lib.budget import ModelSpec
+from lib.known import CONFIGS
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def small_settings(vocabulary=640):
     """LLaVA-NeXT-Video-7B, shrunk in such a way that its proportions stay: 112-pixel frames of 8 x 8 patches."""
-    settings = twins.CONFIGS[gpu_check.NAME] | {"video_token_index": 600, "image_token_index": 601}
+    settings = CONFIGS[gpu_check.NAME] | {"video_token_index": 600, "image_token_index": 601}
     text = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "vocab_size": vocabulary}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 4}
     vision = {"image_size": 112, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 4}

@@ -20,12 +20,14 @@ import torch
 from huggingface_hub import close_session, constants
 from safetensors.torch import load_file, save_file
 
-from lib import doctor, hub, twins, vlm
+from lib import doctor, vlm
 from lib.__main__ import main
 from lib.finetune import add_lora, save_adapter
+from lib.known import REAL_MODELS, REVISIONS
+from lib.vlm import hub, twins
 
-ONEVISION, VIDEO_7B = vlm.REAL_MODELS
-PINNED, MAIN = hub.REVISIONS[ONEVISION], "a" * 40
+ONEVISION, VIDEO_7B = REAL_MODELS
+PINNED, MAIN = REVISIONS[ONEVISION], "a" * 40
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
 LAST = SHARDS[1]
 
@@ -319,7 +321,7 @@ def test_real_sizes_are_counted_without_what_is_not_needed(server, twin, room):
 
 def test_not_enough_memory_is_said_before_the_weights(server, twin, monkeypatch):
     server.add(VIDEO_7B, twin)
-    monkeypatch.setattr(vlm, "free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr("lib.vlm.loading.free_bytes", lambda device: 1 << 20)
     assert "need 0.0 GiB in float32 and cpu has 0.0 GiB free" in refused()
     assert weights_asked(server) == []
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lib import budget, doctor, machine, vlm
-from lib.budget import GIB
+from lib.known import GIB
 
 HUGE = 9223372036854771712  # what version 1 writes where there is no limit
 STAT = f"active_file {GIB // 2}\ninactive_file {GIB // 2}\n"

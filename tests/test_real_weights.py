@@ -1,6 +1,6 @@
 """Real weights: the real configurations, their twins against transformers' own path, and what `load` looks at first.
 
-The twins (lib/twins.py) are written under the names, in the shards and with the token numbers of the Hub's files.
+The twins (lib/vlm/twins.py) are written under the names, in the shards and with the token numbers of the Hub's files.
 """
 
 import json
@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from test_vlm import official_inputs
 from torch import nn
 
-from lib import budget, hub, twins, vlm
+from lib import budget, vlm
+from lib.known import CONFIGS, REAL_MODELS, REVISIONS
 from lib.reducers import Kind, LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
+from lib.vlm import hub, twins
 
-ONEVISION, VIDEO_7B, DPO_7B, VIDEO_34B = twins.CONFIGS
+ONEVISION, VIDEO_7B, DPO_7B, VIDEO_34B = CONFIGS
 MODELS = (ONEVISION, VIDEO_7B, VIDEO_34B)
 PAPER = "slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4"
 TWICE = {"rope_type": "dynamic", "factor": 2.0}
@@ -56,9 +58,9 @@ def video_7b(folder_of):
 
 
 def test_the_table_of_revisions_has_the_models_that_have_a_configuration():
-    assert set(vlm.REVISIONS) == set(twins.CONFIGS) >= set(vlm.REAL_MODELS)
-    assert all(revision is None or len(revision) == 40 and int(revision, 16) for revision in vlm.REVISIONS.values())
-    assert twins.CONFIGS[DPO_7B] == twins.CONFIGS[VIDEO_7B]
+    assert set(REVISIONS) == set(CONFIGS) >= set(REAL_MODELS)
+    assert all(revision is None or len(revision) == 40 and int(revision, 16) for revision in REVISIONS.values())
+    assert CONFIGS[DPO_7B] == CONFIGS[VIDEO_7B]
 
 
 def test_the_real_configurations_have_the_published_sizes():
@@ -88,7 +90,7 @@ def test_a_model_without_a_configuration_is_refused():
 
 
 def test_a_twin_keeps_what_matters(twin):
-    name = next(name for name in MODELS if twins.shrink(twins.CONFIGS[name])["text_config"]["vocab_size"]
+    name = next(name for name in MODELS if twins.shrink(CONFIGS[name])["text_config"]["vocab_size"]
                 == twin.model.config.text_config.vocab_size)  # fmt: skip
     small, real = twin.model.config, twins.real_config(name)
     for field in ("video_token_id", "image_token_id", "vision_feature_layer", "vision_feature_select_strategy"):
@@ -354,11 +356,11 @@ def nothing_is_read(monkeypatch):
     def read(*args, **kwargs):
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(vlm, "read_weights", read)
+    monkeypatch.setattr("lib.vlm.loading.read_weights", read)
 
 
 def test_a_pinned_revision_is_what_is_loaded(folder_of, cache, unreachable):
-    pinned = vlm.REVISIONS[ONEVISION]
+    pinned = REVISIONS[ONEVISION]
     cache(ONEVISION, pinned, folder_of(ONEVISION))
     cache(ONEVISION, "f" * 40, folder_of(ONEVISION, vocab_size=152064))  # what main is now
     loaded = vlm.load(ONEVISION)
@@ -388,9 +390,9 @@ def test_a_folder_has_no_revision(video_7b):
 )
 def test_not_enough_memory(cache, unreachable, monkeypatch, tmp_path, nothing_is_read, free, options, message):
     (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "config.json").write_text(json.dumps(twins.CONFIGS[VIDEO_7B]))
+    (tmp_path / "real" / "config.json").write_text(json.dumps(CONFIGS[VIDEO_7B]))
     cache(VIDEO_7B, "a" * 40, tmp_path / "real")
-    monkeypatch.setattr(vlm, "free_bytes", lambda device: free * 2**30)
+    monkeypatch.setattr("lib.vlm.loading.free_bytes", lambda device: free * 2**30)
     with pytest.raises(ValueError, match=message) as error:
         vlm.load(VIDEO_7B, **options)
     assert VIDEO_7B in str(error.value) and "\n" not in str(error.value)

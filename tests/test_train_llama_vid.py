@@ -14,7 +14,8 @@ from lib.measure_llama_vid import KINDS, answer_from, count_asked, count_right, 
 from lib.reducers import SpatialPool
 from lib.toybox.needles import asked_patches, needles
 from lib.train import Stage
-from lib.train_llama_vid import LANGUAGE, READER, SHIPPED, TRAINED, WAYS, visual_tokens
+from lib.train_llama_vid import WAYS, visual_tokens
+from lib.vlm.shipped import LANGUAGE, READER, SHIPPED, TRAINED
 
 SHORT = (Stage("reading", 2, 2, 1e-3), Stage("alignment", 2, 1, 1e-3), Stage("instruction", 2, 1, 1e-3),
          Stage("long", 1, 2, 1e-3))  # fmt: skip

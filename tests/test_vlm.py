@@ -146,7 +146,7 @@ def test_features_are_the_configured_layer_without_cls(random_vlm, random_onevis
 def test_features_do_not_depend_on_the_blocks(model, make_frames, monkeypatch):
     frames = make_frames(19)
     in_blocks_of_16 = model.encode(frames)
-    monkeypatch.setattr(vlm, "FRAMES_PER_BLOCK", 1000)
+    monkeypatch.setattr("lib.vlm.model.FRAMES_PER_BLOCK", 1000)
     torch.testing.assert_close(in_blocks_of_16, model.encode(frames), atol=1e-5, rtol=0)
 
 
@@ -569,6 +569,6 @@ def test_a_name_that_is_neither_folder_nor_hub_id(name):
 
 
 def test_a_missing_tiny_says_how_to_get_it_back(monkeypatch, tmp_path):
-    monkeypatch.setattr(vlm, "TINY", tmp_path / "tiny-vlm")
+    monkeypatch.setattr("lib.vlm.loading.TINY", tmp_path / "tiny-vlm")
     with pytest.raises(FileNotFoundError, match="make tiny"):
         vlm.load()

@@ -1,6 +1,6 @@
 """Exercises of lesson 03: the canvas of an image, its tokens, and when tiles are worth their price."""
 
-from lib.budget import LLAVA_NEXT_PINPOINTS
+from lib.anyres import LLAVA_NEXT_PINPOINTS
 from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.budget import anyres_grid, unpadded_box
+from lib.anyres import anyres_grid, unpadded_box
 
 
 def canvas_by_loop(height, width, canvases):

@@ -10,8 +10,9 @@ from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
 from lib import budget, explorer, plots
-from lib.budget import ANSWER, CARDS, GIB, MODELS
+from lib.budget import ANSWER, CARDS, MODELS
 from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, sight, ways
+from lib.known import GIB
 
 WAYS = ways()
 TEXT_FITS = """

@@ -26,16 +26,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 from tqdm.auto import tqdm
 
-from lib.budget import GIB
 from lib.files import write_text
+from lib.known import GIB, REVISIONS
 
-REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of none that is surely published: the newest
-    # Used, with the SHA-256 of its 1,787,445,680 bytes of weights, by several public repositories (2024 to 2026).
-    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": "74dd0bf867a4cda7950c17663794267c60cf4b40",
-    "llava-hf/LLaVA-NeXT-Video-7B-hf": None,
-    "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": None,
-    "llava-hf/LLaVA-NeXT-Video-34B-hf": None,
-}
 INDEX = "model.safetensors.index.json"
 SETTINGS = (  # everything that `vlm.load` reads beside the weights, and adapter_config.json to recognise an adapter
     "config.json", "generation_config.json", INDEX, "adapter_config.json",
@@ -145,10 +138,6 @@ def weight_files(folder: Path) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{folder / INDEX} is no index of weights: download it again") from None
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What went wrong, and what to do
-# ---------------------------------------------------------------------------------------------------------------------
 
 REFUSALS = {  # status of the Hub's answer -> what it means; of the file servers behind it, only that they failed
     401: "the Hub refuses your token: run `hf auth login` again, or unset HF_TOKEN",

@@ -1,12 +1,8 @@
-"""The configurations of the real models, and small twins of them: folders as the Hub has them, with random weights.
+"""Small twins of the real models: folders as the Hub has them, with random weights.
 
 A twin keeps what decides whether code works: classes, patch grids (24 x 24, 27 x 27), the layer that the projector
 reads, CLS or none, token numbers and vocabularies, positions and RoPE scaling, how many query heads share a key, names
 and shards of the weights. Widths and layers are cut, so it loads in seconds. Its answers mean nothing.
-
-Where the configurations come from: transformers' conversion scripts (`convert_llava_next_video_weights_to_hf.py`,
-`convert_llava_onevision_weights_to_hf.py`) and copies of the Hub's config.json in public repositories. Fields that
-transformers fills in with the same value, or never reads, are left out.
 """
 
 import copy
@@ -19,48 +15,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-from lib.vlm import CLIP_MEAN, CLIP_STD, FAMILIES
-
-CLIP = dict(
-    model_type="clip_vision_model", image_size=336, patch_size=14, hidden_size=1024, intermediate_size=4096,
-    num_hidden_layers=24, num_attention_heads=16, projection_dim=768, vocab_size=32000,
-)  # fmt: skip
-SIGLIP = dict(
-    model_type="siglip_vision_model", image_size=384, patch_size=14, hidden_size=1152, intermediate_size=4304,
-    num_hidden_layers=26, num_attention_heads=16, vision_use_head=False,
-)  # fmt: skip
-VICUNA_7B = dict(
-    model_type="llama", hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
-    num_key_value_heads=32, vocab_size=32064, max_position_embeddings=4096, rms_norm_eps=1e-5, pad_token_id=0,
-    rope_scaling={"factor": 2.5, "type": "linear"}, bos_token_id=1, eos_token_id=2,
-)  # fmt: skip
-YI_34B = dict(
-    model_type="llama", hidden_size=7168, intermediate_size=20480, num_hidden_layers=60, num_attention_heads=56,
-    num_key_value_heads=8, head_dim=128, vocab_size=64064, max_position_embeddings=4096, rope_theta=5e6,
-    rms_norm_eps=1e-5, use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=7,
-)  # fmt: skip
-QWEN2_05B = dict(
-    model_type="qwen2", hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
-    num_key_value_heads=2, vocab_size=152000, max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
-    tie_word_embeddings=True, pad_token_id=151643, bos_token_id=151643, eos_token_id=151645,
-)  # fmt: skip
-NEXT_VIDEO = dict(
-    model_type="llava_next_video", vision_config=CLIP, vision_feature_layer=-2, spatial_pool_stride=2,
-    spatial_pool_mode="average", vision_feature_select_strategy="default", tie_word_embeddings=False,
-)  # fmt: skip
-VICUNA_7B_VIDEO = NEXT_VIDEO | dict(text_config=VICUNA_7B, video_token_index=32000, image_token_index=32001)
-
-CONFIGS = {  # Hub id -> what its config.json says
-    "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": dict(
-        model_type="llava_onevision", vision_config=SIGLIP, text_config=QWEN2_05B, vision_feature_layer=-1,
-        vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9", tie_word_embeddings=True,
-        image_token_index=151646, video_token_index=151647,
-    ),
-    "llava-hf/LLaVA-NeXT-Video-7B-hf": VICUNA_7B_VIDEO,
-    "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": VICUNA_7B_VIDEO,
-    "llava-hf/LLaVA-NeXT-Video-34B-hf": NEXT_VIDEO
-    | dict(text_config=YI_34B, video_token_index=64003, image_token_index=64004),
-}  # fmt: skip
+from lib.known import CONFIGS
+from lib.vlm.loading import FAMILIES
+from lib.vlm.pixels import CLIP_MEAN, CLIP_STD
 
 SMALL_VISION = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4)
 SMALL_TEXT = dict(intermediate_size=128, num_hidden_layers=2, head_dim=16)

@@ -1,0 +1,26 @@
+"""The video language model: from frames to an answer, with one interface for three sizes.
+
+frames (T, H, W, 3) uint8 -> preprocess -> pixels -> encode -> features (T, h, w, C) -> a reducer -> visual tokens
+(N, D) -> splice, where `<video>` stands in the prompt -> answer. "tiny" ships with the course; half a billion or
+seven billion parameters come from the Hugging Face Hub. All are the classes of transformers, with safetensors weights.
+
+Read `chat`, `pixels`, `model`, `loading`, in this order. Not in it: several videos in one prompt, sampling (answers are
+greedy).
+"""
+
+from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, SLOWFAST_YI, VICUNA, YI
+from lib.vlm.loading import (
+    FAMILIES,
+    TINY,
+    check_memory,
+    compute_dtype,
+    find,
+    four_bit_config,
+    free_bytes,
+    load,
+    model_files,
+    weight_bytes,
+    weights_digest,
+)
+from lib.vlm.model import VideoLM, check_context
+from lib.vlm.pixels import CLIP_MEAN, CLIP_STD, PixelSettings

@@ -1,0 +1,57 @@
+"""How a model is talked to: the prompts of each family, and where `<video>` stands in them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How a model is talked to: `opening` + question + `closing`.
+
+    >>> VICUNA.prompt("What moves?")
+    'USER: <video>\\nWhat moves? ASSISTANT:'
+    >>> VICUNA.question("USER: <video>\\nWhat moves? ASSISTANT:")
+    'What moves?'
+    """
+
+    opening: str
+    closing: str
+
+    def prompt(self, question: str) -> str:
+        return f"{self.opening}{question}{self.closing}"
+
+    def question(self, prompt: str) -> str:
+        """What a prompt asks: the text between the opening and the closing."""
+        return prompt.partition(self.opening)[2].removesuffix(self.closing)
+
+    def check(self, prompt: str, has_video: bool) -> None:
+        """Raises ValueError unless `<video>` stands once, where frames belong, and the prompt ends in its closing."""
+        fix = f"write {self.prompt('...')!r}, as VideoLM.prompt('...') does"
+        count = prompt.count("<video>")
+        if not has_video and count:
+            raise ValueError(f"the prompt {prompt!r} holds <video> but there are no frames: pass the frames of a clip")
+        if has_video and count != 1:
+            raise ValueError(f"the prompt {prompt!r} holds <video> {count} times where 1 belongs: {fix}")
+        if has_video and self.opening not in prompt:
+            raise ValueError(f"<video> stands in the wrong place of the prompt {prompt!r}: {fix}")
+        if not prompt.endswith(self.closing.strip(" ")):
+            raise ValueError(f"the prompt {prompt!r} must end in {self.closing.strip(' ')!r}: {fix}")
+
+
+VICUNA = Chat("USER: <video>\n", " ASSISTANT:")  # model card of LLaVA-NeXT-Video-7B-hf
+QWEN = Chat("<|im_start|>user\n<video>\n", "<|im_end|>\n<|im_start|>assistant\n")  # transformers' OneVision conversion
+# Of the 34B: LLaVA-NeXT `llava/conversation.py`, chatml_direct. No line break follows <|im_end|>.
+YI = Chat(
+    "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<video>\n",
+    "<|im_end|><|im_start|>assistant\n",
+)
+# SlowFast-LLaVA asks in words of its own (apple/ml-slowfast-llava `prompt.py`, image_seq_v3 and image_seq_34b_v3).
+KEY_FRAMES = (
+    "The input consists of a sequence of key frames from a video. Answer concisely with overall content and context "
+    "of the video, highlighting any significant events, characters, or objects that appear throughout the video. "
+    "Question: "
+)
+SLOWFAST_VICUNA = Chat(f"USER: <video>\n{KEY_FRAMES}", " \nASSISTANT:\nAnswer: In the video,")
+SLOWFAST_YI = Chat(
+    f"<|im_start|>system\n Answer the question. <|im_end|>\n<|im_start|>user\n <video>\n{KEY_FRAMES}",
+    " <|im_end|>\n<|im_start|>assistant\nAnswer: In the video,",
+)

@@ -1,0 +1,321 @@
+"""Finding, checking and loading a model: "tiny", a folder, or a repository of the Hugging Face Hub. Safetensors only.
+
+(Not named `load`, because a module of that name would hide the function `lib.vlm.load`.)
+"""
+
+import copy
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    LlavaNextVideoForConditionalGeneration,
+    LlavaOnevisionForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from lib import machine, quiet
+from lib.files import DATA
+from lib.known import GIB, REAL_MODELS, REVISIONS, nf4_bytes
+from lib.vlm.chat import QWEN, VICUNA, YI, Chat
+from lib.vlm.hub import SETTINGS, Source, cached_folder, look_up, weight_files
+from lib.vlm.model import VideoLM
+from lib.vlm.pixels import PixelSettings
+
+TINY = DATA / "tiny-vlm"
+OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
+ROPE_KINDS = ("default", *ROPE_INIT_FUNCTIONS)
+HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between the model classes."""
+
+    model_class: type[PreTrainedModel]
+    chatml: Chat  # of those models whose tokenizer knows <|im_start|>
+    crop: bool  # see PixelSettings
+
+
+FAMILIES = {
+    "llava_next_video": Family(LlavaNextVideoForConditionalGeneration, YI, crop=True),
+    "llava_onevision": Family(LlavaOnevisionForConditionalGeneration, QWEN, crop=False),
+}
+
+
+def load(
+    name: str | os.PathLike = "tiny",
+    four_bit: bool = False,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    rope: dict | None = None,
+) -> VideoLM:
+    """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
+
+    four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
+    device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it.
+    revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
+    rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}. The
+    older key "type" does as well.
+
+    Disk and memory are looked at before weights are downloaded or read.
+
+    Raises FileNotFoundError where a folder holds no model, and ValueError for a model that is unknown, cannot be
+    reached, has no room here, is damaged, or is of another architecture.
+
+    >>> vlm = load("tiny")
+    >>> vlm.name, vlm.context, vlm.model.num_parameters() < 2_000_000
+    ('tiny', 2048, True)
+    """
+    quiet()
+    found = find(name)
+    revision = revision or REVISIONS.get(found)
+    source = Source(str(name), Path(found)) if Path(found).is_dir() else look_up(found, revision)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or compute_dtype(device)
+    try:
+        source.fetch([file for file in SETTINGS if file in source.sizes])
+        config = read_config(name, source.folder, rope)
+        check_memory(name, config, four_bit, device, dtype)
+        tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
+        check_video_token(name, tokenizer, config.video_token_id)
+        family = FAMILIES[config.model_type]
+        pixels = pixel_settings(source.folder, family, config.vision_config.image_size)
+        source.fetch(weight_files(source.folder))
+        source.remember(revision)
+        model = read_weights(name, source.folder, config, four_bit, device, dtype)
+    except (OSError, SafetensorError) as error:
+        reasons = [str(error).splitlines()[0].rstrip("."), *filter(None, [source.problem])]  # it may be what is lacking
+        raise ValueError(f"cannot load the model {name}: {'; '.join(reasons)}. {OTHER_MODELS}") from None
+    chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
+    return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
+
+
+def read_config(name: str | os.PathLike, folder: Path, rope: dict | None) -> PreTrainedConfig:
+    """The configuration of a model, with another RoPE scaling if one is given: it must be there before the weights."""
+    if not (folder / "config.json").exists():
+        raise ValueError(no_model(name, folder))
+    settings = PreTrainedConfig.get_config_dict(folder)[0]
+    config_class = family_of(name, settings).model_class.config_class
+    try:
+        config = config_class.from_dict(settings)
+        if rope is not None:
+            text = config.text_config
+            text.rope_parameters = {"rope_theta": text.rope_parameters["rope_theta"], **rope}
+            text.standardize_rope_params()  # "type", the older key, becomes "rope_type"
+            text.validate_rope()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the configuration of {name}, with rope={rope}, is wrong: {error.args[0]}") from None
+    check_rope(name, config.text_config.rope_parameters)
+    config._commit_hash = folder.name if folder.parent.name == "snapshots" else None  # the layout of the Hub's cache
+    return config
+
+
+def check_rope(name: str | os.PathLike, rope: dict) -> None:
+    """Raises ValueError for a RoPE scaling of an unknown kind, or with a factor that stretches nothing.
+
+    >>> check_rope("tiny", {"rope_type": "linear", "factor": 2.0})
+    """
+    kind, factor = rope["rope_type"], rope.get("factor", 1.0)
+    stretches = isinstance(factor, int | float) and (factor == 1 if kind == "default" else 1 <= factor < float("inf"))
+    if kind not in ROPE_KINDS or not stretches:
+        raise ValueError(
+            f"{name} has RoPE scaling {rope}: give rope_type, one of {', '.join(ROPE_KINDS)}, "
+            "and a factor of 1 or more (none for default)"
+        )
+
+
+def read_weights(
+    name: str | os.PathLike,
+    folder: Path,
+    config: PreTrainedConfig,
+    four_bit: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> PreTrainedModel:
+    """The model with its weights. Raises ValueError where they do not fit the configuration."""
+    quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
+    model, report = FAMILIES[config.model_type].model_class.from_pretrained(
+        folder, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, trust_remote_code=False,
+        output_loading_info=True, ignore_mismatched_sizes=True, **quantization,
+    )  # fmt: skip
+    layers = {key for key in report["unexpected_keys"] if ".layers." in key and key.endswith(".weight")}
+    mismatched = {key for key, *_ in report["mismatched_keys"]}
+    if wrong := sorted({*report["missing_keys"], *mismatched, *layers}):
+        raise ValueError(
+            f"the weights of {name} do not fit its config.json ({wrong[0]}, {len(wrong)} in all): download it again"
+        )
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, never with code of its own. Raises OSError where there is none that can be read."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # tokenizers and transformers raise what comes: KeyError, ValueError, plain Exception
+        reason = "it asks for code of its own, which is never run here" if "remote_code" in str(error) else str(error)
+        raise OSError(f"it has no tokenizer that can be read ({reason.splitlines()[0]})") from None
+
+
+def check_video_token(name: str | os.PathLike, tokenizer: PreTrainedTokenizerBase, expected: int) -> None:
+    """Raises ValueError unless the tokenizer writes `<video>` as the number that the configuration expects.
+
+    The conversion of the 34B wrote 64000 into its configuration; its tokenizer says 64003, as newer configurations do.
+    """
+    found = tokenizer.convert_tokens_to_ids("<video>")
+    if found != expected:
+        raise ValueError(
+            f"the tokenizer of {name} writes <video> as {found}, its configuration expects {expected}: "
+            "take another revision of the model"
+        )
+
+
+def find(name: str | os.PathLike) -> str:
+    """The folder or Hub id that a name stands for. Raises FileNotFoundError where there is neither.
+
+    >>> find("llava-hf/LLaVA-NeXT-Video-7B-hf")
+    'llava-hf/LLaVA-NeXT-Video-7B-hf'
+    """
+    if name == "tiny" and not (TINY / "config.json").exists():
+        raise FileNotFoundError(f"the tiny model is missing from {TINY}: restore it with git, or run `make tiny`")
+    folder = TINY if name == "tiny" else Path(name)
+    if (folder / "config.json").exists():
+        return str(folder)
+    if isinstance(name, str) and HUB_ID.fullmatch(name) and not folder.exists():
+        return name
+    raise FileNotFoundError(no_model(name, folder))
+
+
+def no_model(name: str | os.PathLike, folder: Path) -> str:
+    """What a folder without config.json is, and what to do."""
+    if (folder / "adapter_config.json").exists():
+        return f"{name} is a LoRA adapter, no model: load its base model, then lib.finetune.load_adapter"
+    return f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}"
+
+
+def model_files(name: str | os.PathLike, revision: str | None = None) -> list[Path]:
+    """The files of a model's weights on this machine, in the order of their names."""
+    found = find(name)
+    folder = Path(found) if Path(found).is_dir() else cached_folder(found, revision)
+    if folder is None:
+        raise FileNotFoundError(f"{name} is not in the cache of this machine: load it first")
+    return [folder / file for file in weight_files(folder)]
+
+
+def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
+    """The sha256 of a model's weights as they lie on disk, all files in the order of their names.
+
+    >>> weights_digest("tiny") == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
+    True
+    """
+    digest = hashlib.sha256()
+    for path in model_files(name, revision):
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def check_memory(
+    name: str | os.PathLike, config: PreTrainedConfig, four_bit: bool, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Raises ValueError where not even the weights fit: an answer needs more (`lib.budget.plan` says how much)."""
+    needed, free = weight_bytes(config, four_bit, dtype), free_bytes(device)
+    if needed <= free:
+        return
+    in_four_bits = weight_bytes(config, True, dtype)
+    fix = f"four_bit=True needs {in_four_bits / GIB:.1f} GiB" if in_four_bits <= free else "take a smaller model"
+    kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
+    raise ValueError(
+        f"the weights of {name} need {needed / GIB:.1f} GiB in {kind} and {device} has {free / GIB:.1f} GiB free: "
+        f"{fix}, or go to a larger machine (lib.budget.plan says which)"
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU; of any other device, what this process can still get (`lib.machine`)."""
+    if device.type == "cuda":  # torch keeps what a model that is gone has used, and gives it to the next one
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    return machine.free_memory()
+
+
+def weight_bytes(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:
+    """The bytes of a model's weights, counted on one without any (torch's "meta" device).
+
+    >>> config = load("tiny").model.config
+    >>> weight_bytes(config, False, torch.float32) / weight_bytes(config, False, torch.float16)
+    2.0
+    """
+    with torch.device("meta"):
+        model = FAMILIES[config.model_type].model_class(copy.deepcopy(config))
+    total = sum(weight.numel() for weight in model.parameters())
+    layers = model.model.language_model.layers.modules() if four_bit else ()
+    quantised = sum(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
+    return nf4_bytes(quantised) + dtype.itemsize * (total - quantised)
+
+
+def family_of(name: str | os.PathLike, config: dict) -> Family:
+    """The family of a config.json. Raises ValueError for one that this course has no use for.
+
+    >>> family_of("some/model", {"model_type": "llava_onevision"}).crop
+    False
+    """
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        raise ValueError(f"{name} is a {kind}, not one of {', '.join(FAMILIES)}. {OTHER_MODELS}")
+    return FAMILIES[kind]
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """float32 on a CPU, bfloat16 on a GPU that computes in it (Ampere and later), else float16.
+
+    torch.cuda.is_bf16_supported() is no help: it is True on a T4, which only emulates bfloat16.
+    """
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """QLoRA's storage: nf4, with the quantisation constants quantised too (arXiv 2305.14314).
+
+    transformers 5 matches the skipped names from the start: "vision_tower" alone would skip nothing.
+
+    >>> four_bit_config(torch.float16).bnb_4bit_quant_type
+    'nf4'
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
+
+
+def pixel_settings(folder: Path, family: Family, size: int) -> PixelSettings:
+    """Mean and deviation from the files in which transformers looks, in its order; CLIP's where there are none."""
+    for file in ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"):
+        settings = json.loads((folder / file).read_text("utf-8")) if (folder / file).exists() else {}
+        settings = settings.get("video_processor", settings)
+        if "image_mean" in settings:
+            return PixelSettings(size, family.crop, tuple(settings["image_mean"]), tuple(settings["image_std"]))
+    return PixelSettings(size, family.crop)
+
+
+def digest() -> str:
+    """The sha256 of the tiny model's weights."""
+    return weights_digest("tiny")

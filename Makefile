@@ -41,7 +41,7 @@ book: $(READY)  ## make the website in build/book, from the lessons as they are 
 
 tiny: $(READY)  ## train the shipped tiny model from scratch
 	@env -u OMP_NUM_THREADS $(RUN) -m lib.train  # only training from scratch is faster with every core
-	@$(RUN) -m lib.evaluate  # scores on unseen clips, and the model card
+	@$(RUN) -m lib.workshop.tiny_card  # scores on unseen clips, and the model card
 
 compare: $(READY)  ## ask 1,000 clips through every reducer at the same budget (lesson 07 reads the counts)
 	@$(RUN) -m lib.compare

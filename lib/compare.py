@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import mark
+from lib.evaluate.exact import mark
 from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import sample_uniform

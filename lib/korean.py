@@ -25,10 +25,12 @@ from tqdm import tqdm
 
 from lib import toybox
 from lib.data import Collator, Example, Features, Video, captioning, toybox_videos
-from lib.evaluate import captions_by, mark, measure
+from lib.evaluate.answers import captions_by
+from lib.evaluate.exact import mark
+from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
+from lib.evaluate.records import measure
 from lib.files import write_text
 from lib.finetune import Plan, add_lora, all_but_tower, fit, mixed, projector_only, save_adapter, trainable
-from lib.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.reducers import LlavaVideo
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM

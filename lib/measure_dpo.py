@@ -17,11 +17,14 @@ from tqdm.auto import tqdm
 
 from lib import dpo, toybox
 from lib.data import Collator, Example, Features, Pair, Video, toybox_videos
-from lib.evaluate import Score, answers_by, captions_by, drawn_times, measure, middle, of_task, paired, plain
+from lib.evaluate.answers import answers_by, captions_by
+from lib.evaluate.intervals import Score, drawn_times, middle
+from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
+from lib.evaluate.questions import plain
+from lib.evaluate.records import measure, of_task, paired
 from lib.files import write_text
 from lib.finetune import Plan, add_lora, fit, mixed
 from lib.korean import FRAMES, VIEW
-from lib.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate import mark
+from lib.evaluate.exact import mark
 from lib.files import DATA, write_text
 from lib.reducers import LlamaVid
 from lib.toybox.needles import cleared, needles

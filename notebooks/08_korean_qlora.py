@@ -53,8 +53,8 @@ from torch import nn
 from lib import exercises, finetune, korean, plots, toybox
 from lib.data import Collator, Features, captioning, read_aihub, split, toybox_videos
 from lib.evaluate import captions_by, measure, middle, paired
+from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, add_lora, fit, mixed
-from lib.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.reducers import VisualTokens
 from lib.toybox.facts import compare
 from lib.vlm import FAMILIES, compute_dtype, find, load

@@ -51,6 +51,7 @@ import torch.nn.functional as F
 from lib import dpo, exercises, plots, toybox
 from lib.data import Collator, Features, Pair, toybox_videos
 from lib.evaluate import captions_by, measure, paired
+from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
 from lib.finetune import add_lora, mixed, trainable
 from lib.measure_dpo import (
     FILE,
@@ -64,7 +65,6 @@ from lib.measure_dpo import (
     share_left,
     with_habit,
 )
-from lib.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
 from lib.toybox.facts import compare, facts, truth
 from lib.video import sample_uniform
 from lib.vlm import load

@@ -53,11 +53,11 @@ import numpy as np
 import torch
 from sacrebleu.metrics import CHRF
 
-from lib import exercises, metrics, plots, toybox
+from lib import exercises, plots, toybox
 from lib.data import Features, toybox_videos
-from lib.evaluate import measure, paired, table
+from lib.evaluate import measure, metrics, paired, table
+from lib.evaluate.metrics import Record
 from lib.finetune import load_adapter
-from lib.metrics import Record
 from lib.reducers import LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox.facts import facts
 from lib.toybox.facts import truth as true_facts
@@ -107,7 +107,7 @@ print(
 )
 
 # %% [markdown]
-# `lib.metrics` keeps outputs as `Record`s, one for each output of one system, and every metric is a function of records. Here, systems are made up: we take the
+# `lib.evaluate.metrics` keeps outputs as `Record`s, one for each output of one system, and every metric is a function of records. Here, systems are made up: we take the
 # truth and spoil it, so that we know what a score should say.
 #
 # **Predict before you run.** In every caption one thing has a wrong colour, and is therefore a thing that does not exist. What is the chrF++ of these captions, out of 100?
@@ -559,7 +559,7 @@ with open("../data/papers.csv", encoding="utf-8") as file:
             print(f"{row['metric']}: {row['value']}  {row['model']} ({row['source']})")
 
 # %% [markdown]
-# In `lib.metrics` a judge is any function of (what was asked, reference, output) that returns a number: a person, a program, a model. None is called unless you pass one. Three of them, all of them reasonable, on the same answers:
+# In `lib.evaluate.metrics` a judge is any function of (what was asked, reference, output) that returns a number: a person, a program, a model. None is called unless you pass one. Three of them, all of them reasonable, on the same answers:
 
 # %%
 answers = [

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib import benchmark, metrics, toybox
+from lib import benchmark, toybox
 from lib.data import Video, toybox_videos
-from lib.metrics import Record
+from lib.evaluate import metrics
+from lib.evaluate.metrics import Record
 from lib.video import probe, read_frames
 
 FOLDER = Path(__file__).parent.parent / "data" / "lmms_eval"

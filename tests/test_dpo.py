@@ -12,8 +12,8 @@ from torch import nn
 from lib import dpo, measure_dpo, toybox
 from lib import vlm as models
 from lib.data import Collator, Features, Pair, Video, toybox_videos
+from lib.evaluate.metrics import CHAIR_I, Record
 from lib.finetune import Plan, add_lora, trainable
-from lib.metrics import CHAIR_I, Record
 from lib.reducers import SlowFastLlava, SpatialPool
 from lib.toybox import facts
 from lib.vlm.loading import digest

@@ -31,7 +31,7 @@ from lib.evaluate import (
     table,
     write_records,
 )
-from lib.metrics import CHAIR_I, CHRF_PP, EXACT, FACTS_RIGHT, POPE_F1, Record, bleu, cider
+from lib.evaluate.metrics import CHAIR_I, CHRF_PP, EXACT, FACTS_RIGHT, POPE_F1, Record, bleu, cider
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from lib import metrics, toybox
-from lib.metrics import (
+from lib import toybox
+from lib.evaluate import metrics
+from lib.evaluate.metrics import (
     CHAIR_I,
     CHAIR_S,
     CHRF_PP,
@@ -19,8 +20,8 @@ from lib.metrics import (
     POPE_F1,
     POPE_YES,
     UNREAD,
-    Record,
-)  # fmt: skip
+    Record,  # fmt: skip
+)
 from lib.toybox.facts import facts, unread
 
 CLIPS = [toybox.sample(seed) for seed in range(40)]

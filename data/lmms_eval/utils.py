@@ -3,8 +3,8 @@
 A document is a line of test.jsonl, as lib.benchmark writes it: clip, video (a path), question, reference.
 """
 
-from lib import metrics
-from lib.metrics import Record
+from lib.evaluate import metrics
+from lib.evaluate.metrics import Record
 
 SCORES = ("chrf_pp", "bleu_char", "cider", "distinct", "facts_right", "chair_i", "chair_s")
 

@@ -1,8 +1,8 @@
 """Scores of outputs against references: captions, answers, and yes or no about things that may not be there.
 
 Every score here is made of numbers that can be added up over clips: a `Metric` says which numbers a record gives, and
-what is made of their sums. So `lib.evaluate` can redraw clips, or swap two systems clip by clip, and compute any
-metric again without looking at a single text again: intervals and paired tests are the same few lines for all.
+what is made of their sums. So `lib.evaluate.records` can resample clips, or swap two systems clip by clip, and compute
+any metric again without reading a text again: intervals and paired tests are the same few lines for all.
 
 BLEU and chrF++ are sacrebleu's (https://github.com/mjpost/sacrebleu); CIDEr is CIDEr-D of the COCO caption evaluation
 (tylin/coco-caption); CHAIR is Rohrbach et al.'s (arXiv 1809.02156) on the facts of `lib.toybox.facts`; POPE is Li et
@@ -82,8 +82,6 @@ LENGTH = mean_of("characters", "caption", lambda record: len(record.output))
 # ---------------------------------------------------------------------------------------------------------------------
 # Captions by their words
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def by_sacrebleu(name: str, metric: BLEU | CHRF) -> Metric:
     """One of sacrebleu's metrics. Its two methods are those that its own significance tests are made of."""
 
@@ -226,8 +224,6 @@ def distinct(records: Sequence[Record]) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # Captions by their facts
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def told(record: Record) -> Told:
     """What a caption tells, measured by the facts of its reference. Raises ValueError where that holds none.
 
@@ -257,8 +253,6 @@ UNREAD = mean_of("unread", "caption", lambda record: bool(unread(record.output, 
 # ---------------------------------------------------------------------------------------------------------------------
 # Yes or no
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def yes_or_no(output: str) -> str:
     """ "yes", "no", or "" for an answer that begins with neither.
 
@@ -284,12 +278,9 @@ POPE_F1 = _pope(  # of "yes": 2 x hits, by all that were said and all that were 
     "POPE F1", lambda out, true: 2 * (out == true == "yes"), lambda out, true: (out == "yes") + (true == "yes")
 )
 POPE_YES = _pope("POPE yes", lambda out, true: out == "yes", lambda out, true: 1)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # A judge
 # ---------------------------------------------------------------------------------------------------------------------
-
 Judge = Callable[[str, str, str], float]  # what was asked, the reference, the output -> a score
 
 

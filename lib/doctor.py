@@ -22,16 +22,17 @@ import torch
 from transformers.utils.versions import require_version
 
 from lib import budget
-from lib.budget import CAPTION, MODELS, Memory
+from lib.budget.cards import CAPTION
+from lib.budget.memory import Memory
+from lib.budget.specs import MODELS
 from lib.files import ROOT
-from lib.known import GIB
+from lib.known import GIB, NAMES
 from lib.machine import cores, total_memory
 from lib.vlm.hub import cache_disk
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
 T4_GIB = 14.5  # at most, for any lesson with real weights: T4s differ, some show 14.56 GiB
-NAMES = {"onevision-0.5b": "OneVision 0.5B", "7b": "LLaVA-NeXT-Video 7B", "34b": "LLaVA-NeXT-Video 34B"}
 
 
 # ---------------------------------------------------------------- the machine

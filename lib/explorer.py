@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lib import budget, doctor, plots, toybox
-from lib.budget import MODELS, ModelSpec
+from lib.budget.specs import MODELS, ModelSpec
 from lib.files import ROOT, write_text
 from lib.reducers import Kind, LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.reducers.base import patch_layout

@@ -35,6 +35,7 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
+from lib.known import nf4_bytes
 
 colab.set_up()
 
@@ -378,7 +379,7 @@ for double in (False, True):
     packed, state = quantize_4bit(torch.randn(384, 128), quant_type="nf4", compress_statistics=double)
     scales = [state.absmax] + ([state.state2.absmax] if double else [])
     stored = packed.nbytes + sum(scale.nbytes for scale in scales)
-    beside(f"384 x 128 in nf4{', double' if double else ''}, bytes", budget.nf4_bytes(384 * 128, double), stored)
+    beside(f"384 x 128 in nf4{', double' if double else ''}, bytes", nf4_bytes(384 * 128, double), stored)
 
 # %% [markdown]
 # **Predict before you run.** After how many frames does the 7B's KV cache weigh as much as its 4-bit weights?
@@ -648,7 +649,7 @@ for card in budget.CARDS:
 # On a T4 QLoRA needs checkpointing. Without it a card allows about as many frames as the notes recommend; if that is where their numbers come
 # from, they do not say it.
 #
-# Here is the plan for all models and cards (`python -m lib.budget`). `cache`, `encoding` and `reading` are GiB for each further frame, `context` is
+# Here is the plan for all models and cards (`python -m lib.budget.cards`). `cache`, `encoding` and `reading` are GiB for each further frame, `context` is
 # the number of frames that the positions allow. Under each card, frames by memory: asked / asked with eager attention / QLoRA with
 # checkpointing / QLoRA without.
 

@@ -36,6 +36,7 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
+from lib.known import GIB
 
 colab.set_up()
 
@@ -129,7 +130,7 @@ for name, per_frame in {
     "LLaMA-VID": 2,
 }.items():
     total = budget.video_tokens(3600, per_frame)
-    print(f"{name:<32}{total:>11,}{budget.kv_bytes(seven, total) / budget.GIB:>20.1f} GiB")
+    print(f"{name:<32}{total:>11,}{budget.kv_bytes(seven, total) / GIB:>20.1f} GiB")
 print(f"predicted {my_times} times fewer, measured {144 // reducer.count(1, 8, 8)}")
 
 # %% [markdown]

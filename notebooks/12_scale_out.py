@@ -52,7 +52,7 @@ import torch
 
 from lib import exercises, plots, scale
 from lib.budget import MODELS, kv_bytes, weight_bytes
-from lib.costs import PEAKS, Workload, cards_for
+from lib.budget.jobs import PEAKS, Workload, cards_for
 from lib.data import IGNORE, Collator, Features, captioning
 from lib.finetune import add_lora
 from lib.shards import Cache, World, extract, plan_of, seal, shard_path

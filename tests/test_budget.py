@@ -17,7 +17,7 @@ from transformers import (
 
 from lib import budget, finetune, vlm
 from lib.budget import MODELS, ModelSpec
-from lib.known import FRAMES_PER_BLOCK, GIB
+from lib.known import GIB, nf4_bytes
 from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
 
 ROOT = Path(__file__).parent.parent
@@ -287,7 +287,7 @@ def test_nf4_bytes_equal_bitsandbytes(double):
     packed, state = quantize_4bit(torch.randn(512, 256), quant_type="nf4", compress_statistics=double)
     scales = [state.absmax] + ([state.state2.absmax] if double else [])
     measured = sum(tensor.numel() * tensor.element_size() for tensor in (packed, *scales))
-    assert budget.nf4_bytes(512 * 256, double) == measured
+    assert nf4_bytes(512 * 256, double) == measured
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_weight_bytes_equal_a_model_that_load_put_into_4_bits(random_vlm_folder)
     tensors, rest = list(model.parameters()), 0
     for state in (weight.quant_state for weight in model.parameters() if hasattr(weight, "quant_state")):
         tensors += [state.absmax, state.state2.absmax]
-        rest += budget.nf4_bytes(state.shape.numel())
+        rest += nf4_bytes(state.shape.numel())
     spec = ModelSpec.from_config(model.config)
-    rest -= budget.nf4_bytes(spec.language.linears)
+    rest -= nf4_bytes(spec.language.linears)
     expected = budget.weight_bytes(spec, "nf4-double", keep_vision=True) + rest
     assert rest != 0 and expected == sum(tensor.nbytes for tensor in tensors)
 
@@ -335,11 +335,6 @@ def test_adapter_parameters_equal_peft_on_the_7b():
     assert budget.adapter_parameters(MODELS["7b"], 64) == 159_907_840
 
 
-def test_blocks_of_frames_are_those_of_vlm():
-    """The vision tower sees so many frames at once."""
-    assert budget.FRAMES_PER_BLOCK == FRAMES_PER_BLOCK
-
-
 PEAKS = {  # frames: nf4 sdpa, nf4 eager, fp16 sdpa, fp16 eager (GiB)
     4: (5.2, 5.2, 14.1, 14.1),
     8: (5.5, 5.7, 14.4, 14.7),
@@ -353,7 +348,7 @@ PEAKS = {  # frames: nf4 sdpa, nf4 eager, fp16 sdpa, fp16 eager (GiB)
 def test_peak_bytes_of_the_7b(frames):
     """The numbers that the lessons print."""
     settings = [(precision, attention) for precision in ("nf4-double", "float16") for attention in ("sdpa", "eager")]
-    peaks = [round(budget.peak_bytes(MODELS["7b"], frames, *setting) / GIB, 1) for setting in settings]
+    peaks = [round(budget.answering(MODELS["7b"], frames, *setting).total / GIB, 1) for setting in settings]
     assert tuple(peaks) == PEAKS[frames]
 
 
@@ -422,8 +417,8 @@ def test_frames_in_memory(gib):
     for (precision, attention), frames in zip(settings, LIMITS[gib], strict=True):
         setting = {"precision": precision, "attention": attention}
         assert budget.frames_in_memory(MODELS["7b"], available, **setting) == frames
-        assert budget.peak_bytes(MODELS["7b"], frames, **setting) <= available
-        assert budget.peak_bytes(MODELS["7b"], frames + 1, **setting) > available
+        assert budget.answering(MODELS["7b"], frames, **setting).total <= available
+        assert budget.answering(MODELS["7b"], frames + 1, **setting).total > available
 
 
 def test_plan_says_which_limit_binds():
@@ -454,7 +449,7 @@ def test_plan_for_a_reducer():
 
 def test_this_machine(monkeypatch):
     """A GPU's memory where there is one, else the machine's."""
-    monkeypatch.setattr("lib.budget.total_memory", lambda: 4_096_000)
+    monkeypatch.setattr("lib.budget.cards.total_memory", lambda: 4_096_000)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert budget.card_bytes("this machine") == 4_096_000
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -66,8 +66,8 @@ def test_one_frame_more_than_the_most_does_not_fit(model, size):
         for card, planned in {card: int(SHARE * budget.card_bytes(card)) for card in CARDS}.items():
             for how in PRECISIONS:
                 most = tables["byMemory"][card][how][way]
-                assert most == LIMIT or budget.peak_bytes(spec, most + 1, how, reducer=reducer) > planned
-                assert most == 0 or budget.peak_bytes(spec, most, how, reducer=reducer) <= planned
+                assert most == LIMIT or budget.answering(spec, most + 1, how, reducer=reducer).total > planned
+                assert most == 0 or budget.answering(spec, most, how, reducer=reducer).total <= planned
 
 
 @pytest.mark.parametrize("model, size", SIZES)

@@ -12,7 +12,7 @@ from gpu_check import Case, Held
 
 from lib import budget, doctor, finetune
 from lib.budget import ModelSpec
-from lib.known import CONFIGS
+from lib.known import CONFIGS, GIB
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,7 +140,7 @@ def test_the_process_is_held_to_the_memory_of_the_card(monkeypatch):
     shares = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 142 * budget.GIB))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 142 * GIB))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     for card in ("T4", "H200"):
         with gpu_check.limited(card):

@@ -20,7 +20,7 @@ from lib.evaluate.metrics import (
     POPE_F1,
     POPE_YES,
     UNREAD,
-    Record,  # fmt: skip
+    Record,
 )
 from lib.toybox.facts import facts, unread
 

@@ -13,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib import budget, costs, scale, shards
-from lib.costs import Workload
+from lib import budget, scale, shards
+from lib.budget import jobs
+from lib.budget.jobs import Workload
 from lib.data import IGNORE, Collator, Features, Video, captioning, toybox_videos
+from lib.known import GIB
 from lib.scale import Extraction, Training, World
 from lib.shards import Cache, Plan, extract, plan_of, seal, shard_path
 from lib.vlm import load
@@ -377,7 +379,7 @@ def test_a_launch_that_takes_too_long_ends_and_leaves_nothing(tmp_path, monkeypa
 
 
 def test_cards_are_those_of_the_budget():
-    assert set(costs.PEAKS) <= set(budget.CARDS)
+    assert set(jobs.PEAKS) <= set(budget.CARDS)
 
 
 def test_costs_by_hand():
@@ -407,13 +409,13 @@ def test_decoding_reads_the_weights_once_per_step_for_the_whole_batch():
 
 def test_what_fits_is_what_the_budget_says():
     """One clip more than the batch would exceed 95 % of the card."""
-    for card in costs.PEAKS:
+    for card in jobs.PEAKS:
         job = Workload(clips=1)
-        precision = costs.PEAKS[card].precision
+        precision = jobs.PEAKS[card].precision
         one = budget.kv_bytes(job.model, job.tokens + job.answer)
-        fixed = budget.GIB / 2 + budget.weight_bytes(job.model, precision, keep_vision=True)
+        fixed = GIB / 2 + budget.weight_bytes(job.model, precision, keep_vision=True)
         fixed += budget.reading_bytes(job.model, job.tokens, precision)
-        room = 0.95 * budget.CARDS[card] * budget.GIB
+        room = 0.95 * budget.CARDS[card] * GIB
         assert fixed + job.batch(card) * one <= room < fixed + (job.batch(card) + 1) * one
     with pytest.raises(ValueError, match="does not fit on T4"):
         Workload(clips=1, frames=200).batch("T4")
@@ -421,9 +423,9 @@ def test_what_fits_is_what_the_budget_says():
 
 def test_costs_grow_with_the_clips_and_with_nothing_else():
     small, large = Workload(clips=10_000), Workload(clips=100_000_000)
-    for card in costs.PEAKS:
+    for card in jobs.PEAKS:
         assert large.captioning_hours(card) == pytest.approx(10_000 * small.captioning_hours(card))
-    assert [costs.cards_for(hours, 24) for hours in (0, 24, 24.1, math.pi * 24)] == [1, 1, 2, 4]
+    assert [jobs.cards_for(hours, 24) for hours in (0, 24, 24.1, math.pi * 24)] == [1, 1, 2, 4]
 
 
 def test_shard_holds_nothing_but_its_clips(sealed):

@@ -1,6 +1,6 @@
 """Exercises of lesson 02: tokens of a frame, frames in a context, bytes of a cache, and which limit binds."""
 
-from lib.budget import plan
+from lib.budget.cards import plan
 from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 

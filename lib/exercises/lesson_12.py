@@ -327,9 +327,9 @@ hours = Write(
         "단계는 clips / batch x answer번이고, 한 단계에 weights + batch x cache바이트를 읽습니다.",
     ),
     why=Text(
-        "`lib.costs.Workload.decoding_hours`: the memory that is left for a batch decides how often the weights are "
-        "read.",
-        "`lib.costs.Workload.decoding_hours`입니다. 배치에 남는 메모리가 가중치를 몇 번 읽을지 정합니다.",
+        "`lib.budget.jobs.Workload.decoding_hours`: the memory that is left for a batch decides how often the weights "
+        "are read.",
+        "`lib.budget.jobs.Workload.decoding_hours`입니다. 배치에 남는 메모리가 가중치를 몇 번 읽을지 정합니다.",
     ),
 )
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from lib import budget
+from lib.known import nf4_bytes
 
 
 def weights_by_lib(layers, others):
-    return budget.nf4_bytes(layers) + 2 * others
+    return nf4_bytes(layers) + 2 * others
 
 
 def weights_by_blocks(layers, others):
@@ -45,11 +45,11 @@ RIGHT = {
 
 WRONG = {
     "11.weights": [
-        (lambda layers, others: budget.nf4_bytes(layers + others), "are not quantised"),
+        (lambda layers, others: nf4_bytes(layers + others), "are not quantised"),
         (lambda layers, others: layers * 4 / 8 + others * 2, "The scales are missing"),
-        (lambda layers, others: budget.nf4_bytes(layers, double_quant=False) + 2 * others, "Those scales are float32"),
+        (lambda layers, others: nf4_bytes(layers, double_quant=False) + 2 * others, "Those scales are float32"),
         (lambda layers, others: layers * 4.125 / 8 + 2 * others, "scales of the scales"),
-        (lambda layers, others: budget.nf4_bytes(layers) + 4 * others, "not 4"),
+        (lambda layers, others: nf4_bytes(layers) + 4 * others, "not 4"),
         (lambda layers, others: layers * 4.126953125 + 16 * others, "Those are bits"),
     ],
     "11.plan": [

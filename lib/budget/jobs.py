@@ -1,4 +1,4 @@
-"""What a job costs: from the number of clips to bytes on disk and hours of a card. Arithmetic on lib.budget's formulas.
+"""What a job costs: from the number of clips to bytes on disk and hours of a card.
 
 Hours, not money: prices change by the month and by the contract. Multiply by yours. Every assumption is a field of
 `Workload`; none of these hours was measured.
@@ -6,18 +6,10 @@ Hours, not money: prices change by the month and by the contract. Multiply by yo
 
 from dataclasses import dataclass
 
-from lib.budget import (
-    CONTEXT_BYTES,
-    MODELS,
-    SHARE,
-    ModelSpec,
-    card_bytes,
-    encode_flops,
-    kv_bytes,
-    prefill_flops,
-    reading_bytes,
-    weight_bytes,
-)
+from lib.budget.cards import SHARE, card_bytes
+from lib.budget.memory import CONTEXT_BYTES, kv_bytes, reading_bytes, weight_bytes
+from lib.budget.specs import MODELS, ModelSpec
+from lib.budget.work import encode_flops, prefill_flops
 
 HOUR = 3600
 

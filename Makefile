@@ -51,7 +51,7 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 	@$(RUN) -m lib.measure_llama_vid
 
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
-	@$(RUN) -m lib.data
+	@$(RUN) -m lib.data.aihub
 
 explorer: $(READY)  ## write notebooks/explorer.html again, from what lib.budget says now
 	@$(RUN) -m lib.explorer

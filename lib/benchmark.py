@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib import toybox
-from lib.data import Video, read_aihub, toybox_videos
+from lib.data.aihub import read_aihub
+from lib.data.videos import Video, toybox_videos
 from lib.files import write_text
 
 

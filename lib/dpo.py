@@ -23,7 +23,8 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from lib import toybox
-from lib.data import Collator, Pair, Video
+from lib.data.batches import Collator
+from lib.data.videos import Pair, Video
 from lib.finetune import Plan, without_deprecations
 from lib.toybox.facts import Fact, compare, facts, truth
 from lib.vlm.loading import compute_dtype

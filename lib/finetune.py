@@ -34,7 +34,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lib.data import Collator, Example
+from lib.data.batches import Collator
+from lib.data.videos import Example
 from lib.files import differences, write_text, written_whole
 from lib.reducers import Reducer
 from lib.vlm.loading import compute_dtype, model_files, weights_digest

@@ -24,7 +24,9 @@ from peft import PeftModel
 from tqdm import tqdm
 
 from lib import toybox
-from lib.data import Collator, Example, Features, Video, captioning, toybox_videos
+from lib.data.batches import Collator
+from lib.data.features import Features
+from lib.data.videos import Example, Video, captioning, toybox_videos
 from lib.evaluate.answers import captions_by
 from lib.evaluate.exact import mark
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record

@@ -16,7 +16,9 @@ import torch
 from tqdm.auto import tqdm
 
 from lib import dpo, toybox
-from lib.data import Collator, Example, Features, Pair, Video, toybox_videos
+from lib.data.batches import Collator
+from lib.data.features import Features
+from lib.data.videos import Example, Pair, Video, toybox_videos
 from lib.evaluate.answers import answers_by, captions_by
 from lib.evaluate.intervals import Score, drawn_times, middle
 from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record

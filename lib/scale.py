@@ -32,10 +32,14 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from lib.data import IGNORE, Collator, Example, Features, Video, captioning, read_aihub, toybox_videos
+from lib.data.aihub import read_aihub
+from lib.data.batches import Collator
+from lib.data.features import Features
+from lib.data.shards import Cache, World, extract
+from lib.data.videos import Example, Video, captioning, toybox_videos
 from lib.files import ROOT
 from lib.finetune import add_lora, trainable
-from lib.shards import Cache, World, extract
+from lib.packing import IGNORE
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 
@@ -87,7 +91,7 @@ def videos_of(source: str) -> list[Video]:
 
 @dataclass(frozen=True)
 class Extraction:
-    """Fill a folder with the features of many clips (`lib.shards`). Give it to `launch`, then `seal` the folder."""
+    """Fill a folder with features of many clips (`lib.data.shards`). Give it to `launch`, then `seal` the folder."""
 
     source: str
     folder: str

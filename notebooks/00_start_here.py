@@ -35,7 +35,6 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
-from lib.known import REAL_MODELS
 
 colab.set_up()
 
@@ -53,6 +52,7 @@ import numpy as np
 from IPython.display import Video
 
 from lib import budget, doctor, evaluate, exercises, plots, toybox, video, vlm
+from lib.known import REAL_MODELS
 
 plots.style()
 MODEL = "tiny"

@@ -35,7 +35,6 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
-from lib.known import nf4_bytes
 
 colab.set_up()
 
@@ -50,7 +49,7 @@ import torch
 
 from lib import budget, doctor, exercises, explorer, plots, toybox
 from lib.budget import MIB, MODELS, ModelSpec
-from lib.known import GIB
+from lib.known import GIB, nf4_bytes
 from lib.reducers import SpatialPool
 from lib.vlm import TINY, load
 

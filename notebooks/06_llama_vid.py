@@ -36,7 +36,6 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
-from lib.known import GIB
 
 colab.set_up()
 
@@ -51,6 +50,7 @@ import torch
 
 from lib import budget, exercises, plots, toybox
 from lib.evaluate import middle, redrawn_shares, score
+from lib.known import GIB
 from lib.measure_llama_vid import (
     CLIPS,
     KINDS,

@@ -34,7 +34,6 @@ if not found:
     raise FileNotFoundError(f"no course in {COURSE} or above it: start this lesson in the course's folder notebooks")
 sys.path.insert(0, str(found[0]))
 from lib import colab
-from lib.known import REAL_MODELS, REVISIONS
 
 colab.set_up()
 
@@ -50,6 +49,7 @@ import torch
 
 from lib import budget, exercises, plots, toybox, vlm
 from lib.finetune import add_lora, load_adapter, save_adapter
+from lib.known import REAL_MODELS, REVISIONS
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox.facts import compare
 from lib.video import probe, read_frames, sample_uniform

@@ -53,9 +53,10 @@ import torch
 from lib import exercises, plots, scale
 from lib.budget import MODELS, kv_bytes, weight_bytes
 from lib.budget.jobs import PEAKS, Workload, cards_for
-from lib.data import IGNORE, Collator, Features, captioning
+from lib.data import Collator, Features, captioning
+from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
 from lib.finetune import add_lora
-from lib.shards import Cache, World, extract, plan_of, seal, shard_path
+from lib.packing import IGNORE
 from lib.video import sample_uniform
 from lib.vlm import load
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import aihub, text, videos
-from lib.aihub import SAMPLE_SEEDS, VIDEO_SUFFIXES, read_aihub, write_aihub
-from lib.videos import Video, recording, split, toybox_videos
+from lib import text
+from lib.data import aihub, videos
+from lib.data.aihub import SAMPLE_SEEDS, VIDEO_SUFFIXES, read_aihub, write_aihub
+from lib.data.videos import Video, recording, split, toybox_videos
 
 SAMPLE = Path("data/aihub_sample")
 CLIP = SAMPLE / "Training" / "01.원천데이터" / "TS_toybox" / "toybox_000300.mp4"

@@ -16,17 +16,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from lib import toybox, video
-from lib.data import (
-    IGNORE,
-    Collator,
-    Example,
-    Features,
-    Pair,
-    Video,
-    captioning,
-    split,
-    toybox_videos,
-)
+from lib.data import Collator, Example, Features, Pair, Video, captioning, split, toybox_videos
+from lib.packing import IGNORE
 from lib.reducers import LlamaVid, SlowFastLlava, SpatialPool
 from lib.vlm import VICUNA, VideoLM, load
 

@@ -565,6 +565,8 @@ def test_an_adapter_names_no_field_that_an_older_peft_may_not_know(saved):
 
 
 LORA = """
+from lib import quiet
+quiet()
 import gptqmodel, torchao
 from torch import nn
 from lib import finetune, korean, vlm

@@ -13,13 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib import budget, scale, shards
+from lib import budget, scale
 from lib.budget import jobs
 from lib.budget.jobs import Workload
-from lib.data import IGNORE, Collator, Features, Video, captioning, toybox_videos
+from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
+from lib.data.shards import Cache, Plan, extract, plan_of, seal, shard_path
 from lib.known import GIB
+from lib.packing import IGNORE
 from lib.scale import Extraction, Training, World
-from lib.shards import Cache, Plan, extract, plan_of, seal, shard_path
 from lib.vlm import load
 
 VIDEOS = toybox_videos(range(7))
@@ -165,8 +166,14 @@ def test_seal_refuses_a_shard_that_is_cut_off(sealed, tmp_path):
         (lambda videos, features: (videos[::-1], features, 2), "clip 0: {0} before, {last} now; .*; and 1 more"),
         (lambda videos, features: (videos[:-1], features, 2), "clips: 7 before, 6 now; clip 6: {last} before, None"),
         (lambda videos, features: (videos, features, 3), "clips to a shard: 2 before, 3 now.: keep those"),
-        (lambda videos, features: (videos, replace(features, frames=5), 2), "of 4 frames .* before, of 5 frames"),
-        (lambda videos, features: (videos, replace(features, dtype=torch.float16), 2), "stored as torch.float16 now"),
+        (
+            lambda videos, features: (videos, replace(features, frames=5), 2),
+            "features: of 4 frames .* before, of 5 frames",
+        ),
+        (
+            lambda videos, features: (videos, replace(features, dtype=torch.float16), 2),
+            "features: .* stored as torch.float16 now",
+        ),
     ],
 )
 def test_folder_of_another_plan_is_refused(change, words, sealed, features):

@@ -65,9 +65,9 @@ split = Write(
     hint_1=Text("range takes a start, an end and a step.", "range에는 시작, 끝, 간격을 줄 수 있습니다."),
     hint_2=Text("It starts at rank and steps by world.", "rank에서 시작하여 world씩 건너뜁니다."),
     why=Text(
-        "`lib.shards.Plan.of` gives out shards so, `lib.scale.shares` the examples of a batch. Nobody has to ask "
+        "`lib.data.shards.Plan.of` gives out shards so, `lib.scale.shares` the examples of a batch. Nobody has to ask "
         "anybody.",
-        "`lib.shards.Plan.of`는 샤드를, `lib.scale.shares`는 배치의 예제를 이렇게 나눕니다. 서로 물어볼 필요가 "
+        "`lib.data.shards.Plan.of`는 샤드를, `lib.scale.shares`는 배치의 예제를 이렇게 나눕니다. 서로 물어볼 필요가 "
         "없습니다.",
     ),
 )
@@ -142,10 +142,10 @@ todo = Write(
         "range(rank, ceil(clips / size), world)에서 there에 있는 것을 뺍니다.",
     ),
     why=Text(
-        "`lib.shards.extract` passes over what is there. The next run may have another `world`: every shard still has "
-        "one maker.",
-        "`lib.shards.extract`는 이미 있는 것을 건너뜁니다. 다음 실행에서 `world`가 달라져도 샤드마다 만드는 프로세스는 "
-        "하나입니다.",
+        "`lib.data.shards.extract` passes over what is there. The next run may have another `world`: every shard still "
+        "has one maker.",
+        "`lib.data.shards.extract`는 이미 있는 것을 건너뜁니다. 다음 실행에서 `world`가 달라져도 샤드마다 만드는 "
+        "프로세스는 하나입니다.",
     ),
 )
 

@@ -5,7 +5,7 @@ from math import ceil
 import numpy as np
 import torch
 
-from lib.shards import Plan, World
+from lib.data.shards import Plan, World
 
 
 def clips_by_asking_each(clips, rank, world):

@@ -120,7 +120,7 @@ class Lesson:
         """Type over the line of the cell that holds the stub; its indentation stays."""
         line = self.cell(words).find_element(By.XPATH, f".//*[contains(@class, 'cm-line')][contains(., '{stub}')]")
         line.click()
-        keys = ActionChains(self.browser).send_keys(Keys.HOME).key_down(Keys.SHIFT).send_keys(Keys.END)
+        keys = ActionChains(self.browser).send_keys(Keys.END, Keys.HOME).key_down(Keys.SHIFT).send_keys(Keys.END)
         keys.key_up(Keys.SHIFT).send_keys(text).perform()
 
     def green(self, words: str) -> int:

@@ -1,4 +1,4 @@
-"""Videos with captions, and their split into those to train on, to choose settings by and to report scores of."""
+"""Videos with captions, shared out over training, validation and test, and what is asked and answered about them."""
 
 import hashlib
 import re
@@ -131,3 +131,32 @@ def unique(videos: Sequence[Video]) -> Sequence[Video]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two videos are named {twice!r}: give each its own name")
     return videos
+
+
+class Example(NamedTuple):
+    """What a user says about a video (without `<video>`), and what the model should answer."""
+
+    video: Video
+    prompt: str
+    answer: str
+
+
+class Pair(NamedTuple):
+    """Two answers about a video, of which the first is better: what DPO learns from."""
+
+    video: Video
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+def captioning(videos: Sequence[Video], language: str) -> list[Example]:
+    """One example per video: the prompt of that language, and the caption. Raises ValueError where there is none.
+
+    >>> captioning(toybox_videos([7]), "ko")[0].prompt
+    '영상을 설명하십시오.'
+    """
+    for video in videos:
+        if language not in video.captions:
+            raise ValueError(f"{video.name} has no caption in {language!r}, only in {sorted(video.captions)}")
+    return [Example(video, toybox.CAPTION_PROMPTS[language], video.captions[language]) for video in videos]

@@ -8,7 +8,7 @@ plan.json is written first: what the folder will hold. A shard is written beside
 shard's name is whole, unless the disk says otherwise; a run passes over the shards that are there. manifest.json is
 written last, by `seal`: the bytes and the sha256 of every shard, and the clips that could not be read.
 
-What this module does not do: shuffle (read the names in any order you like), compress.
+Not in it: shuffling (read the names in any order), compression.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lib.data import Features, Video, unique
+from lib.data.features import Features
+from lib.data.videos import Video, unique
 from lib.files import differences, written_whole
 
 
@@ -109,8 +110,6 @@ def shard_path(folder: str | os.PathLike, shard: int) -> Path:
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def extract(
     videos: Sequence[Video], features: Features, folder: str | os.PathLike, size: int = 64, world: World = ALONE
 ) -> Written:
@@ -247,8 +246,6 @@ def write_json(path: Path, content: dict) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 class Cache:
     """A sealed folder, read back: `cache(video)` is what `Features` would compute, so a Collator takes either.
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,10 +19,10 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from lib import toybox
+from lib.data.videos import Video
 from lib.files import write_text
 from lib.text import Text, comparable
 from lib.video import probe
-from lib.videos import Video
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 ARCHIVE = re.compile(r"(.+\.(?:zip|tar|tgz|gz|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?", re.IGNORECASE | re.DOTALL)
@@ -44,7 +45,6 @@ CAPTIONS = {  # where a label may hold its caption, by language: the first place
 SENTENCES = {"ko": "sentences_ko", "en": "sentences_en"}  # of "sentences", where there is none of the places above
 FILE_NAMES = (("filename",), ("video_name",))  # where a label may name its clip; its own name decides first
 SAMPLE_SEEDS = range(300, 306)  # of the clips in data/aihub_sample; tiny was never trained on them
-
 # In a folder ID with video.mp4 and label.json, the names say nothing and the folder says all.
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
@@ -56,7 +56,6 @@ PARTS = {  # how the folders of a split begin, behind numbers and [tags]: TS and
         ("test", "test"),
     )
 }
-
 FOUND = Text("videos: {n}{parts}, problems: {m}", "영상 {n}개{parts}, 문제 {m}개")
 PART_NAMES = {
     "train": Text("train", "학습"),
@@ -243,8 +242,6 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
 # ---------------------------------------------------------------------------------------------------------------------
 # Files
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     """The labels and clips in a folder and all below it, and what cannot be looked at there."""
     labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
@@ -329,8 +326,6 @@ def shown(place: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Pairs
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], list[Problem]]:
     """The videos of all labels and clips that make a pair, and a problem for each that does not."""
     known, alone = defaultdict(list), Counter(clip.name for clip in clips)
@@ -465,8 +460,6 @@ def readable(path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------------------
 # Labels
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def read_label(path: Path) -> list:
     """The labels in a file: one, or those of a list, which may stand under "annotations".
 
@@ -602,8 +595,6 @@ def start(place: str, timestamps: object) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # The twin in data/aihub_sample
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
     """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
 
@@ -619,3 +610,7 @@ def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) 
         path = toybox.write_mp4(clips / f"toybox_{seed:06}.mp4", toybox.render(clip))
         label = {"filename": path.name, "annotation": {"description_kr": toybox.caption(clip, "ko")}}
         write_text(labels / f"{path.stem}.json", json.dumps(label, ensure_ascii=False, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_aihub(sys.argv[1] if len(sys.argv) > 1 else "data/aihub_sample")

@@ -1,0 +1,136 @@
+"""Features of videos, computed once and kept in memory or in a folder."""
+
+import hashlib
+import os
+import warnings
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lib.data.videos import Video
+from lib.vlm.model import VideoLM
+
+FEATURE_FILES = "features-*"  # what Features may delete in its folder: nothing else
+
+
+@dataclass(eq=False)
+class Features:
+    """Video -> features (T, h, w, C) on the CPU, from the vision tower once and from a cache ever after.
+
+    The cache is memory or, with a folder, files that outlive the session: one safetensors file for each video, known
+    by what was seen (a file's path, size and time of change, or the drawn clip), how many frames of it, and the weights
+    of the vision tower. It holds at most `max_bytes`; whatever was not used for the longest time goes first. A clip of
+    16 frames is 393 kB for tiny and 19 MB for the 7B in float16: give it room for all videos that an epoch goes
+    through, or nothing will be left when the next one begins.
+
+    dtype: None stores what the tower computed (float32 on a CPU, float16 or bfloat16 on a GPU): then no loss changes.
+    torch.float16 halves float32 and rounds each number by up to one part in 2,000.
+
+    Only for a frozen tower. Raises ValueError where not even one video fits into max_bytes.
+
+    >>> from lib.data.videos import toybox_videos
+    >>> from lib import vlm
+    >>> features, video = Features(vlm.load("tiny"), frames=4), toybox_videos([7])[0]
+    >>> features(video).shape, features(video) is features(video), features.encoded
+    (torch.Size([4, 8, 8, 96]), True, 1)
+    """
+
+    vlm: VideoLM
+    frames: int
+    folder: str | os.PathLike | None = None
+    max_bytes: int = 2**30
+    dtype: torch.dtype | None = None
+    encoded: int = field(default=0, init=False)  # how many times the tower had to look
+    memory: OrderedDict[str, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
+
+    def __call__(self, video: Video) -> Tensor:
+        key = self.key(video)
+        features = self.recall(key) if self.folder is None else self.read(key)
+        if features is None:
+            features = self.vlm.encode(video.frames(self.frames)).to("cpu", self.dtype)
+            self.encoded += 1
+            (self.remember if self.folder is None else self.write)(key, features)
+        return features
+
+    @cached_property
+    def way(self) -> bytes:
+        """A digest of all that decides over the features besides the video."""
+        config = self.vlm.model.config
+        layer = (config.vision_feature_layer, config.vision_feature_select_strategy)
+        digest = hashlib.sha256(repr((self.frames, self.dtype, self.vlm.pixels, layer)).encode())
+        for name, weights in self.vlm.model.model.vision_tower.state_dict().items():
+            digest.update(name.encode() + weights.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.digest()
+
+    def key(self, video: Video) -> str:
+        """The name under which a video's features are kept."""
+        seen = repr(video.clip)
+        if video.path is not None:
+            stat = os.stat(video.path)
+            seen = repr((os.path.realpath(video.path), stat.st_size, stat.st_mtime_ns))
+        return hashlib.sha256(self.way + seen.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def recall(self, key: str) -> Tensor | None:
+        if key in self.memory:
+            self.memory.move_to_end(key)
+        return self.memory.get(key)
+
+    def remember(self, key: str, features: Tensor) -> None:
+        self.check_size(features.nbytes)
+        self.memory[key] = features
+        while sum(kept.nbytes for kept in self.memory.values()) > self.max_bytes:
+            self.memory.popitem(last=False)
+
+    def path(self, key: str) -> Path:
+        return Path(self.folder) / f"features-{key}.safetensors"
+
+    def read(self, key: str) -> Tensor | None:
+        """The features in the folder; None where there are none or the file is damaged, which is said."""
+        try:
+            features = load(self.path(key).read_bytes())["features"]
+            os.utime(self.path(key))  # used just now
+        except FileNotFoundError:
+            return None
+        except SafetensorError:
+            warnings.warn(f"{self.path(key)} is damaged, perhaps cut off: it is made again", stacklevel=3)
+            return None
+        return features
+
+    def write(self, key: str, features: Tensor) -> None:
+        """Written beside and then renamed, so that no other process reads half a file; then the oldest go."""
+        data = save({"features": features.contiguous()})
+        self.check_size(len(data))
+        self.path(key).parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path(key).with_suffix(f".{os.getpid()}.part")
+        beside.write_bytes(data)
+        os.replace(beside, self.path(key))
+        delete_oldest(Path(self.folder), self.max_bytes)
+
+    def check_size(self, size: int) -> None:
+        if size > self.max_bytes:
+            raise ValueError(
+                f"the features of one video take {size:,} bytes, the cache may hold {self.max_bytes:,}: "
+                "give it more max_bytes, or look at fewer frames"
+            )
+
+
+def delete_oldest(folder: Path, max_bytes: int) -> None:
+    """Deletes feature files, and pieces that were never finished, the longest unused first, until the rest fits."""
+    kept = []
+    for path in folder.glob(FEATURE_FILES):
+        with suppress(FileNotFoundError):  # another process may delete as well
+            stat = path.stat()
+            kept.append((stat.st_mtime_ns, stat.st_size, path))
+    too_much = sum(size for _, size, _ in kept) - max_bytes
+    for _, size, path in sorted(kept):
+        if too_much <= 0:
+            break
+        path.unlink(missing_ok=True)
+        too_much -= size

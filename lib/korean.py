@@ -32,7 +32,8 @@ from lib.evaluate.exact import mark
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.evaluate.records import measure
 from lib.files import write_text
-from lib.finetune import Plan, add_lora, all_but_tower, fit, mixed, projector_only, save_adapter, trainable
+from lib.finetune.adapters import add_lora, all_but_tower, projector_only, save_adapter, trainable
+from lib.finetune.train import Plan, fit, mixed
 from lib.reducers import LlavaVideo
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from lib import dpo, toybox
+from lib import toybox
 from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.videos import Example, Pair, Video, toybox_videos
@@ -25,7 +25,9 @@ from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, U
 from lib.evaluate.questions import plain
 from lib.evaluate.records import measure, of_task, paired
 from lib.files import write_text
-from lib.finetune import Plan, add_lora, fit, mixed
+from lib.finetune import dpo
+from lib.finetune.adapters import add_lora
+from lib.finetune.train import Plan, fit, mixed
 from lib.korean import FRAMES, VIEW
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM

@@ -48,11 +48,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lib import dpo, exercises, plots, toybox
+from lib import exercises, plots, toybox
 from lib.data import Collator, Features, Pair, toybox_videos
 from lib.evaluate import captions_by, measure, paired
 from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
-from lib.finetune import add_lora, mixed, trainable
+from lib.finetune import add_lora, dpo, mixed, trainable
+from lib.finetune.adapters import without_deprecations
 from lib.measure_dpo import (
     FILE,
     FRAMES,
@@ -351,7 +352,7 @@ for weight in trainable(vlm).values():
     torch.nn.init.normal_(weight, std=0.02)
 trainer = dpo.trl_trainer(model, collate, pairs, OURS.plan, OURS.beta)
 model.delete_adapter("ref")  # TRL compares with a copy of the adapter as it is; without the copy, with the adapter off
-with torch.no_grad(), vlm.looking_through(VIEW), dpo.without_deprecations():
+with torch.no_grad(), vlm.looking_through(VIEW), without_deprecations():
     hand, trl = loss_by_hand(model, batch, OURS.beta), trainer.compute_loss(model, batch)
     lib = dpo.dpo_loss(*dpo.gains(model, batch), OURS.beta).mean()
 print(f"by hand {hand:.6f}, TRL {trl:.6f}, lib {lib:.6f}: at most {max(abs(hand - trl), abs(hand - lib)):.0e} apart")
@@ -392,7 +393,7 @@ assert (ends[0] - ends[1]).abs().max() < 0.01 * moved.abs().max()
 
 # %% [markdown]
 # TRL's `DPOTrainer` knows images but no videos: it has no `videos` column, and its own collators would not expand `<video>`. With our collator it needs neither. Two
-# of its defaults would hurt: `max_length=1024` cuts sequences, visual tokens included, and `bf16=True` is no good on a CPU or a T4. See `trl_settings` in `lib/dpo.py`.
+# of its defaults would hurt: `max_length=1024` cuts sequences, visual tokens included, and `bf16=True` is no good on a CPU or a T4. See `trl_settings` in `lib/finetune/dpo.py`.
 #
 # The real run:
 

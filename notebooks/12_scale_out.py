@@ -50,12 +50,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import exercises, plots, scale
+from lib import exercises, plots
 from lib.budget import MODELS, kv_bytes, weight_bytes
 from lib.budget.jobs import PEAKS, Workload, cards_for
 from lib.data import Collator, Features, captioning
 from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
-from lib.finetune import add_lora
+from lib.finetune import add_lora, processes
 from lib.packing import IGNORE
 from lib.video import sample_uniform
 from lib.vlm import load
@@ -88,7 +88,7 @@ print(f"process {os.environ.get('RANK', 0)} of {os.environ.get('WORLD_SIZE', 1)}
 
 def say(command):
     """Run a command; what it printed, line by line in order."""
-    done = subprocess.run(command, capture_output=True, text=True, env=scale.environment(), timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, env=processes.environment(), timeout=600)
     assert done.returncode == 0, done.stderr[-500:]
     return sorted(line for line in done.stdout.splitlines() if line.startswith("process"))
 
@@ -102,7 +102,7 @@ accelerate_launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"
 # %%
 my_processes = {"accelerate launch": 2, "torchrun": 2}  # change me
 
-said = {"accelerate launch": say(accelerate_launch), "torchrun": say(scale.torchrun_command(2, str(who)))}
+said = {"accelerate launch": say(accelerate_launch), "torchrun": say(processes.torchrun_command(2, str(who)))}
 for launcher, lines in said.items():
     print(f"{launcher:<18} predicted {my_processes[launcher]}, measured {len(lines)}: {'; '.join(lines)}")
 
@@ -114,7 +114,7 @@ for launcher, lines in said.items():
 expected, found = 2, int(os.environ.get("WORLD_SIZE", 1))
 print("by hand:", "as asked for" if expected == found else f"asked for {expected}, there are {found}")
 try:
-    scale.world(expected)
+    processes.world(expected)
 except ValueError as error:
     print("lib:", error)
 
@@ -147,12 +147,12 @@ run.train()
 held = sum((w.to_local() if isinstance(w, DTensor) else w).numel() for w in run.model.parameters())
 print(f"process {settings.process_index}: {type(run.model_wrapped).__name__}, holds {held:,} of 10,000", flush=True)
 """)
-for line in say(scale.torchrun_command(2, str(trainer), str(work / "out"))):
+for line in say(processes.torchrun_command(2, str(trainer), str(work / "out"))):
     print(line)
 
 # %% [markdown]
 # Both hold everything: the Trainer fell back to DDP and said nothing. On two GPUs with FSDP it would be 5,000 each. So do not ask what was configured, ask
-# **what each process holds**. `lib.scale` shards with PyTorch's own `fully_shard`, which does work on CPUs, and refuses to train if
+# **what each process holds**. `lib.finetune.processes` shards with PyTorch's own `fully_shard`, which does work on CPUs, and refuses to train if
 # the parts do not make the whole. We come back to it in section 4.
 
 # %% [markdown]
@@ -187,7 +187,7 @@ ex.check(my_clips)
 
 # %%
 vlm = load(MODEL)
-videos = scale.videos_of(SOURCE)
+videos = processes.videos_of(SOURCE)
 features = Features(vlm, frames=16)
 SIZE = 5  # clips to a shard; in earnest some hundreds
 
@@ -211,8 +211,8 @@ for rank in range(PROCESSES):
 # `started` gives us torchrun's process. No process talks to another, so there is nothing to wait for, and no process group.
 
 # %%
-job = scale.Extraction(SOURCE, str(work / "killed"), MODEL, size=SIZE)
-with scale.started([job], PROCESSES) as (torchrun, reports):
+job = processes.Extraction(SOURCE, str(work / "killed"), MODEL, size=SIZE)
+with processes.started([job], PROCESSES) as (torchrun, reports):
     while len(list(work.glob("killed/shard-*"))) < 6 and torchrun.poll() is None:
         time.sleep(0.02)
 there = [shard_path(work / "killed", shard).exists() for shard in range(plan.count)]
@@ -315,7 +315,7 @@ print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):
 
 # %% [markdown]
 # The argument is called `num_items_in_batch`: all answer tokens of all processes, divided by the number of processes. Counting them takes one number to be
-# exchanged per step. `lib.scale.step` does it.
+# exchanged per step. `lib.finetune.processes.step` does it.
 
 # %% [markdown]
 # ### Exercise 12.gradient: one gradient of several
@@ -350,9 +350,9 @@ print(
 # one process, here. All see the same batches: 4 examples a step, whoever computes them.
 
 # %%
-training = scale.Training(SOURCE, str(work / "killed"), "ddp", steps=4, batch=4, model=MODEL)
+training = processes.Training(SOURCE, str(work / "killed"), "ddp", steps=4, batch=4, model=MODEL)
 again = replace(job, folder=str(work / "whole"))
-refilled, ddp, fsdp2 = scale.launch([again, training, replace(training, way="fsdp2")], PROCESSES)
+refilled, ddp, fsdp2 = processes.launch([again, training, replace(training, way="fsdp2")], PROCESSES)
 alone = training.run(World())
 seal(work / "whole")
 
@@ -593,7 +593,7 @@ print(f"1 M clips: {mine:,.0f} hours of writing; lib {job_7b.decoding_hours('A10
 # torchrun is started once on each, with one address that all can reach. Not run here:
 #
 # ```
-# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib.scale jobs.json reports/
+# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib.finetune.processes jobs.json reports/
 # ```
 #
 # jobs.json holds `{"processes": 32, "jobs": [{"kind": "Extraction", "source": ..., "folder": ...}]}`; the folder is one that all machines see. If a machine dies, start

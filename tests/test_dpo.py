@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib import dpo, measure_dpo, toybox
+from lib import measure_dpo, toybox
 from lib import vlm as models
 from lib.data import Collator, Features, Pair, Video, toybox_videos
 from lib.evaluate.metrics import CHAIR_I, Record
-from lib.finetune import Plan, add_lora, trainable
+from lib.finetune import Plan, add_lora, dpo, trainable
+from lib.finetune.adapters import without_deprecations
 from lib.reducers import SlowFastLlava, SpatialPool
 from lib.toybox import facts
 from lib.vlm.loading import digest
@@ -187,7 +188,7 @@ def test_loss_is_that_of_trl(reducer, beta):
     trainer = dpo.trl_trainer(model, collate, pairs, PLAN, beta)
     model.delete_adapter("ref")  # a copy of the moved adapter: without it TRL's reference is ours, the adapter off
     batch = collate.pairs(pairs[:5])
-    with vlm.looking_through(reducer), dpo.without_deprecations():
+    with vlm.looking_through(reducer), without_deprecations():
         ours = dpo.dpo_loss(*dpo.gains(model, batch), beta)
         theirs = trainer.compute_loss(model, batch)
     assert ours.shape == (5,) and (ours - math.log(2)).abs().max() > 1e-3
@@ -205,7 +206,7 @@ def test_gradient_is_that_of_trl(vlm):
     )
     for loss in (ours, theirs):
         vlm.model.zero_grad()
-        with vlm.looking_through(collate.reducer), dpo.without_deprecations():
+        with vlm.looking_through(collate.reducer), without_deprecations():
             loss().backward()
         gradients.append(torch.cat([weight.grad.flatten() for weight in trainable(vlm).values()]))
     assert gradients[0].abs().max() > 1e-3

@@ -292,7 +292,7 @@ def test_gradients_in_float16_are_scaled_back_before_they_are_cut(random_vlm_fol
     """As on a T4: the same first step as in float32, to the precision of float16."""
     found = {}
     for dtype in (torch.float32, torch.float16):
-        monkeypatch.setattr(finetune, "compute_dtype", lambda device, dtype=dtype: dtype)
+        monkeypatch.setattr("lib.finetune.train.compute_dtype", lambda device, dtype=dtype: dtype)
         model = vlm.load(random_vlm_folder)
         add_lora(model, rank=2)
         fit(model, collator(model), examples, replace(PLAN, steps=1))
@@ -570,11 +570,12 @@ quiet()
 import gptqmodel, torchao
 from torch import nn
 from lib import finetune, korean, vlm
+import peft  # after lib.finetune, which hides what peft refuses
 
 adapter = finetune.add_lora(vlm.load("tiny"), rank=2)
 adapter.merge_adapter()
 finetune.load_adapter(vlm.load("tiny"), korean.ADAPTER)
-by_hand = finetune.get_peft_model(nn.Sequential(nn.Linear(4, 4)), finetune.LoraConfig(target_modules=["0"]))
+by_hand = peft.get_peft_model(nn.Sequential(nn.Linear(4, 4)), peft.LoraConfig(target_modules=["0"]))
 print(finetune.parts_hit(adapter)["language_model"], "lora" in str(by_hand))
 """
 

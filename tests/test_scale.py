@@ -13,14 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib import budget, scale
+from lib import budget
 from lib.budget import jobs
 from lib.budget.jobs import Workload
 from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
-from lib.data.shards import Cache, Plan, extract, plan_of, seal, shard_path
+from lib.data.shards import Cache, Plan, World, extract, plan_of, seal, shard_path
+from lib.finetune import processes
+from lib.finetune.processes import Extraction, Training
 from lib.known import GIB
 from lib.packing import IGNORE
-from lib.scale import Extraction, Training, World
 from lib.vlm import load
 
 VIDEOS = toybox_videos(range(7))
@@ -218,17 +219,17 @@ def test_one_process_in_place_of_several_is_refused(size, environment, monkeypat
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert scale.world(1) == World(0, 1)
+    assert processes.world(1) == World(0, 1)
     with pytest.raises(ValueError, match=f"{size} processes were asked for, but there is only this one"):
-        scale.world(size)
+        processes.world(size)
 
 
 def test_more_processes_than_asked_for_are_refused(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert scale.world(2) == World(1, 2)
+    assert processes.world(2) == World(1, 2)
     with pytest.raises(ValueError, match="1 processes were asked for, but there are 2"):
-        scale.world(1)
+        processes.world(1)
 
 
 @pytest.mark.parametrize(
@@ -257,15 +258,15 @@ def test_training_refuses_a_world(settings, here, words):
 
 def test_too_few_examples_are_refused():
     with pytest.raises(ValueError, match="2 steps of 4 need 8 examples, there are 7"):
-        scale.shares(range(7), Training("toybox:0:7", "cache", steps=2), World())
+        processes.shares(range(7), Training("toybox:0:7", "cache", steps=2), World())
 
 
 @pytest.mark.parametrize("held", [588, 300 * 588 // 588 + 100, 200])
 def test_a_process_that_holds_too_much_is_not_sharded(held, monkeypatch):
-    monkeypatch.setattr(scale, "mean_over_processes", lambda number, here: number)  # both hold the same
+    monkeypatch.setattr(processes, "mean_over_processes", lambda number, here: number)  # both hold the same
     with pytest.raises(ValueError, match="the model is not sharded"):
-        scale.check_shards(held, 588, World(0, 2))
-    scale.check_shards(294, 588, World(0, 2))
+        processes.check_shards(held, 588, World(0, 2))
+    processes.check_shards(294, 588, World(0, 2))
 
 
 def test_the_processes_losses_average_to_that_of_one(features):
@@ -295,14 +296,14 @@ def test_two_processes_train_like_one(tmp_path):
     """DDP, FSDP2 and QLoRA under DDP, in one launch; extraction before them."""
     folder = str(tmp_path / "cache")
     extraction = Extraction("toybox:0:12", folder, frames=4, size=4)
-    (written,) = scale.launch([extraction], processes=2)
+    (written,) = processes.launch([extraction], processes=2)
     assert [part["made"] for part in written] == [[0, 2], [1]]
     seal(folder)
 
     job = Training("toybox:0:12", folder, steps=3)
     fsdp2, qlora = replace(job, way="fsdp2"), replace(job, four_bit=True)
     alone, alone_in_four_bits = job.run(World()), qlora.run(World())
-    by_ddp, by_fsdp2, by_qlora = scale.launch([job, fsdp2, qlora], processes=2)
+    by_ddp, by_fsdp2, by_qlora = processes.launch([job, fsdp2, qlora], processes=2)
 
     assert len(by_ddp) == len(by_fsdp2) == 2
     for told in (*by_ddp, *by_fsdp2):
@@ -322,14 +323,14 @@ def processes_of(torchrun):
 
 def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
     job = Extraction("toybox:0:160", str(tmp_path / "killed"), frames=16, size=2)
-    with scale.started([job], processes=2) as (torchrun, reports):
+    with processes.started([job], processes=2) as (torchrun, reports):
         while not list(tmp_path.glob("killed/shard-*")):
-            assert torchrun.poll() is None, scale.what_went_wrong(reports, 2)
+            assert torchrun.poll() is None, processes.what_went_wrong(reports, 2)
             time.sleep(0.02)
         workers = processes_of(torchrun)
         os.kill(workers[0].pid, signal.SIGKILL)
         assert torchrun.wait(120) != 0
-        assert "was killed" in scale.what_went_wrong(reports, 2)
+        assert "was killed" in processes.what_went_wrong(reports, 2)
         assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     there = files(tmp_path / "killed")
     assert 0 < sum(name.startswith("shard-") for name in there) < 80
@@ -359,24 +360,24 @@ def test_the_process_that_fell_first_is_named(codes, words, tmp_path):
         for rank, code in enumerate(codes)
     )
     (tmp_path / "output.txt").write_text("FAILED\n" + "".join(ends))
-    assert re.search(words, scale.what_went_wrong(tmp_path, 2))
+    assert re.search(words, processes.what_went_wrong(tmp_path, 2))
 
 
 def test_what_torchrun_says_is_passed_on_where_no_process_fell(tmp_path):
     (tmp_path / "output.txt").write_text("one\ntwo\nthree\nno free port\n")
-    assert scale.what_went_wrong(tmp_path, 2) == "torchrun failed: two | three | no free port"
+    assert processes.what_went_wrong(tmp_path, 2) == "torchrun failed: two | three | no free port"
 
 
 def test_an_error_in_a_process_is_one_error_here(tmp_path):
     with pytest.raises(RuntimeError, match="process 0 of 1 failed: FileNotFoundError: .*no.such.model"):
-        scale.launch([Extraction("toybox:0:2", str(tmp_path), model="no.such.model/")], processes=1)
+        processes.launch([Extraction("toybox:0:2", str(tmp_path), model="no.such.model/")], processes=1)
 
 
 def test_a_launch_that_takes_too_long_ends_and_leaves_nothing(tmp_path, monkeypatch):
     running = []
-    monkeypatch.setattr(scale, "end", lambda torchrun, end=scale.end: (running.append(torchrun), end(torchrun)))
+    monkeypatch.setattr(processes, "end", lambda torchrun, end=processes.end: (running.append(torchrun), end(torchrun)))
     with pytest.raises(TimeoutError, match="did not finish in 0.5 s"):
-        scale.launch([Extraction("toybox:0:2", str(tmp_path))], processes=1, timeout=0.5)
+        processes.launch([Extraction("toybox:0:2", str(tmp_path))], processes=1, timeout=0.5)
     assert running[0].poll() is not None
 
 

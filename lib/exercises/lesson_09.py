@@ -148,8 +148,10 @@ answers = Write(
         "scores = logits[:, :-1].log_softmax(-1)이고, scores.gather(-1, ids[:, 1:, None])과 mask[:, 1:]이 짝입니다.",
     ),
     why=Text(
-        "`lib.dpo.log_probs`. Every further token makes an answer less likely: only gains can be compared, not these.",
-        "`lib.dpo.log_probs`와 같습니다. 토큰이 늘수록 답의 확률은 낮아지므로, 이 값이 아니라 이득을 비교해야 합니다.",
+        "`lib.finetune.dpo.log_probs`. Every further token makes an answer less likely: only gains can be compared, "
+        "not these.",
+        "`lib.finetune.dpo.log_probs`와 같습니다. 토큰이 늘수록 답의 확률은 낮아지므로, 이 값이 아니라 이득을 "
+        "비교해야 합니다.",
     ),
 )
 
@@ -245,8 +247,8 @@ loss = Write(
         "계산합니다.",
     ),
     why=Text(
-        "Equation 7 of arXiv 2305.18290, `lib.dpo.dpo_loss`. Where model and reference agree it is log 2.",
-        "arXiv 2305.18290의 식 7이며 `lib.dpo.dpo_loss`와 같습니다. 모델과 기준 모델이 같으면 log 2입니다.",
+        "Equation 7 of arXiv 2305.18290, `lib.finetune.dpo.dpo_loss`. Where model and reference agree it is log 2.",
+        "arXiv 2305.18290의 식 7이며 `lib.finetune.dpo.dpo_loss`와 같습니다. 모델과 기준 모델이 같으면 log 2입니다.",
     ),
 )
 

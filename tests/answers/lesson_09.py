@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax
 
-from lib import dpo
+from lib.finetune import dpo
 
 
 def answers_by_loop(logits, ids, mask):

@@ -25,18 +25,18 @@ from trl import DPOConfig, DPOTrainer
 from lib import toybox
 from lib.data.batches import Collator
 from lib.data.videos import Pair, Video
-from lib.finetune import Plan, without_deprecations
+from lib.finetune.adapters import without_deprecations
+from lib.finetune.train import Plan
 from lib.toybox.facts import Fact, compare, facts, truth
 from lib.vlm.loading import compute_dtype
 from lib.vlm.model import VideoLM
 
 KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
 
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pairs
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def falsehood_pairs(
     videos: Sequence[Video], language: str = "en", kinds: Sequence[str] = KINDS, seed: int = 0
 ) -> list[Pair]:
@@ -148,8 +148,6 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # The loss
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Tensor:
     """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): how likely each answer is, as a logarithm.
 
@@ -198,8 +196,6 @@ def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 class Step(NamedTuple):
     """One line of the log: means over the pairs of one step, before the step was taken."""
 

@@ -1,6 +1,6 @@
 """Several processes: features of many clips and LoRA training, started with torchrun, on CPUs or GPUs alike.
 
-    torchrun --standalone --nproc-per-node 2 -m lib.scale JOBS.json REPORTS
+    torchrun --standalone --nproc-per-node 2 -m lib.finetune.processes JOBS.json REPORTS
 
 runs the jobs of a file in each of two processes, and leaves what each process reports in a folder. `launch` does that
 from a notebook: it waits, and turns whatever went wrong in a process into one error here. The jobs are `Extraction`
@@ -38,16 +38,15 @@ from lib.data.features import Features
 from lib.data.shards import Cache, World, extract
 from lib.data.videos import Example, Video, captioning, toybox_videos
 from lib.files import ROOT
-from lib.finetune import add_lora, trainable
+from lib.finetune.adapters import add_lora, trainable
 from lib.packing import IGNORE
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Who am I, and how many of us are there
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 def world(expected: int) -> World:
     """This process's rank and the number of processes, which torchrun leaves in the environment.
 
@@ -87,8 +86,6 @@ def videos_of(source: str) -> list[Video]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Features
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Extraction:
     """Fill a folder with features of many clips (`lib.data.shards`). Give it to `launch`, then `seal` the folder."""
@@ -108,8 +105,6 @@ class Extraction:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Training:
     """Some steps of LoRA on captions, from the features in a sealed folder; with four_bit, QLoRA.
@@ -256,7 +251,6 @@ def check_shards(held: int, whole: int, here: World, device: torch.device | str 
 # ---------------------------------------------------------------------------------------------------------------------
 # Starting processes, and hearing from them
 # ---------------------------------------------------------------------------------------------------------------------
-
 JOBS = {"Extraction": Extraction, "Training": Training}
 
 
@@ -286,7 +280,7 @@ def started(jobs: Sequence[Extraction | Training], processes: int):
         reports = Path(folder)
         content = {"processes": processes, "jobs": [{"kind": type(job).__name__, **asdict(job)} for job in jobs]}
         (reports / "jobs.json").write_text(json.dumps(content))
-        command = torchrun_command(processes, "-m", "lib.scale", str(reports / "jobs.json"), folder)
+        command = torchrun_command(processes, "-m", "lib.finetune.processes", str(reports / "jobs.json"), folder)
         with open(reports / "output.txt", "wb") as output:
             torchrun = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
             try:

@@ -1,0 +1,16 @@
+"""Fine-tuning: the projector alone, LoRA, QLoRA or all of the language model; DPO; several processes."""
+
+from lib.finetune.adapters import (
+    ADAPTER_FILES,
+    add_lora,
+    all_but_tower,
+    language_targets,
+    load_adapter,
+    parts_hit,
+    projector_only,
+    save_adapter,
+    size_on_disk,
+    trainable,
+    without_deprecations,
+)
+from lib.finetune.train import Plan, Run, Step, fit, mixed, read_log, reducer_settings

@@ -1,0 +1,240 @@
+"""What may change in training (projector, LoRA, all but the vision tower), and adapters as files."""
+
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft.import_utils import is_gptqmodel_available, is_torchao_available
+from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lib.vlm.loading import model_files, weights_digest
+from lib.vlm.model import VideoLM
+
+LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
+# Each new LoRA layer raises ImportError where one of these packages is installed in a version too old for peft (Colab's
+# torchao is). The course quantizes with bitsandbytes only, so it hides such a package from this process.
+for package, available in {"torchao": is_torchao_available, "gptqmodel": is_gptqmodel_available}.items():
+    try:
+        available()
+    except ImportError:
+        sys.modules[package] = None
+
+
+def language_targets(model: nn.Module) -> str:
+    """The linear layers of the language model, as a regular expression for peft's `target_modules`.
+
+    A list of names such as "q_proj" would match the ends of all names, and CLIP's attention has layers of that name.
+
+    >>> from lib.vlm import load
+    >>> language_targets(load("tiny").model)
+    '.*\\\\blanguage_model\\\\..*\\\\.(down_proj|gate_proj|k_proj|o_proj|q_proj|up_proj|v_proj)'
+    """
+    linear = (name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    leaves = sorted({found[1] for name in linear if (found := LANGUAGE_LAYER.search(name))})
+    return rf".*\blanguage_model\..*\.({'|'.join(leaves)})"
+
+
+def projector_only(vlm: VideoLM) -> None:
+    """Only the projector may change: LLaVA's first stage, feature alignment."""
+    train_only(vlm, vlm.model.model.multi_modal_projector)
+
+
+def all_but_tower(vlm: VideoLM) -> None:
+    """Projector and language model may change: full fine-tuning, as in LLaVA's second stage.
+
+    Raises ValueError for a model in 4 bits: whole numbers of 4 bits have no gradient.
+    """
+    if getattr(vlm.model, "is_loaded_in_4bit", False):
+        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it whole, or use add_lora")
+    train_only(vlm, vlm.model.model.multi_modal_projector, vlm.model.model.language_model, vlm.model.lm_head)
+
+
+def train_only(vlm: VideoLM, *parts: nn.Module) -> None:
+    """Freezes everything but the parts, and makes those float32: gradients of float16 weights cannot be unscaled."""
+    vlm.model.requires_grad_(False)
+    for part in parts:
+        part.float().requires_grad_(True)
+
+
+def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
+    """Puts LoRA adapters beside every linear layer of the language model, in place: only they may change.
+
+    alpha is twice the rank, so the adapters' output is doubled. A model in 4 bits becomes QLoRA: the rest of it is
+    cast to float32 (`prepare_model_for_kbit_training`). The second factor starts at 0: at first nothing changes.
+    An adapter that the model already has is taken off first: `take_off` says when that is refused.
+
+    >>> from lib.vlm import load
+    >>> vlm = load("tiny")
+    >>> adapter = add_lora(vlm, rank=4)
+    >>> sum(weight.numel() for weight in trainable(vlm).values())       # 4 layers x (4 x 256 + 3 x 512) x 4
+    40960
+    """
+    take_off(vlm)
+    prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=language_targets(vlm.model))
+    vlm.model.adapter_start = f"seed {seed}"
+    with torch.random.fork_rng(), without_deprecations():
+        torch.manual_seed(seed)
+        return get_peft_model(vlm.model, config)
+
+
+def take_off(vlm: VideoLM) -> None:
+    """Takes the model's adapter off, if it has one, so that a cell that puts one on may run twice.
+
+    Raises ValueError for an adapter in training: what it has learned would be lost.
+    """
+    weights = vlm.model.named_parameters()
+    if any("lora_B" in name and weight.requires_grad and weight.any() for name, weight in weights):
+        raise ValueError(
+            f"{vlm.name} has an adapter that was trained: `fit` trains it further, `save_adapter` saves it; "
+            "for another one load the model again"
+        )
+    for name, layer in [*vlm.model.named_modules()]:
+        if isinstance(layer, LoraLayer):
+            vlm.model.set_submodule(name, layer.get_base_layer())
+    if hasattr(vlm.model, "peft_config"):
+        del vlm.model.peft_config
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """peft and TRL still say `gradient_checkpointing` where transformers 5.23 says `activation_checkpointing`.
+
+    Inside, its warning about that is silent: nobody who uses them can do anything about it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
+        yield
+
+
+def trainable(vlm: VideoLM) -> dict[str, nn.Parameter]:
+    """The weights that may change, by name."""
+    return {name: weight for name, weight in vlm.model.named_parameters() if weight.requires_grad}
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """The same for the numbers of a tensor as float32, and its shape."""
+    digest = hashlib.sha256(repr(tuple(tensor.shape)).encode())
+    digest.update(tensor.detach().float().cpu().contiguous().numpy())
+    return digest.hexdigest()[:12]
+
+
+def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
+    """The weights of the base, by name, that are not in its files: trained, or an adapter was merged into them.
+
+    The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits are left out:
+    they cannot be trained.
+    """
+    dtype, filed = vlm.model.config.dtype, set()
+    for path in model_files(vlm.name, vlm.revision):
+        with safe_open(path, framework="pt") as file:
+            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in file.keys()}
+    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
+    return {name: w for name, w in own.items() if w.is_floating_point() and tensor_digest(w) not in filed}
+
+
+def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
+    """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to.
+
+    Weights of the base that were trained before (a projector, mostly) are saved with it: `load_adapter`, and peft,
+    put them back.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
+        if changed := changed_weights(vlm):
+            tensors = {f"base_model.model.{name}": weight.detach() for name, weight in changed.items()}
+            path = Path(beside, ADAPTER_FILES[1])
+            save_file(load_file(path) | tensors, path, metadata={"format": "pt"})
+        base = {"base": vlm.name, "revision": vlm.revision, "sha256": weights_digest(vlm.name, vlm.revision)}
+        Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
+        drop_nulls(Path(beside, "adapter_config.json"))
+        for file in ADAPTER_FILES:
+            os.replace(Path(beside, file), folder / file)
+
+
+def drop_nulls(file: Path) -> None:
+    """Removes the fields that are null, which is their default: an older peft warns about fields it does not know."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config = {name: value for name, value in config.items() if value is not None}
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -> PeftModel:
+    """Puts a saved adapter on its base, in place. The base may be loaded whole or in 4 bits.
+
+    is_trainable: `fit` may train it further. An adapter that the model already has is taken off (`take_off`).
+
+    Raises FileNotFoundError where the folder lacks a file, and ValueError for an adapter of another base or one that
+    is cut off: LoRA's numbers are differences to certain weights, and on others they are noise.
+    """
+    folder = Path(folder)
+    if missing := [file for file in ADAPTER_FILES if not (folder / file).exists()]:
+        raise FileNotFoundError(f"{folder} holds no adapter ({missing[0]} is missing): save one with save_adapter")
+    try:
+        base = json.loads((folder / "base.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        raise ValueError(f"{folder / 'base.json'} is cut off: restore it, or train the adapter again") from None
+    if base["sha256"] != weights_digest(vlm.name, vlm.revision):
+        raise ValueError(
+            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
+            f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
+        )
+    try:
+        tensors = load_file(folder / ADAPTER_FILES[1])
+    except SafetensorError:
+        raise ValueError(f"{folder / ADAPTER_FILES[1]} is cut off or damaged: restore it, or train it again") from None
+    take_off(vlm)
+    check_base(vlm, folder, [key.removeprefix("base_model.model.").replace(".base_layer", "") for key in tensors])
+    if is_trainable:
+        prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+    vlm.model.adapter_start = short_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
+    with without_deprecations():
+        return PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)
+
+
+def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:
+    """Raises ValueError unless the base is as it was loaded, but for weights that come with the adapter (`names`)."""
+    if changed := [name for name in changed_weights(vlm) if name not in names]:
+        raise ValueError(
+            f"{vlm.name} was trained since it was loaded ({changed[0]}), and the adapter in {folder} belongs to the "
+            "weights as they were: load the model again"
+        )
+    whole = dict(vlm.model.named_parameters())
+    if packed := [name for name in names if name in whole and not whole[name].is_floating_point()]:
+        raise ValueError(
+            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} whole"
+        )
+
+
+def size_on_disk(folder: str | Path) -> int:
+    """Bytes of an adapter's weights."""
+    return (Path(folder) / ADAPTER_FILES[1]).stat().st_size
+
+
+def parts_hit(model: PreTrainedModel | PeftModel) -> dict[str, int]:
+    """How many layers with an adapter lie in each part of a model: vision tower, projector, language model."""
+    names = [name for name, _ in model.named_modules() if name.endswith("lora_A")]
+    parts = ("vision_tower", "multi_modal_projector", "language_model")
+    return {part: sum(part in name for name in names) for part in parts}
+
+
+def short_digest(content: object) -> str:
+    """Twelve hexadecimal digits for whatever `repr` tells apart."""
+    return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()[:12]

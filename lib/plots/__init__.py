@@ -1,0 +1,25 @@
+"""Every figure of the course. A function takes data and returns a Figure; a notebook shows it as a cell's last line."""
+
+from lib.plots.base import COLORS, FONT, canvas, feature_colours, style
+from lib.plots.costs import frames_per_card, shard_map, stacked_hours
+from lib.plots.frames import asked_and_got, clock, frame_strip, packet_order, pictures, timeline
+from lib.plots.progress import progress_board, team_board
+from lib.plots.scores import at_a_glance, pareto, score_curves, score_intervals, scores_by_budget, share_table
+from lib.plots.tokens import (
+    anyres_crops,
+    anyres_maps,
+    anyres_page,
+    attention_maps,
+    pooled_maps,
+    reading_maps,
+    rope_angles,
+    rows_of_grids,
+    spent_tokens,
+    stacked_bars,
+    token_grids,
+    token_numbers,
+    token_strips,
+    token_timelines,
+    token_views,
+)
+from lib.plots.training import gains_over_steps, loss_curves, preference_losses

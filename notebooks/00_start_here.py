@@ -51,8 +51,9 @@ from pathlib import Path
 import numpy as np
 from IPython.display import Video
 
-from lib import budget, doctor, evaluate, exercises, plots, toybox, video, vlm
+from lib import budget, evaluate, exercises, plots, toybox, video, vlm
 from lib.known import REAL_MODELS
+from lib.tools import doctor
 
 plots.style()
 MODEL = "tiny"

@@ -47,10 +47,11 @@ from math import ceil
 import numpy as np
 import torch
 
-from lib import budget, doctor, exercises, explorer, plots, toybox
+from lib import budget, exercises, plots, toybox
 from lib.budget import MIB, MODELS, ModelSpec
 from lib.known import GIB, nf4_bytes
 from lib.reducers import SpatialPool
+from lib.tools import doctor, explorer
 from lib.vlm import TINY, load
 
 MODEL = "tiny"  # or "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", or "llava-hf/LLaVA-NeXT-Video-7B-hf" (lesson 11)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib import benchmark, toybox
+from lib import toybox
 from lib.data import Video, toybox_videos
 from lib.evaluate import metrics
 from lib.evaluate.metrics import Record
+from lib.tools import lmms_eval
 from lib.video import probe, read_frames
 
 FOLDER = Path(__file__).parent.parent / "data" / "lmms_eval"
@@ -38,7 +39,7 @@ def load_task(name):
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory):
-    path = benchmark.write_task(tmp_path_factory.mktemp("task"), VIDEOS)
+    path = lmms_eval.write_task(tmp_path_factory.mktemp("task"), VIDEOS)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -91,9 +92,9 @@ def test_what_a_model_is_shown_and_asked(lines):
 
 
 def test_the_command_takes_toybox_or_a_folder_of_aihub(tmp_path, capsys):
-    benchmark.main([str(tmp_path / "toybox_ko"), "--clips", "1"])
+    lmms_eval.main([str(tmp_path / "toybox_ko"), "--clips", "1"])
     assert capsys.readouterr().out.strip() == str(tmp_path / "toybox_ko" / "test.jsonl")
-    benchmark.main([str(tmp_path / "aihub_ko"), "--aihub", str(FOLDER.parent / "aihub_sample")])
+    lmms_eval.main([str(tmp_path / "aihub_ko"), "--aihub", str(FOLDER.parent / "aihub_sample")])
     assert "6" in capsys.readouterr().out.splitlines()[0]  # how many were found is said first
     lines = [json.loads(line) for line in (tmp_path / "aihub_ko" / "test.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 6 and all(Path(line["video"]).exists() for line in lines)
@@ -102,4 +103,4 @@ def test_the_command_takes_toybox_or_a_folder_of_aihub(tmp_path, capsys):
 def test_a_video_without_a_caption_is_named(tmp_path):
     video = Video("toybox-7", {"en": "A ring."}, VIDEOS[0].clip)
     with pytest.raises(ValueError, match="toybox-7 has no caption in 'ko'"):
-        benchmark.write_task(tmp_path, [video])
+        lmms_eval.write_task(tmp_path, [video])

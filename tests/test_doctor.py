@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib import budget, doctor, vlm
-from lib.doctor import LESSONS, Machine
-from lib.known import GIB
+from lib import budget, vlm
+from lib.known import GIB, NAMES
+from lib.tools import doctor
+from lib.tools.doctor import LESSONS, Machine
 from notebooks import build
 
 LAPTOP = Machine("Linux x86_64", "3.11.7", "2.13.0", cores=2, memory=8 * GIB, disk=50 * GIB)
@@ -64,7 +65,7 @@ def test_the_largest_model_that_has_room(name, model, precision):
     machine = MACHINES[name]
     assert doctor.settings(machine)[:2] == (model, precision)
     lines = doctor.report(machine)
-    assert any(line.startswith(f"model: tiny, or {doctor.NAMES[model]} in {precision}") for line in lines)
+    assert any(line.startswith(f"model: tiny, or {NAMES[model]} in {precision}") for line in lines)
 
 
 def test_a_machine_with_little_memory_has_tiny():

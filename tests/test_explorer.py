@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib import budget, explorer
+from lib import budget
 from lib.budget import ANSWER, CARDS, MODELS, SHARE, Memory
-from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, ways
 from lib.reducers import LlamaVid
 from lib.reducers.base import Kind, origin
+from lib.tools import explorer
+from lib.tools.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, ways
 
 ROOT = Path(__file__).resolve().parent.parent
 WAYS = ways()

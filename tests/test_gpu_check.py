@@ -10,9 +10,10 @@ import pytest
 import torch
 from gpu_check import Case, Held
 
-from lib import budget, doctor, finetune
+from lib import budget, finetune
 from lib.budget import ModelSpec
 from lib.known import CONFIGS, GIB
+from lib.tools import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 

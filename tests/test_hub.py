@@ -20,10 +20,11 @@ import torch
 from huggingface_hub import close_session, constants
 from safetensors.torch import load_file, save_file
 
-from lib import doctor, vlm
+from lib import vlm
 from lib.__main__ import main
 from lib.finetune import add_lora, save_adapter
 from lib.known import REAL_MODELS, REVISIONS
+from lib.tools import doctor
 from lib.vlm import hub, twins
 
 ONEVISION, VIDEO_7B = REAL_MODELS

@@ -7,8 +7,9 @@ import psutil
 import pytest
 import torch
 
-from lib import budget, doctor, machine, vlm
+from lib import budget, machine, vlm
 from lib.known import GIB
+from lib.tools import doctor
 
 HUGE = 9223372036854771712  # what version 1 writes where there is no limit
 STAT = f"active_file {GIB // 2}\ninactive_file {GIB // 2}\n"

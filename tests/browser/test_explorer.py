@@ -9,10 +9,11 @@ import torch
 from selenium.webdriver import Keys
 from selenium.webdriver.common.by import By
 
-from lib import budget, explorer, plots
+from lib import budget, plots
 from lib.budget import ANSWER, CARDS, MODELS
-from lib.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, sight, ways
 from lib.known import GIB
+from lib.tools import explorer
+from lib.tools.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, sight, ways
 
 WAYS = ways()
 TEXT_FITS = """

@@ -16,16 +16,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import budget, doctor, plots, toybox
+from lib import budget, plots, toybox
 from lib.budget.specs import MODELS, ModelSpec
 from lib.files import ROOT, write_text
 from lib.reducers import Kind, LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.reducers.base import patch_layout
+from lib.tools import doctor
 
 PAGE = ROOT / "notebooks" / "explorer.html"
 TEMPLATE = Path(__file__).with_name("explorer.template.html")
 BENCH = ROOT / "data" / "measured" / "reducers_cpu.json"
-
 FRAMES = (
     1, 2, 4, 8, 10, 12, 16, 20, 21, 24, 25, 28, 32, 40, 48, 54, 56, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1800,
     3600,
@@ -91,8 +91,6 @@ def ways() -> list[Way]:
 
 
 # ---------------------------------------------------------------- which frames and patches each token sees
-
-
 def pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
     """A clip's tokens as (frame, number of a layout) in the order in which they are read; frame -1 for none.
 
@@ -175,8 +173,6 @@ def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
 
 
 # ---------------------------------------------------------------- the numbers
-
-
 def given(model: str, pixels: int) -> ModelSpec:
     """A model whose tower is given frames of another size than it was trained with: as arithmetic.
 
@@ -339,8 +335,6 @@ def tables() -> dict:
 
 
 # ---------------------------------------------------------------- the page
-
-
 def page() -> str:
     """The page as text: the template with the tables in it."""
     known = json.dumps(tables(), ensure_ascii=False, separators=(",", ":"))

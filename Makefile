@@ -53,8 +53,8 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
 	@$(RUN) -m lib.data.aihub
 
-explorer: $(READY)  ## write notebooks/explorer.html again, from what lib.budget says now
-	@$(RUN) -m lib.explorer
+explorer: $(READY)  ## write the token explorer, notebooks/explorer.html, from what lib.budget says now
+	@$(RUN) -m lib.tools.explorer
 
 progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=folder of their progress files)
 	@$(RUN) -m lib.exercises $${TEAM:+"$$TEAM"}
@@ -73,7 +73,7 @@ bench: $(READY)  ## time the reducers against plain torch calls and transformers
 	@PYTHONPATH=. KINETO_LOG_LEVEL=9 $(RUN) tests/bench_reducers.py
 
 doctor: $(READY)  ## what runs on this machine, and with which settings; a block for a bug report
-	@$(RUN) -m lib.doctor
+	@$(RUN) -m lib.tools.doctor
 
 gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods there; results in data/measured/
 	@PYTHONPATH=. $(RUN) tests/gpu_check.py
@@ -88,7 +88,7 @@ colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1
 	@$(RUN) notebooks/address.py $$REPO $$TAG
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
-	rm -rf "$(VENV)" course build/book build/book-cache build/lib build/bdist.* *.egg-info .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" course build/book build/book-cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What writes into this folder says so before it begins, where it cannot.

@@ -18,9 +18,11 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))  # for autodoc, which imports lib
 
+from lib.tools import explorer  # noqa: E402
 from notebooks.address import address  # noqa: E402
 
 REPOSITORY, TAG = address()
+explorer.write()  # a static file of the site
 GITHUB = f"https://github.com/{REPOSITORY}"
 
 project = "Frames to Tokens"

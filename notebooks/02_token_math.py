@@ -678,7 +678,7 @@ else:
 #
 # Frames, frame size, method, pooling, card and precision in one page, and below it which patches a token sees. Its numbers are those of
 # `lib.budget` (a test compares every combination). Use the mouse, a finger, or the Tab and arrow keys. It appears once this cell has run, in
-# JupyterLab, VS Code and Colab. Where scripts do not run, as on GitHub, there is the figure; or open `notebooks/explorer.html` in a browser.
+# JupyterLab, VS Code and Colab. Where scripts do not run, as on GitHub, there is the figure; or run `make explorer` and open `notebooks/explorer.html`.
 #
 # The figure shows 16 frames through four methods, each with one token and what it sees (orange), and where all tokens stand in the
 # sequence. Look at LLaVA-Video's coarse frames: bilinear pooling at stride 4 reads only the middle 2 x 2 of every 4 x 4 patches.

@@ -4,7 +4,7 @@ Builds LLaVA-NeXT-Video-7B in its real size with random weights, on the GPU and 
 not depend on what the numbers are, so nothing is downloaded, and a T4's memory is enough. With the process held to the
 memory of a T4, then of an L4, it answers about 4 to 56 frames and takes steps of QLoRA, and compares PyTorch's peak
 with the estimate. Then it times reading and writing by method at equal frames, and each reducer against the time that
-moving its bytes takes. data/measured/gpu.json holds the results; the lessons read it with lib.doctor.
+moving its bytes takes. data/measured/gpu.json holds the results; the lessons read it with lib.tools.doctor.
 
 A smaller card does what fits. Without an NVIDIA GPU: one sentence, exit code 2.
 """

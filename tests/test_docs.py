@@ -68,7 +68,7 @@ def test_everything_that_a_page_names_is_there(page):
         ("`make test`, `make notebooks NAME=04_llava_next_video`", []),
         ("`make tests`", ["make tests"]),
         ("1. So:\n\n   ```\n   make test   # lib/none.py\n   make all\n   ```\n", ["lib/none.py", "make all"]),
-        ("`python -m lib.doctor`, `python -m notebooks.new_lesson`, `python -m lib.exercises`", []),
+        ("`python -m lib.tools.doctor`, `python -m notebooks.new_lesson`, `python -m lib.exercises`", []),
         ("`python -m lib.doktor`", ["lib.doktor"]),
         ("make sure that lib/none.py is no code; `make` alone, `git tag v1.0`, `--branch a/b`", []),
     ],

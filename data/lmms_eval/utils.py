@@ -1,6 +1,6 @@
 """What the task files beside this one call, in lmms-eval's shape; the scores are those of the course.
 
-A document is a line of test.jsonl, as lib.benchmark writes it: clip, video (a path), question, reference.
+A document is a line of test.jsonl, as lib.tools.lmms_eval writes it: clip, video (a path), question, reference.
 """
 
 from lib.evaluate import metrics

@@ -31,6 +31,9 @@ COLORS = {
     "line": "#000000",
     "light": "#56B4E9",  # sky blue: a second shade beside blue
 }
+FAMILY_COLOURS = {  # of ways to spend tokens
+    "uniform": "patch", "SlowFast-LLaVA": "fast", "LLaVA-Video": "context", "LLaMA-VID": "content",
+}  # fmt: skip
 
 
 def style() -> None:

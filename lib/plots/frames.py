@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.plots.base import COLORS, canvas, show_pixels
@@ -100,14 +99,6 @@ def timeline(total: int, rows: dict[str, Sequence[int]], starts: Sequence[int] =
     cell.spines["left"].set_visible(False)
     cell.tick_params(left=False)
     return figure
-
-
-def draw_cuts(axes: Axes, on_canvas: np.ndarray, grid: tuple[int, int]) -> None:
-    """The borders between the tiles of a canvas that the axes show."""
-    height, width = on_canvas.shape[:2]
-    look = {"color": COLORS["newline"], "linewidth": 2}
-    axes.hlines(np.arange(1, grid[0]) * height / grid[0] - 0.5, -0.5, width - 0.5, **look)
-    axes.vlines(np.arange(1, grid[1]) * width / grid[1] - 0.5, -0.5, height - 0.5, **look)
 
 
 def pictures(named: dict[str, np.ndarray], width: float = 9) -> Figure:

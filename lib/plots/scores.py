@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.plots.base import COLORS, Picture, canvas, draw_grid, show_pixels
-from lib.plots.tokens import FAMILY_COLOURS
+from lib.plots.base import COLORS, FAMILY_COLOURS, Picture, canvas, draw_grid, show_pixels
 
 
 def at_a_glance(pixels: np.ndarray, side: int, caption: str, answers: Sequence[tuple[str, str, str]]) -> Figure:

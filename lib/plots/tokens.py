@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.base import COLORS, canvas, draw_grid, outline, show_pixels
-from lib.plots.frames import draw_cuts
 
 
 def token_grids(frame: np.ndarray, patches: int, pooled: int) -> Figure:
@@ -130,6 +130,14 @@ def anyres_crops(image: np.ndarray, on_canvas: np.ndarray, crops: np.ndarray, gr
         show_pixels(cell, pixels, title)
     draw_cuts(axes[0, 1], on_canvas, grid)
     return figure
+
+
+def draw_cuts(axes: Axes, on_canvas: np.ndarray, grid: tuple[int, int]) -> None:
+    """The borders between the tiles of a canvas that the axes show."""
+    height, width = on_canvas.shape[:2]
+    look = {"color": COLORS["newline"], "linewidth": 2}
+    axes.hlines(np.arange(1, grid[0]) * height / grid[0] - 0.5, -0.5, width - 0.5, **look)
+    axes.vlines(np.arange(1, grid[1]) * width / grid[1] - 0.5, -0.5, height - 0.5, **look)
 
 
 def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tuple[int, int, int, int]) -> Figure:
@@ -316,11 +324,6 @@ def attention_maps(frame: np.ndarray, maps: dict[str, np.ndarray], columns: int 
         edges = (-0.5, size - 0.5, size - 0.5, -0.5)
         cell.imshow(weight, cmap="inferno", alpha=0.75, extent=edges, vmin=0)
     return figure
-
-
-FAMILY_COLOURS = {  # of ways to spend tokens
-    "uniform": "patch", "SlowFast-LLaVA": "fast", "LLaVA-Video": "context", "LLaMA-VID": "content",
-}  # fmt: skip
 
 
 def spent_tokens(pixels: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarray]], patches: int) -> Figure:

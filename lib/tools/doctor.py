@@ -1,4 +1,4 @@
-"""What runs on this machine, and with which settings: `make doctor`, or python -m lib.doctor.
+"""What runs on this machine, and with which settings: `make doctor`, or python -m lib.tools.doctor.
 
 Looks at the card and its compute capability, memory, disk, and the packages against the bounds of pyproject.toml; says
 which lessons run here, with which model, frames and dtype, and why. The last block can be pasted into a bug report: no

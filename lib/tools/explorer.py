@@ -348,7 +348,7 @@ class Shown:
     """
 
     def __repr__(self) -> str:
-        return "the token explorer: run this cell, or open notebooks/explorer.html in a browser"
+        return "the token explorer: run this cell, or run `make explorer` and open notebooks/explorer.html"
 
     def _repr_html_(self) -> str:
         style = "width: 100%; height: 1300px; border: 0"  # its script makes it as high as the page, where it may
@@ -360,7 +360,7 @@ def show() -> Shown:
     """What a notebook's cell shows as its last line.
 
     >>> show()
-    the token explorer: run this cell, or open notebooks/explorer.html in a browser
+    the token explorer: run this cell, or run `make explorer` and open notebooks/explorer.html
     """
     return Shown()
 
@@ -380,6 +380,11 @@ def figure(frames: int = 16, side: int = 24) -> Figure:
     return plots.token_views(toybox.render(toybox.sample(CLIP)), views, side)
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write the page to notebooks/explorer.html, which git ignores."""
     write_text(PAGE, page())
+
+
+if __name__ == "__main__":
+    write()
     print(f"{PAGE.relative_to(ROOT)}: {PAGE.stat().st_size:,} bytes; open it in a browser")

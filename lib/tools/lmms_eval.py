@@ -1,4 +1,7 @@
-"""Captioned videos as files for lmms-eval, whose task files are in data/lmms_eval: python -m lib.benchmark FOLDER."""
+"""Captioned videos as files for lmms-eval, whose task files are in data/lmms_eval.
+
+python -m lib.tools.lmms_eval toybox_ko --clips 200
+"""
 
 import argparse
 import json

@@ -52,8 +52,8 @@ document.fonts.load("1em Hangul", text).then(() => requestAnimationFrame(() => {
 
 @pytest.fixture
 def page(browser, serve, tmp_path):
-    for file in (explorer.PAGE, plots.FONT):  # as on the website
-        shutil.copy(file, tmp_path)
+    shutil.copy(plots.FONT, tmp_path)  # as on the website
+    (tmp_path / "explorer.html").write_text(explorer.page(), "utf-8")
     browser.get(serve(tmp_path) + "/explorer.html")
     yield browser
     assert browser.errors() == []

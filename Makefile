@@ -40,15 +40,15 @@ book: $(READY)  ## make the website in build/book, from the lessons as they are 
 	@echo "To look at it: python3 -m http.server --directory build/book, then open http://localhost:8000"
 
 tiny: $(READY)  ## train the shipped tiny model from scratch
-	@env -u OMP_NUM_THREADS $(RUN) -m lib.train  # only training from scratch is faster with every core
+	@env -u OMP_NUM_THREADS $(RUN) -m lib.workshop.tiny  # only training from scratch is faster with every core
 	@$(RUN) -m lib.workshop.tiny_card  # scores on unseen clips, and the model card
 
 compare: $(READY)  ## ask 1,000 clips through every reducer at the same budget (lesson 07 reads the counts)
-	@$(RUN) -m lib.compare
+	@$(RUN) -m lib.workshop.same_budget
 
 llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (lesson 06)
-	@env -u OMP_NUM_THREADS $(RUN) -m lib.train_llama_vid
-	@$(RUN) -m lib.measure_llama_vid
+	@env -u OMP_NUM_THREADS $(RUN) -m lib.workshop.llama_vid
+	@$(RUN) -m lib.workshop.llama_vid_scores
 
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
 	@$(RUN) -m lib.data.aihub
@@ -60,10 +60,10 @@ progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=fold
 	@$(RUN) -m lib.exercises $${TEAM:+"$$TEAM"}
 
 korean: $(READY)  ## teach the tiny model Korean in six ways; write data/korean-lora (lesson 08 reads what they said)
-	@$(RUN) -m lib.korean
+	@$(RUN) -m lib.workshop.korean
 
 dpo: $(READY)  ## teach the tiny model not to invent things, and measure ways in which that goes wrong (lesson 09)
-	@$(RUN) -m lib.measure_dpo
+	@$(RUN) -m lib.workshop.dpo_habit
 
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
 	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }

@@ -430,7 +430,7 @@ print("and as a video:                                  ", as_video.frame[side**
 # %% [markdown]
 # ## 7. What do the tiles show?
 #
-# Now the claim behind it all: more pixels, more detail. Tiny was **never trained on AnyRes**: it met the newline in some videos only (`draw_view` in `lib/train.py`), but never rows that
+# Now the claim behind it all: more pixels, more detail. Tiny was **never trained on AnyRes**: it met the newline in some videos only (`draw_view` in `lib/workshop/tiny.py`), but never rows that
 # run through two tiles, nor a thing twice as large as usual. It was trained on video frames of 64 x 64. So this is a hard
 # test, and whether it helps has to be measured.
 #

@@ -326,7 +326,7 @@ for name, model, some, count in (("tiny-image, 1 image", tiny_image, stills, 1),
 
 # %% [markdown]
 # The tokens differ by more than a tenth of their length ("measured" above), and still the share of right answers changes little, even for the
-# model that never met the other order: the intervals say how much it could be. A likely reason: tiny's patches were trained to point at words *after* the projector (stage 1 of `lib/train.py`), and the mean of
+# model that never met the other order: the intervals say how much it could be. A likely reason: tiny's patches were trained to point at words *after* the projector (stage 1 of `lib/workshop/tiny.py`), and the mean of
 # two such pointers still points at both. That is no law. For real weights, keep the order that they were trained with.
 
 # %% [markdown]

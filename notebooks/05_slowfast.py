@@ -714,7 +714,7 @@ print(always("motion"))
 # - Each uniform way has to give up one end: 2 frames miss most flashes (they are not in view), 8 frames blur the digits (four patches in one token). The two pathways of SlowFast keep one foot at each end.
 # - Motion needs several frames, each sharp enough to see where a thing is. Its lines say which way keeps more of that; the "always" line says what guessing would give.
 # - This is one budget and 48 clips. Lesson 07 compares all methods at three budgets on 1,000 clips.
-# - Tiny met all three ways in training (`lib/train.py`, `draw_view`). So this compares what the *tokens* carry, and says nothing yet about "training-free": see section 8.
+# - Tiny met all three ways in training (`lib/workshop/tiny.py`, `draw_view`). So this compares what the *tokens* carry, and says nothing yet about "training-free": see section 8.
 #
 # ### The blind spot
 #
@@ -766,7 +766,7 @@ ex.check(my_choice)
 # %% [markdown]
 # ## 8. Training-free, put to the test
 #
-# The paper's claim is about a model that never saw a video, nor such tokens. We have one: `tiny-image`, trained on single images of 64 or 16 tokens (`lib/train.py`,
+# The paper's claim is about a model that never saw a video, nor such tokens. We have one: `tiny-image`, trained on single images of 64 or 16 tokens (`lib/workshop/tiny.py`,
 # `image_loss`). It never met more than 64 visual tokens, a token of 4 x 4 patches, or pooling behind the projector. Here are all three ways with its weights:
 
 # %%

@@ -51,7 +51,12 @@ import torch
 from lib import budget, exercises, plots, toybox
 from lib.evaluate import middle, redrawn_shares, score
 from lib.known import GIB
-from lib.measure_llama_vid import (
+from lib.reducers import LlamaVid, SpatialPool
+from lib.reducers.base import Kind
+from lib.toybox.needles import asked_patches, needles
+from lib.vlm.shipped import TRAINED, load_llama_vid, new_reducer, trained
+from lib.workshop.llama_vid import WAYS
+from lib.workshop.llama_vid_scores import (
     CLIPS,
     KINDS,
     STREAMS,
@@ -63,11 +68,6 @@ from lib.measure_llama_vid import (
     read,
     stream_alone,
 )
-from lib.reducers import LlamaVid, SpatialPool
-from lib.reducers.base import Kind
-from lib.toybox.needles import asked_patches, needles
-from lib.train_llama_vid import WAYS
-from lib.vlm.shipped import TRAINED, load_llama_vid, new_reducer, trained
 
 plots.style()
 torch.set_grad_enabled(False)

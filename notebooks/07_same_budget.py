@@ -47,19 +47,20 @@ from functools import partial
 import numpy as np
 import torch
 
-from lib import compare, exercises, measure_llama_vid, plots, toybox
+from lib import exercises, plots, toybox
 from lib.budget import MODELS, kv_bytes
-from lib.compare import KINDS, METHODS
 from lib.evaluate import middle, redrawn_shares, score
-from lib.train import draw_view
 from lib.video import sample_uniform
 from lib.vlm import load
+from lib.workshop import llama_vid_scores, same_budget
+from lib.workshop.same_budget import KINDS, METHODS
+from lib.workshop.tiny import draw_view
 
 MODEL = "tiny"  # the only one here: the questions are about Toybox, and only tiny knows Toybox
 
 plots.style()
 vlm = load(MODEL, device="cpu")  # also where there is a GPU: answers in 16 bits would not be the ones in the file
-clips = [toybox.sample(seed) for seed in range(compare.CLIPS)]  # training never drew seeds below a million
+clips = [toybox.sample(seed) for seed in range(same_budget.CLIPS)]  # training never drew seeds below a million
 print(f"{len(clips):,} clips of {clips[0].frames} frames; {len(METHODS)} ways to look at them; one set of weights")
 
 # %% [markdown]
@@ -169,7 +170,7 @@ for method in METHODS:
             np.array(read)[tokens.frame.numpy()],
             tokens.box.numpy(),
         )
-plots.spent_tokens(pixels, rows, patches=compare.GRID)
+plots.spent_tokens(pixels, rows, patches=same_budget.GRID)
 
 # %% [markdown]
 # (A name says frames x tokens per frame. Faded frames are never seen. Where a method has no way to spend exactly 128, it spends a few less.
@@ -186,7 +187,7 @@ print("for comparison, all patches of all frames:", METHODS[-1].key, "=", METHOD
 # **LLaMA-VID is not among them.** Its context token needs a text decoder and three projections of its own, so it cannot run on these weights at all: the
 # condition "one set of weights" leaves it out, not its score. Lesson 06 trains weights for it, on top of tiny's; section 7 shows it beside the others, out of competition.
 #
-# Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/train.py`). A method that it met
+# Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/workshop/tiny.py`). A method that it met
 # more often has had more practice:
 
 
@@ -270,12 +271,12 @@ my_lead = 5  # change me: points; negative if a uniform way wins
 LIVE = 64
 some = [method for method in METHODS if method.budget <= 256]
 start = time.perf_counter()
-live = compare.count_right(vlm, clips[:LIVE], some)
+live = same_budget.count_right(vlm, clips[:LIVE], some)
 print(
     f"{LIVE} clips x {len(some)} methods, {live.asked.sum() * len(some):,} answers, in {time.perf_counter() - start:.0f} s"
 )
 
-counts = compare.read()  # refuses a file that was made with other weights than these
+counts = same_budget.read()  # refuses a file that was made with other weights than these
 differ = np.abs(counts.right[:LIVE, : len(some)] - live.right).sum()
 print(
     f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per method; answers that differ from the live ones: {differ}"
@@ -525,9 +526,9 @@ ex.check(my_line)
 # than tiny's, and on its own tokens only. Counted on the first clips of the same thousand (`make llama-vid`); beside it a mean of each half frame, and the uniform way nearest to it:
 
 # %%
-vid = measure_llama_vid.read()["right"]["instruction"]
+vid = llama_vid_scores.read()["right"]["instruction"]
 first = len(vid["context + content"])  # clips
-columns = [measure_llama_vid.KINDS.index(kind) for kind in KINDS]
+columns = [llama_vid_scores.KINDS.index(kind) for kind in KINDS]
 nearest = place["uniform 16 x 4"]
 rows = {
     "context + content, 16 x 2": vid["context + content"][:, columns],

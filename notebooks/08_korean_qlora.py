@@ -50,7 +50,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib import exercises, finetune, korean, plots, toybox
+from lib import exercises, finetune, plots, toybox
 from lib.data import Collator, Features, captioning, read_aihub, split, toybox_videos
 from lib.evaluate import captions_by, measure, middle, paired
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
@@ -58,6 +58,7 @@ from lib.finetune import Plan, add_lora, fit, mixed
 from lib.reducers import VisualTokens
 from lib.toybox.facts import compare
 from lib.vlm import FAMILIES, compute_dtype, find, load
+from lib.workshop import korean
 
 MODEL = "tiny"  # or "llava-hf/LLaVA-NeXT-Video-7B-hf" on a GPU: see section 11
 DATA = "toybox"  # or the folder into which you unpacked AI-Hub's files
@@ -94,7 +95,7 @@ print(
 #
 # The lessons so far were about what a model sees. This one is about what it says, and in which language.
 #
-# Vicuna, the language model of LLaVA-NeXT-Video, has read Korean text but was aligned with pictures in English. Tiny was made the same way: its recipe (`lib/train.py`) holds English captions and questions with frames,
+# Vicuna, the language model of LLaVA-NeXT-Video, has read Korean text but was aligned with pictures in English. Tiny was made the same way: its recipe (`lib/workshop/tiny.py`) holds English captions and questions with frames,
 # and Korean only in translations, with nothing to see. What does it say when asked for a Korean caption?
 
 # %%

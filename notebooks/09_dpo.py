@@ -52,24 +52,15 @@ from lib import exercises, plots, toybox
 from lib.data import Collator, Features, Pair, toybox_videos
 from lib.evaluate import captions_by, measure, paired
 from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, LENGTH
+from lib.evaluate.records import of_task
 from lib.finetune import add_lora, dpo, mixed, trainable
 from lib.finetune.adapters import without_deprecations
-from lib.measure_dpo import (
-    FILE,
-    FRAMES,
-    LEARNED,
-    OURS,
-    VIEW,
-    careless,
-    of_task,
-    said_and_answered,
-    share_left,
-    with_habit,
-)
 from lib.toybox.facts import compare, facts, truth
 from lib.video import sample_uniform
 from lib.vlm import load
 from lib.vlm.loading import digest
+from lib.workshop.dpo_habit import FILE, LEARNED, OURS, careless, said_and_answered, share_left, with_habit
+from lib.workshop.korean import FRAMES, VIEW
 
 MODEL = "tiny"
 

@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from lib import compare, toybox
-from lib.compare import BATCH, CLIPS, KINDS, METHODS, Counts, count_right, read, write
+from lib import toybox
 from lib.evaluate import exact_match
 from lib.vlm import load
+from lib.workshop import same_budget
+from lib.workshop.same_budget import BATCH, CLIPS, KINDS, METHODS, Counts, count_right, read, write
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +96,4 @@ def test_a_file_of_other_weights_or_methods_is_refused(small, tmp_path, change):
 
 def test_no_file():
     with pytest.raises(FileNotFoundError, match="make compare"):
-        read(compare.FILE.with_name("none.json"))
+        read(same_budget.FILE.with_name("none.json"))

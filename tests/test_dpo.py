@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib import measure_dpo, toybox
+from lib import toybox
 from lib import vlm as models
 from lib.data import Collator, Features, Pair, Video, toybox_videos
 from lib.evaluate.metrics import CHAIR_I, Record
@@ -18,6 +18,7 @@ from lib.finetune.adapters import without_deprecations
 from lib.reducers import SlowFastLlava, SpatialPool
 from lib.toybox import facts
 from lib.vlm.loading import digest
+from lib.workshop import dpo_habit
 
 PROMPT = toybox.CAPTION_PROMPTS["en"]
 FAST = SlowFastLlava.from_spec("slowfast-slow_1frms_spatial_1d_max_pool-fast_4x4")
@@ -283,17 +284,17 @@ def test_too_few_or_bad_pairs_are_refused_before_training(vlm):
 
 
 def test_the_measured_file_is_of_these_weights_and_recipes():
-    told = json.loads(measure_dpo.FILE.read_text(encoding="utf-8"))
+    told = json.loads(dpo_habit.FILE.read_text(encoding="utf-8"))
     assert told["base"] == digest(), "new weights: run make dpo"
-    assert list(told["logs"]) == list(measure_dpo.RECIPES)
-    assert list(told["systems"]) == ["tiny", "before", *measure_dpo.RECIPES]
-    for name, recipe in measure_dpo.RECIPES.items():
+    assert list(told["logs"]) == list(dpo_habit.RECIPES)
+    assert list(told["systems"]) == ["tiny", "before", *dpo_habit.RECIPES]
+    for name, recipe in dpo_habit.RECIPES.items():
         assert [step["step"] for step in told["logs"][name]] == list(range(1, recipe.plan.steps + 1))
-    assert {of["scores"]["CHAIR_i"][3] for of in told["systems"].values()} == {len(measure_dpo.UNSEEN)}
+    assert {of["scores"]["CHAIR_i"][3] for of in told["systems"].values()} == {len(dpo_habit.UNSEEN)}
 
 
 def test_the_goals_are_met_with_their_intervals():
-    ours = json.loads(measure_dpo.FILE.read_text(encoding="utf-8"))["systems"]["ours"]
+    ours = json.loads(dpo_habit.FILE.read_text(encoding="utf-8"))["systems"]["ours"]
     assert ours["share of before"]["CHAIR_i"][2] <= 0.5  # at least halved, at the far end of the interval
     assert ours["minus before"]["exactly right"][1] >= -0.01
     assert ours["share of before"]["characters"][1] >= 0.95
@@ -301,7 +302,7 @@ def test_the_goals_are_met_with_their_intervals():
 
 def test_careless_captions_are_wrong_about_shapes_alone():
     videos = toybox_videos(range(2000, 2100))
-    told = [(video, measure_dpo.careless(video)) for video in videos]
+    told = [(video, dpo_habit.careless(video)) for video in videos]
     wrong = [(video, caption) for video, caption in told if caption != video.captions["en"]]
     assert 60 <= len(wrong) <= 88
     for video, caption in wrong:
@@ -315,5 +316,5 @@ def test_share_left_is_a_ratio_of_the_same_clips():
 
     before = records(["The code is 000."] * 20 + ["The code is 123."] * 20)
     after = records(["The code is 000."] * 5 + ["The code is 123."] * 35)
-    left = measure_dpo.share_left(CHAIR_I, after, before)
+    left = dpo_habit.share_left(CHAIR_I, after, before)
     assert left.mean == pytest.approx(0.25) and left.low < 0.25 < left.high and left.asked == 40

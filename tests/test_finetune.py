@@ -19,11 +19,12 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
-from lib import finetune, korean, vlm
+from lib import finetune, vlm
 from lib.data import Collator, Features, captioning, toybox_videos
 from lib.files import write_text
 from lib.finetune import Plan, Step, add_lora, fit
 from lib.reducers import LlamaVid, LlavaVideo, SpatialPool
+from lib.workshop import korean
 
 ROOT = Path(__file__).resolve().parent.parent
 REDUCER = SpatialPool(4)

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lib import korean
 from lib.data import Features, toybox_videos
 from lib.evaluate import measure, paired
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, load_adapter, trainable
-from lib.korean import SHIPPED, WAYS, Way
 from lib.vlm import load
 from lib.vlm.loading import digest
+from lib.workshop import korean
+from lib.workshop.korean import SHIPPED, WAYS, Way
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.muon import Muon, orthogonalized
+from lib.workshop.muon import Muon, orthogonalized
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 48)])

@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
-from lib import toybox, train
+from lib import toybox
 from lib.packing import IGNORE, pack
 from lib.reducers import Kind, LlavaVideo, SpatialPool
-from lib.train import (
+from lib.vlm import TINY, load
+from lib.workshop import tiny
+from lib.workshop.tiny import (
     EVENT_KINDS,
     EVENTS,
     FACTS,
@@ -31,7 +33,6 @@ from lib.train import (
     with_scaffold,
     word_ids,
 )
-from lib.vlm import TINY, load
 
 SHORT = (
     Stage("vision", 3, 4, 1e-3),
@@ -59,27 +60,27 @@ class Interrupted(Exception):
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(tiny, "CHECKPOINT_EVERY", 2)
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     """Learned once for all tests: that takes longer than ten steps."""
-    return train.tiny_tokenizer()
+    return tiny.tiny_tokenizer()
 
 
 @pytest.fixture
 def start(monkeypatch, tokenizer):
-    monkeypatch.setattr(train, "tiny_tokenizer", lambda: tokenizer)
-    return train.start
+    monkeypatch.setattr(tiny, "tiny_tokenizer", lambda: tokenizer)
+    return tiny.start
 
 
 @pytest.mark.parametrize("stop_after", [2, 4, 10])  # inside vision (at a checkpoint), images, videos (two lost steps)
 def test_an_interrupted_run_ends_with_the_same_weights(start, tmp_path, monkeypatch, stop_after):
-    whole = train.train(start(tmp_path / "whole", SHORT)).model.state_dict()
+    whole = tiny.train(start(tmp_path / "whole", SHORT)).model.state_dict()
 
     run, steps = start(tmp_path / "broken", SHORT), 0
-    loss = train.Run.loss
+    loss = tiny.Run.loss
 
     def stopping(self, stage, step):
         nonlocal steps
@@ -88,11 +89,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(start, tmp_path, monkeypa
             raise Interrupted
         return loss(self, stage, step)
 
-    monkeypatch.setattr(train.Run, "loss", stopping)
+    monkeypatch.setattr(tiny.Run, "loss", stopping)
     with pytest.raises(Interrupted):
-        train.train(run)
-    monkeypatch.setattr(train.Run, "loss", loss)
-    resumed = train.train(start(tmp_path / "broken", SHORT)).model.state_dict()
+        tiny.train(run)
+    monkeypatch.setattr(tiny.Run, "loss", loss)
+    resumed = tiny.train(start(tmp_path / "broken", SHORT)).model.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     untrained = start(tmp_path, SHORT).vlm.model.state_dict()
     assert not torch.equal(whole["lm_head.weight"], untrained["lm_head.weight"])
@@ -100,14 +101,14 @@ def test_an_interrupted_run_ends_with_the_same_weights(start, tmp_path, monkeypa
 
 
 def test_another_recipe_does_not_go_on_from_the_checkpoint(start, tmp_path):
-    train.train(start(tmp_path, SHORT[:1]))
+    tiny.train(start(tmp_path, SHORT[:1]))
     with pytest.raises(ValueError, match="another recipe or seed: delete"):
-        train.train(start(tmp_path, SHORT[:1], seed=1))
+        tiny.train(start(tmp_path, SHORT[:1], seed=1))
 
 
 def test_saved_models_load_alone_and_an_interrupted_save_leaves_the_old(start, tmp_path, monkeypatch):
     run = start(tmp_path, SHORT)
-    train.save_model(run.vlm, tmp_path / "model")
+    tiny.save_model(run.vlm, tmp_path / "model")
     loaded = LlavaNextVideoForConditionalGeneration.from_pretrained(tmp_path / "model")
     assert all(torch.equal(tensor, run.vlm.model.state_dict()[name]) for name, tensor in loaded.state_dict().items())
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
@@ -118,7 +119,7 @@ def test_saved_models_load_alone_and_an_interrupted_save_leaves_the_old(start, t
     monkeypatch.setattr(run.vlm.tokenizer, "save_pretrained", interrupted)
     run.vlm.model.lm_head.weight.data += 1
     with pytest.raises(Interrupted):
-        train.save_model(run.vlm, tmp_path / "model")
+        tiny.save_model(run.vlm, tmp_path / "model")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
 
 
@@ -283,19 +284,19 @@ def test_naming_what_is_new_is_not_asked_where_no_token_is_fine(start, tmp_path)
 def test_a_loss_that_is_no_number_stops_before_the_checkpoint_is_lost(start, tmp_path, monkeypatch):
     run = start(tmp_path, (Stage("vision", 120, 2, 1e-3),))
     good = torch.zeros((), requires_grad=True)
-    monkeypatch.setattr(train.Run, "loss", lambda run, stage, step: good / 0 if step == 110 else good + 1)
-    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 100)
+    monkeypatch.setattr(tiny.Run, "loss", lambda run, stage, step: good / 0 if step == 110 else good + 1)
+    monkeypatch.setattr(tiny, "CHECKPOINT_EVERY", 100)
     with pytest.raises(ValueError, match="loss is nan at step 111 of vision"):
-        train.train(run)
-    assert train.restore(start(tmp_path, run.recipe))[1] == 100
+        tiny.train(run)
+    assert tiny.restore(start(tmp_path, run.recipe))[1] == 100
 
 
 def test_the_hardest_answers_are_asked_for_on_their_own(start, tmp_path):
     """What is left are the answers to three questions, each with the end of the answer."""
     run, clips = start(tmp_path, SHORT), [toybox.still(toybox.sample(seed), 15) for seed in range(20)]
     blind = torch.zeros(5, 128)
-    turns = train.ask(random.Random(0), clips, 1.0, [()] * len(clips))
-    left = train.only_hardest(pack(run.vlm.model, run.vlm.tokenizer, [blind] * len(clips), turns), turns)
+    turns = tiny.ask(random.Random(0), clips, 1.0, [()] * len(clips))
+    left = tiny.only_hardest(pack(run.vlm.model, run.vlm.tokenizer, [blind] * len(clips), turns), turns)
     assert any(clip.code for clip in clips) and not all(clip.code for clip in clips)
     for clip, of_clip, labels in zip(clips, turns, left.labels, strict=True):
         (place,) = [answer for question, answer in of_clip if question.startswith("Where is the ")]
@@ -307,7 +308,7 @@ def test_the_hardest_answers_are_asked_for_on_their_own(start, tmp_path):
 def test_more_videos_have_a_cut_or_a_crowd_than_in_toybox():
     """In Toybox .30 have a cut and .35 a crowd without one; of the .4 that are surely hard, 30 and 35 in 65."""
     rng, four_errors = random.Random(0), 0.031  # of a share of 4,000 draws
-    clips = [train.new_video(rng, 8) for _ in range(4000)]
+    clips = [tiny.new_video(rng, 8) for _ in range(4000)]
     cut = np.array([bool(clip.cuts) for clip in clips])
     crowd = np.array([len(clip.things) >= 3 for clip in clips])
     assert cut.mean() == pytest.approx(0.6 * 0.30 + 0.4 * 30 / 65, abs=four_errors)
@@ -316,8 +317,8 @@ def test_more_videos_have_a_cut_or_a_crowd_than_in_toybox():
 
 def test_every_frame_of_a_short_clip_is_seen(start, tmp_path, monkeypatch):
     """So no question is asked whose answer was not on view, such as a flash between two sampled frames."""
-    run, views, see = start(tmp_path, SHORT), [], train.see
-    monkeypatch.setattr(train, "see", lambda *parts: views.append(parts[1:3]) or see(*parts))
+    run, views, see = start(tmp_path, SHORT), [], tiny.see
+    monkeypatch.setattr(tiny, "see", lambda *parts: views.append(parts[1:3]) or see(*parts))
     for step in range(12):
         run.loss(SHORT[2], step)
     assert all(indices == list(range(clip.frames)) for clips, indices in views for clip in clips)
@@ -335,9 +336,9 @@ def test_the_code_is_asked_only_where_it_is_legible():
 
 def test_a_flash_is_asked_for_only_where_it_was_seen(start, tmp_path, monkeypatch):
     """A video is seen through 1 to 16 of its frames, and a flash is one frame: else only guessing would be learned."""
-    run, views, asked, see = start(tmp_path, SHORT), [], [], train.see
-    monkeypatch.setattr(train, "see", lambda *parts: views.append(parts[1:3]) or see(*parts))
-    monkeypatch.setattr(train, "draw_turns", lambda *parts: asked.append(draw_turns(*parts)) or asked[-1])
+    run, views, asked, see = start(tmp_path, SHORT), [], [], tiny.see
+    monkeypatch.setattr(tiny, "see", lambda *parts: views.append(parts[1:3]) or see(*parts))
+    monkeypatch.setattr(tiny, "draw_turns", lambda *parts: asked.append(draw_turns(*parts)) or asked[-1])
     for step in range(12):
         run.loss(SHORT[3], step)
     drawn = [(clip, indices) for clips, indices in views for clip in clips]
@@ -388,8 +389,8 @@ def test_scaffold_answers_hold_the_short_answer():
 
 def test_korean_is_met_as_text_and_never_with_a_picture(start, tmp_path, monkeypatch):
     run, packed = start(tmp_path, SHORT), []
-    monkeypatch.setattr(train, "pack", lambda *parts: packed.append(parts) or pack(*parts))
-    monkeypatch.setattr(train, "TEXT_SHARE", 1.0)
+    monkeypatch.setattr(tiny, "pack", lambda *parts: packed.append(parts) or pack(*parts))
+    monkeypatch.setattr(tiny, "TEXT_SHARE", 1.0)
     for stage in SHORT[1:]:
         run.loss(stage, 0)
     korean = {True: 0, False: 0}  # by whether there was something to see
@@ -430,27 +431,27 @@ def test_the_tokenizer_covers_any_text(text):
     ]
 
 
-@pytest.mark.parametrize("number", range(len(train.RECIPE)), ids=list(FIRST_STEPS))
+@pytest.mark.parametrize("number", range(len(tiny.RECIPE)), ids=list(FIRST_STEPS))
 def test_the_recipe_of_the_shipped_weights(start, tmp_path, number):
     """To six digits equal on every processor and version tried, so any other recipe shows."""
-    run = start(tmp_path, tuple(replace(stage, steps=1) for stage in train.RECIPE))
+    run = start(tmp_path, tuple(replace(stage, steps=1) for stage in tiny.RECIPE))
     moved = dict.fromkeys(("tower", "layers", "rest"), torch.zeros(()))
     before = {name: weight.clone() for name, weight in run.tensors().items()}
-    train.train_stage(run, number, 0, {})
+    tiny.train_stage(run, number, 0, {})
     for name, weight in run.tensors().items():
         in_layers = "language_model.layers" in name and weight.ndim == 2
         part = "tower" if "vision_tower" in name else "layers" if in_layers else "rest"
         moved[part] = torch.hypot(moved[part], (weight - before[name]).norm())
     *_, loss, _ = run.folder.joinpath("log.csv").read_text().split(",")
-    measured = train.RECIPE[number].steps, float(loss), *(norm.item() for norm in moved.values())
-    assert measured == pytest.approx(FIRST_STEPS[train.RECIPE[number].name], rel=1e-4)
+    measured = tiny.RECIPE[number].steps, float(loss), *(norm.item() for norm in moved.values())
+    assert measured == pytest.approx(FIRST_STEPS[tiny.RECIPE[number].name], rel=1e-4)
 
 
 @torch.no_grad()
 def test_shipped_weights_are_of_this_recipe_and_small(start, tmp_path, tokenizer):
     """Of this model, tokenizer and seed; with the tower of the image model; and as good as then on the last batches."""
     run, shipped, image = start(tmp_path), load("tiny"), load(TINY.with_name("tiny-image"))
-    train.save_model(run.vlm, tmp_path / "model")
+    tiny.save_model(run.vlm, tmp_path / "model")
     configs = [vlm.model.config.to_dict() for vlm in (load(tmp_path / "model"), shipped, image)]
     assert all(config | {"_name_or_path": ""} == configs[0] | {"_name_or_path": ""} for config in configs)
     assert tokenizer.get_vocab() == shipped.tokenizer.get_vocab() == image.tokenizer.get_vocab()
@@ -458,7 +459,7 @@ def test_shipped_weights_are_of_this_recipe_and_small(start, tmp_path, tokenizer
         untrained, of_tiny, of_image = (vlm.model.get_parameter(name) for vlm in (run.vlm, shipped, image))
         never_read = "layers.3" in name or "post_layernorm" in name  # so it is as the seed made it
         assert torch.allclose(untrained, of_tiny) == never_read and torch.equal(of_tiny, of_image), name
-    for run.vlm, stage in ((image, train.RECIPE[1]), (shipped, train.RECIPE[3])):
+    for run.vlm, stage in ((image, tiny.RECIPE[1]), (shipped, tiny.RECIPE[3])):
         loss = run.loss(stage, stage.steps - 1).item()
         assert loss == pytest.approx(LAST_LOSSES[stage.name], rel=1e-4)
     assert sum(file.stat().st_size for file in TINY.iterdir()) < 12e6

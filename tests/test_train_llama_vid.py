@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from lib import measure_llama_vid as measure
 from lib import toybox
-from lib import train_llama_vid as train
-from lib.measure_llama_vid import KINDS, answer_from, count_asked, count_right, find_needles, stretched
 from lib.reducers import SpatialPool
 from lib.toybox.needles import asked_patches, needles
-from lib.train import Stage
-from lib.train_llama_vid import WAYS, visual_tokens
-from lib.vlm.shipped import LANGUAGE, READER, SHIPPED, TRAINED
+from lib.vlm.shipped import LANGUAGE, READER, SHIPPED, TRAINED, load_llama_vid
+from lib.workshop import llama_vid as train
+from lib.workshop import llama_vid_scores as measure
+from lib.workshop.llama_vid import WAYS, visual_tokens
+from lib.workshop.llama_vid_scores import KINDS, answer_from, count_asked, count_right, find_needles, stretched
+from lib.workshop.tiny import Stage
 
 SHORT = (Stage("reading", 2, 2, 1e-3), Stage("alignment", 2, 1, 1e-3), Stage("instruction", 2, 1, 1e-3),
          Stage("long", 1, 2, 1e-3))  # fmt: skip
@@ -161,12 +161,12 @@ def test_a_run_ends_with_the_same_weights_goes_on_from_its_files_and_ships_them(
         train.train(train.start(tmp_path / "first", SHORT, seed=1))
 
     train.ship(third, tmp_path / "shipped")
-    shipped = weights(*train.load_llama_vid("long", tmp_path / "shipped"))
+    shipped = weights(*load_llama_vid("long", tmp_path / "shipped"))
     rounded = {name: tensor.bfloat16().float() if name.startswith(EVER) else tensor for name, tensor in trained.items()}
     assert same(rounded, shipped) == set(trained)
-    monkeypatch.setattr(train, "digest", lambda: "another")
+    monkeypatch.setattr("lib.vlm.shipped.digest", lambda: "another")
     with pytest.raises(ValueError, match="another tiny model .* run `make llama-vid`"):
-        train.load_llama_vid("long", tmp_path / "shipped")
+        load_llama_vid("long", tmp_path / "shipped")
 
 
 def test_the_stages_are_the_papers():
@@ -178,9 +178,9 @@ def test_the_stages_are_the_papers():
 
 def test_loading_says_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="choose one of reading, alignment, instruction, long"):
-        train.load_llama_vid("last")
+        load_llama_vid("last")
     with pytest.raises(FileNotFoundError, match="make llama-vid"):
-        train.load_llama_vid("long", tmp_path)
+        load_llama_vid("long", tmp_path)
 
 
 def test_right_answers_are_those_that_the_model_writes(run):

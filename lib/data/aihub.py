@@ -242,6 +242,8 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
 # ---------------------------------------------------------------------------------------------------------------------
 # Files
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     """The labels and clips in a folder and all below it, and what cannot be looked at there."""
     labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
@@ -326,6 +328,8 @@ def shown(place: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Pairs
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], list[Problem]]:
     """The videos of all labels and clips that make a pair, and a problem for each that does not."""
     known, alone = defaultdict(list), Counter(clip.name for clip in clips)
@@ -460,6 +464,8 @@ def readable(path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------------------
 # Labels
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def read_label(path: Path) -> list:
     """The labels in a file: one, or those of a list, which may stand under "annotations".
 
@@ -595,6 +601,8 @@ def start(place: str, timestamps: object) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # The twin in data/aihub_sample
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
     """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
 

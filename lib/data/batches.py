@@ -46,7 +46,7 @@ class Collator:
         if self.reducer.takes_question:
             raise ValueError(
                 f"{type(self.reducer).__name__} looks at the question, which transformers' forward does not pass on: "
-                "use a reducer that does not (LlamaVid with keep='content'), or train with lib.train_llama_vid"
+                "use a reducer that does not (LlamaVid with keep='content'), or train with lib.workshop.llama_vid"
             )
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:

@@ -110,6 +110,8 @@ def shard_path(folder: str | os.PathLike, shard: int) -> Path:
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def extract(
     videos: Sequence[Video], features: Features, folder: str | os.PathLike, size: int = 64, world: World = ALONE
 ) -> Written:
@@ -246,6 +248,8 @@ def write_json(path: Path, content: dict) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 class Cache:
     """A sealed folder, read back: `cache(video)` is what `Features` would compute, so a Collator takes either.
 

@@ -82,6 +82,8 @@ LENGTH = mean_of("characters", "caption", lambda record: len(record.output))
 # ---------------------------------------------------------------------------------------------------------------------
 # Captions by their words
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def by_sacrebleu(name: str, metric: BLEU | CHRF) -> Metric:
     """One of sacrebleu's metrics. Its two methods are those that its own significance tests are made of."""
 
@@ -224,6 +226,8 @@ def distinct(records: Sequence[Record]) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # Captions by their facts
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def told(record: Record) -> Told:
     """What a caption tells, measured by the facts of its reference. Raises ValueError where that holds none.
 
@@ -253,6 +257,8 @@ UNREAD = mean_of("unread", "caption", lambda record: bool(unread(record.output, 
 # ---------------------------------------------------------------------------------------------------------------------
 # Yes or no
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def yes_or_no(output: str) -> str:
     """ "yes", "no", or "" for an answer that begins with neither.
 
@@ -281,6 +287,8 @@ POPE_YES = _pope("POPE yes", lambda out, true: out == "yes", lambda out, true: 1
 # ---------------------------------------------------------------------------------------------------------------------
 # A judge
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 Judge = Callable[[str, str, str], float]  # what was asked, the reference, the output -> a score
 
 

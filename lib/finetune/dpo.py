@@ -37,6 +37,8 @@ KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tell
 # ---------------------------------------------------------------------------------------------------------------------
 # Pairs
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def falsehood_pairs(
     videos: Sequence[Video], language: str = "en", kinds: Sequence[str] = KINDS, seed: int = 0
 ) -> list[Pair]:
@@ -148,6 +150,8 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # The loss
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Tensor:
     """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): how likely each answer is, as a logarithm.
 
@@ -196,6 +200,8 @@ def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 class Step(NamedTuple):
     """One line of the log: means over the pairs of one step, before the step was taken."""
 

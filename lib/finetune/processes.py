@@ -43,10 +43,11 @@ from lib.packing import IGNORE
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Who am I, and how many of us are there
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def world(expected: int) -> World:
     """This process's rank and the number of processes, which torchrun leaves in the environment.
 
@@ -86,6 +87,8 @@ def videos_of(source: str) -> list[Video]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Features
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Extraction:
     """Fill a folder with features of many clips (`lib.data.shards`). Give it to `launch`, then `seal` the folder."""
@@ -105,6 +108,8 @@ class Extraction:
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Training:
     """Some steps of LoRA on captions, from the features in a sealed folder; with four_bit, QLoRA.
@@ -251,6 +256,8 @@ def check_shards(held: int, whole: int, here: World, device: torch.device | str 
 # ---------------------------------------------------------------------------------------------------------------------
 # Starting processes, and hearing from them
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 JOBS = {"Extraction": Extraction, "Training": Training}
 
 

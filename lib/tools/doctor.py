@@ -36,6 +36,8 @@ T4_GIB = 14.5  # at most, for any lesson with real weights: T4s differ, some sho
 
 
 # ---------------------------------------------------------------- the machine
+
+
 @dataclass(frozen=True)
 class Machine:
     """What was found. Sizes in bytes; `capability` and `card_bytes` are those of the first NVIDIA GPU.
@@ -114,6 +116,8 @@ def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
 
 
 # ---------------------------------------------------------------- the lessons
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What a lesson does with real weights: with which model, on how many frames at most, and the GiB it declares.
@@ -193,6 +197,8 @@ def lesson_lines(machine: Machine) -> list[str]:
 
 
 # ---------------------------------------------------------------- what was measured
+
+
 def measured_lines(path: Path = MEASURED) -> list[str]:
     """What `make gpu-check` found, in words; that nothing was measured yet, where its file is missing.
 
@@ -217,6 +223,8 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
 
 
 # ---------------------------------------------------------------- the report
+
+
 def report(machine: Machine) -> list[str]:
     """All of it as lines of text."""
     kind, why = dtype(machine)

@@ -91,6 +91,8 @@ def ways() -> list[Way]:
 
 
 # ---------------------------------------------------------------- which frames and patches each token sees
+
+
 def pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
     """A clip's tokens as (frame, number of a layout) in the order in which they are read; frame -1 for none.
 
@@ -173,6 +175,8 @@ def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
 
 
 # ---------------------------------------------------------------- the numbers
+
+
 def given(model: str, pixels: int) -> ModelSpec:
     """A model whose tower is given frames of another size than it was trained with: as arithmetic.
 
@@ -335,6 +339,8 @@ def tables() -> dict:
 
 
 # ---------------------------------------------------------------- the page
+
+
 def page() -> str:
     """The page as text: the template with the tables in it."""
     known = json.dumps(tables(), ensure_ascii=False, separators=(",", ":"))

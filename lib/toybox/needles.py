@@ -17,6 +17,8 @@ NEEDLES = ("colour", "shape", "size", "motion", "where", "code", "flash")  # kin
 # ---------------------------------------------------------------------------------------------------------------------
 # What a question is about, and long videos that answer it once
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def about(question: str, thing: Thing) -> bool:
     """Whether the thing is all that the question names: "the circle", "the red thing" or "the red circle".
 

@@ -238,5 +238,7 @@ TEST_SEEDS = 10**6  # clips with seeds below this are never trained on
 # ---------------------------------------------------------------------------------------------------------------------
 # Batches: each a loss, from the model and the randomness of one step
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def new_clip(rng: random.Random, frames: int = FRAMES) -> Clip:
     return sample(rng.randrange(TEST_SEEDS, 10**12), frames)

@@ -18,7 +18,7 @@ full tokens: {tokens:,} ({frames} frames of {grid} x {grid}, no pooling).
 
 {table}
 
-Recipe: `lib/train.py`. Weights: `model.safetensors`, sha256 `{digest}`.
+Recipe: `lib/workshop/tiny.py`. Weights: `model.safetensors`, sha256 `{digest}`.
 """
 
 

@@ -129,7 +129,7 @@ def test_keyboard_moves_the_numbers(page):
     assert page.switch_to.active_element.get_attribute("id") == "frames"
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT * 2)
     frames = FRAMES[FRAMES.index(16) + 2]
-    spec, peak = MODELS["7b"], budget.peak_bytes(MODELS["7b"], frames)
+    spec, peak = MODELS["7b"], budget.answering(MODELS["7b"], frames).total
     assert text(page, "frames-value") == str(frames)
     assert text(page, "tokens") == f"{spec.video_tokens(frames):,}"
     assert text(page, "memory") == f"{peak / GIB:.2f} GiB / 14.75 GiB"
@@ -142,7 +142,7 @@ def test_keyboard_moves_the_numbers(page):
     press(page, "size", Keys.ARROW_DOWN)
     spec = given("7b", 448)
     tokens = spec.tokens_of(frames, WAYS[8].reducer)
-    peak = budget.peak_bytes(spec, frames, "float16", reducer=WAYS[8].reducer)
+    peak = budget.answering(spec, frames, "float16", reducer=WAYS[8].reducer).total
     assert text(page, "tokens") == f"{tokens:,}"
     assert text(page, "positions") == f"{tokens + PROMPT + ANSWER:,} / 4,096"
     assert text(page, "context-verdict").startswith("✗")

@@ -1,8 +1,8 @@
 """Ways to spend the same number of visual tokens: one set of weights, the same clips, the same questions.
 
-`make compare` measures them on a thousand clips (python -m lib.compare) and writes data/measured/same_budget.json: for
-every method, every kind of question and every clip, how many answers were exactly right. Lesson 07 makes its tables and
-intervals from these counts.
+`make compare` measures them on a thousand clips and writes data/measured/same_budget.json: for every method, every kind
+of question and every clip, how many answers were exactly right. Lesson 07 makes its tables and intervals from these
+counts.
 """
 
 import json

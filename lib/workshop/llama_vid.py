@@ -1,4 +1,4 @@
-"""LLaMA-VID in small, on top of the tiny model: `make llama-vid`, or `python -m lib.train_llama_vid`.
+"""LLaMA-VID in small, on top of the tiny model: `make llama-vid`, or `python -m lib.workshop.llama_vid`.
 
 The paper's three stages, and before them one for what the paper takes ready-made:
 
@@ -33,10 +33,10 @@ from lib.packing import answer_logits, pack, states
 from lib.reducers import LlamaVid
 from lib.toybox.needles import asked_patches, needles
 from lib.toybox.world import FRAMES, new_clip
-from lib.train import Stage, checked, draw_turns, learning_rate, log, noisy_features, word_ids
 from lib.vlm.loading import digest, load
 from lib.vlm.model import VideoLM
 from lib.vlm.shipped import SHIPPED, new_reducer, origin_of, restore, trained
+from lib.workshop.tiny import Stage, checked, draw_turns, learning_rate, log, noisy_features, word_ids
 
 Turn = tuple[int, str, str]  # which video, question, answer
 WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
@@ -58,6 +58,8 @@ LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames,
 # ---------------------------------------------------------------------------------------------------------------------
 # Batches
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def visual_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
     """B videos (B, T, H, W, C), a question about each -> (B, N, D): what the reducer makes of each alone, at once."""
     frames, query = videos.flatten(0, 1), None
@@ -112,6 +114,8 @@ LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_l
 # ---------------------------------------------------------------------------------------------------------------------
 # Training
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(eq=False)
 class Run:
     """A training run: the tiny model, the reducer, and the folder of its log and of one file per stage."""
@@ -224,6 +228,8 @@ def train_stage(run: Run, stage: Stage) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Files: each holds what its stage trained
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: torch.dtype) -> None:
     """Writes beside and renames: an interrupted run leaves the old file."""
     with written_whole(path) as beside:
@@ -239,7 +245,7 @@ def ship(run: Run, folder: Path = SHIPPED) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lib.train_llama_vid", description="Train LLaMA-VID in small.")
+    parser = argparse.ArgumentParser(prog="python -m lib.workshop.llama_vid", description="Train LLaMA-VID in small.")
     parser.add_argument("--folder", type=Path, default=Path("build/llama-vid"), help="for the log and the stages")
     parser.add_argument("--data", type=Path, default=SHIPPED, help="where the weights go in the end")
     arguments = parser.parse_args()

@@ -228,7 +228,9 @@ def card(results: dict[str, Result]) -> str:
 
 def main() -> None:
     """Trains and examines all ways on every core, the longest first; writes the adapter, its card and the file."""
-    parser = argparse.ArgumentParser(prog="python -m lib.korean", description="Teach the tiny model Korean captions.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.workshop.korean", description="Teach the tiny model Korean captions."
+    )
     parser.add_argument("--folder", type=Path, default=Path("build/korean"), help="for features, checkpoints and logs")
     folder, began = parser.parse_args().folder, time.monotonic()
     folder /= digest()[:12]  # checkpoints are of certain weights

@@ -1,4 +1,4 @@
-"""The recipe of the tiny model, from nothing: `make tiny`, or `python -m lib.train`.
+"""The recipe of the tiny model, from nothing: `make tiny`, or `python -m lib.workshop.tiny`.
 
 Four stages, each standing on the one before. The order matters: trained end to end from the start, the model stays at
 chance for much longer.
@@ -44,7 +44,6 @@ from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGener
 
 from lib import toybox
 from lib.files import written_whole
-from lib.muon import Muon
 from lib.packing import IGNORE, Packed, answer_logits, pack, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.toybox.world import FRAMES, GRID, TEST_SEEDS, new_clip
@@ -52,6 +51,7 @@ from lib.video import sample_uniform
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 from lib.vlm.pixels import PixelSettings
+from lib.workshop.muon import Muon
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 SENTENCE_END = re.compile(r"(?<=\.) ")
@@ -96,6 +96,8 @@ RECIPE = (
 # ---------------------------------------------------------------------------------------------------------------------
 # The model
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def tiny_tokenizer(vocabulary: int = 1024) -> PreTrainedTokenizerFast:
     """Byte-level BPE learned from Toybox's own sentences, English and Korean. Bytes cover any other text."""
     tokenizer = Tokenizer(models.BPE())
@@ -187,6 +189,8 @@ def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 # Stage 1: what is in each patch
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 FACTS = {  # what a patch is named by; each can also be "none"
     "shape": tuple(toybox.SHAPES),
     "colour": tuple(toybox.COLOURS),
@@ -345,6 +349,8 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
 # ---------------------------------------------------------------------------------------------------------------------
 # Stages 2 to 4: questions
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 def draw_turns(rng: random.Random, clip: toybox.Clip, unseen: Collection[str] = ()) -> list[tuple[str, str]]:
     """One question of each kind that the clip answers; none of the kinds `unseen`.
 
@@ -590,6 +596,8 @@ def naming_loss(
 # ---------------------------------------------------------------------------------------------------------------------
 # Training, with checkpoints
 # ---------------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(eq=False)
 class Run:
     """A training run: the model, what it is trained with, and the folder of its checkpoint and log."""
@@ -757,7 +765,9 @@ def save_model(vlm: VideoLM, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lib.train", description="Train the tiny model from nothing.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.workshop.tiny", description="Train the tiny model from nothing."
+    )
     parser.add_argument(
         "--folder", type=Path, default=Path("build/tiny"), help="for the checkpoint, the log, the models"
     )

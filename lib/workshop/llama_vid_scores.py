@@ -1,4 +1,4 @@
-"""What LLaMA-VID in small can do, measured once: `make llama-vid` trains it, then runs python -m lib.measure_llama_vid.
+"""What LLaMA-VID in small can do, measured once: `make llama-vid` trains it, then runs this module.
 
 data/measured/llama_vid.json holds, for clips that training never drew, how many answers were right: with each of the
 WAYS to spend tokens, after each stage of training, and for needles in longer and longer videos; and the peak memory of
@@ -31,9 +31,9 @@ from lib.files import DATA, write_text
 from lib.reducers import LlamaVid
 from lib.toybox.needles import cleared, needles
 from lib.toybox.world import FRAMES, new_clip
-from lib.train_llama_vid import WAYS, visual_tokens
 from lib.vlm.model import VideoLM
 from lib.vlm.shipped import SHIPPED, TRAINED, load_llama_vid
+from lib.workshop.llama_vid import WAYS, visual_tokens
 
 FILE = DATA / "measured" / "llama_vid.json"
 KINDS = (
@@ -181,7 +181,7 @@ def stream(frames: int) -> float:
 
 def stream_alone(frames: int) -> float:
     """`stream` in a process of its own, so that nothing else is counted."""
-    command = [sys.executable, "-m", "lib.measure_llama_vid", "--stream", str(frames)]
+    command = [sys.executable, "-m", "lib.workshop.llama_vid_scores", "--stream", str(frames)]
     done = subprocess.run(command, cwd=FILE.parents[2], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -266,7 +266,9 @@ def read(path: Path = FILE) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lib.measure_llama_vid", description="Measure LLaMA-VID in small.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.workshop.llama_vid_scores", description="Measure LLaMA-VID in small."
+    )
     parser.add_argument("--stream", type=int, metavar="FRAMES", help="only print the peak memory of one stream, in MB")
     frames = parser.parse_args().stream
     if frames:

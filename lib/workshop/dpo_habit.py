@@ -28,9 +28,9 @@ from lib.files import write_text
 from lib.finetune import dpo
 from lib.finetune.adapters import add_lora
 from lib.finetune.train import Plan, fit, mixed
-from lib.korean import FRAMES, VIEW
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM
+from lib.workshop.korean import FRAMES, VIEW
 
 FILE = TINY.parent / "measured" / "dpo.json"
 LEARNED = range(2 * 10**6, 2 * 10**6 + 160)  # seeds of the clips that captions and pairs are about

@@ -18,6 +18,9 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))  # for autodoc, which imports lib
 
+from lib import quiet  # noqa: E402
+
+quiet()
 from lib.tools import explorer  # noqa: E402
 from notebooks.address import address  # noqa: E402
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lib import video
 from lib.known import REAL_MODELS
 
-FRAMES = 16  # what tiny was trained with
+MOST_FRAMES = 16  # what tiny was trained with
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +31,7 @@ def parser() -> Parser:
     ask.add_argument("path", help="a video file")
     ask.add_argument("question")
     ask.add_argument("--model", default="tiny", help="tiny, a folder, or a Hugging Face Hub id (default: tiny)")
-    ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {FRAMES})")
+    ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {MOST_FRAMES})")
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
     return parser
 
@@ -41,7 +41,7 @@ def ask(path: str, question: str, model: str, frames: int | None, four_bit: bool
     total = video.probe(path).frames
     if frames is not None and not 1 <= frames <= total:
         raise ValueError(f"cannot look at {frames} frames: {path} has {total}; give --frames from 1 to {total}")
-    indices = video.sample_uniform(total, frames or min(FRAMES, total))
+    indices = video.sample_uniform(total, frames or min(MOST_FRAMES, total))
     pixels = video.read_frames(path, indices).pixels
 
     from lib import vlm  # seconds of imports that a wrong file name need not wait for

@@ -19,8 +19,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from lib import quiet
+from lib.files import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NEEDED = ROOT / "requirements-colab.txt"
 PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's own packages may have others
 

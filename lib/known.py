@@ -28,11 +28,11 @@ REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of n
     "llava-hf/LLaVA-NeXT-Video-7B-DPO-hf": None,
     "llava-hf/LLaVA-NeXT-Video-34B-hf": None,
 }
-CLIP = dict(
+CLIP_VISION = dict(
     model_type="clip_vision_model", image_size=336, patch_size=14, hidden_size=1024, intermediate_size=4096,
     num_hidden_layers=24, num_attention_heads=16, projection_dim=768, vocab_size=32000,
 )  # fmt: skip
-SIGLIP = dict(
+SIGLIP_VISION = dict(
     model_type="siglip_vision_model", image_size=384, patch_size=14, hidden_size=1152, intermediate_size=4304,
     num_hidden_layers=26, num_attention_heads=16, vision_use_head=False,
 )  # fmt: skip
@@ -52,13 +52,13 @@ QWEN2_05B = dict(
     tie_word_embeddings=True, pad_token_id=151643, bos_token_id=151643, eos_token_id=151645,
 )  # fmt: skip
 NEXT_VIDEO = dict(
-    model_type="llava_next_video", vision_config=CLIP, vision_feature_layer=-2, spatial_pool_stride=2,
+    model_type="llava_next_video", vision_config=CLIP_VISION, vision_feature_layer=-2, spatial_pool_stride=2,
     spatial_pool_mode="average", vision_feature_select_strategy="default", tie_word_embeddings=False,
 )  # fmt: skip
 VICUNA_7B_VIDEO = NEXT_VIDEO | dict(text_config=VICUNA_7B, video_token_index=32000, image_token_index=32001)
 CONFIGS = {  # Hub id -> what its config.json says
     "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": dict(
-        model_type="llava_onevision", vision_config=SIGLIP, text_config=QWEN2_05B, vision_feature_layer=-1,
+        model_type="llava_onevision", vision_config=SIGLIP_VISION, text_config=QWEN2_05B, vision_feature_layer=-1,
         vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9", tie_word_embeddings=True,
         image_token_index=151646, video_token_index=151647,
     ),

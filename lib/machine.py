@@ -8,6 +8,7 @@ On systems without control groups, the machine is the limit.
 
 import math
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def free_memory() -> int:
     """Bytes that this process can still get: of the machine, or of the group that has least left."""
     left = (limit - used for limit, used in memory_limits())
     return max(0, min([psutil.virtual_memory().available, *left]))
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held so far, MiB.
+
+    Linux: of this process alone. (What getrusage says there also counts the process that started it.)
+    """
+    status = words(Path("/proc/self/status"))
+    if "VmHWM:" in status:
+        return int(status[status.index("VmHWM:") + 1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts in bytes
 
 
 def quotas() -> Iterator[float]:

@@ -43,7 +43,7 @@ def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int]
     return ids, labels, turn, positions
 
 
-def pack(model, tokenizer, visual: Sequence[Tensor], turns: Sequence[Sequence[tuple[str, str]]]) -> Packed:
+def pack_questions(model, tokenizer, visual: Sequence[Tensor], turns: Sequence[Sequence[tuple[str, str]]]) -> Packed:
     """Packs B clips: `visual` holds B tensors (N, D) of the same N, `turns` B lists of (question, answer).
 
     Raises ValueError where the clips differ in their number of visual tokens or a clip has no question.

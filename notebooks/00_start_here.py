@@ -59,7 +59,9 @@ plots.style()
 MODEL = "tiny"
 BATCH = 8 if MODEL == "tiny" else 1  # clips at once: eight of them would not leave a 7B room on a T4
 
-print("\n".join(doctor.report(doctor.look())))  # the same as `make doctor`; paste it when you report a problem
+print(
+    "\n".join(doctor.report_lines(doctor.this_machine()))
+)  # the same as `make doctor`; paste it when you report a problem
 
 # %% [markdown]
 # ## 2. Watch a video

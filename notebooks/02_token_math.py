@@ -655,14 +655,14 @@ for card in budget.CARDS:
 
 # %%
 cards = list(budget.CARDS)
-print("\n".join(budget.table(cards[:3]) + budget.table(cards[3:])))
+print("\n".join(budget.plan_table(cards[:3]) + budget.plan_table(cards[3:])))
 
 # %% [markdown]
 # The 0.5B has 32,768 positions and a small cache, so it takes far more frames; the 34B in 4 bits does not fit a T4. What fits need not work: that must be
 # measured. And this machine?
 
 # %%
-machine = doctor.look()
+machine = doctor.this_machine()
 print("\n".join(doctor.real_model_lines(machine, *doctor.settings(machine))))
 if torch.cuda.is_available():
     torch.cuda.reset_peak_memory_stats()

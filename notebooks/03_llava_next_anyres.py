@@ -52,7 +52,7 @@ from transformers.models.llava_next.modeling_llava_next import get_anyres_image_
 from lib import exercises, plots, toybox
 from lib.anyres import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
 from lib.budget import max_frames
-from lib.evaluate import difference, mark, score
+from lib.evaluate import difference, grade, score
 from lib.reducers import Kind, SpatialPool
 from lib.vlm import load
 
@@ -484,7 +484,7 @@ def right_answers(look, some, batch=10):
     right = {kind: [] for kind in KINDS}
     for start in range(0, len(some), batch):
         questions = asked[start : start + batch]
-        marks = mark(tiny, [look(image).embeds for image in some[start : start + batch]], questions)
+        marks = grade(tiny, [look(image).embeds for image in some[start : start + batch]], questions)
         for qa, hit in ((qa, hit) for row in zip(questions, marks, strict=True) for qa, hit in zip(*row, strict=True)):
             right[qa.kind].append(hit)
     return right

@@ -49,23 +49,23 @@ import numpy as np
 import torch
 
 from lib import budget, exercises, plots, toybox
-from lib.evaluate import middle, redrawn_shares, score
+from lib.evaluate import bootstrap_shares, percentile_interval, score
 from lib.known import GIB
 from lib.reducers import LlamaVid, SpatialPool
 from lib.reducers.base import Kind
 from lib.toybox.needles import asked_patches, needles
-from lib.vlm.shipped import TRAINED, load_llama_vid, new_reducer, trained
-from lib.workshop.llama_vid import WAYS
+from lib.vlm.shipped import TRAINED, load_llama_vid, new_reducer, trained_parts
+from lib.workshop.llama_vid import TOKEN_CHOICES
 from lib.workshop.llama_vid_scores import (
-    CLIPS,
-    KINDS,
+    SCORED_CLIPS,
+    SCORED_KINDS,
     STREAMS,
     answer_from,
-    blocks,
+    blocks_of,
     count_asked,
-    count_right,
+    count_llama_vid,
     crowd,
-    read,
+    read_llama_vid,
     stream_alone,
 )
 
@@ -75,7 +75,7 @@ vlm, reducer = load_llama_vid("instruction")  # tiny and its LLaMA-VID, after th
 clip = toybox.sample(13)
 frames = toybox.render(clip)
 features = vlm.encode(frames)
-measured = read()  # what `make llama-vid` measured on these weights; the cells below check a part of it
+measured = read_llama_vid()  # what `make llama-vid` measured on these weights; the cells below check a part of it
 
 
 def equal(first, second):
@@ -321,7 +321,7 @@ print(f"an untrained Q-Former: {from_nothing:.0%}")
 
 # %%
 for stage in TRAINED:
-    parts = trained(vlm, reducer, stage)
+    parts = trained_parts(vlm, reducer, stage)
     groups = sorted(
         {".".join(name.removeprefix("model.").split(".")[: 2 if name.startswith("reducer") else 1]) for name in parts}
     )
@@ -333,20 +333,20 @@ for stage in TRAINED:
 # %%
 my_stages = {"reading": 0.3, "alignment": 0.5, "instruction": 0.7, "long": 0.7}  # change me
 
-first = min(CLIPS.values())  # the clips that were shown to all stages
-asked_of = count_asked(max(CLIPS.values()))
+first = min(SCORED_CLIPS.values())  # the clips that were shown to all stages
+asked_of = count_asked(max(SCORED_CLIPS.values()))
 stages = np.stack([measured["right"][stage]["context + content"][:first] for stage in TRAINED], axis=1)
-shares = redrawn_shares(stages.sum(axis=2, keepdims=True), asked_of[:first].sum(axis=1, keepdims=True))[..., 0]
+shares = bootstrap_shares(stages.sum(axis=2, keepdims=True), asked_of[:first].sum(axis=1, keepdims=True))[..., 0]
 for row, stage in enumerate(TRAINED):
-    line = f"after {stage:<12} predicted {my_stages[stage]:.2f}, measured {middle(shares[:, row], first)}"
-    print(line + (f"   step {middle(shares[:, row] - shares[:, row - 1], first)}" if row else ""))
+    line = f"after {stage:<12} predicted {my_stages[stage]:.2f}, measured {percentile_interval(shares[:, row], first)}"
+    print(line + (f"   step {percentile_interval(shares[:, row] - shares[:, row - 1], first)}" if row else ""))
 
 # %% [markdown]
 # (The share of right answers on clips that training never drew, with 95 % intervals from redrawing whole clips; "step" is the difference from the line
 # above, paired.) The numbers come from `data/measured/llama_vid.json`, which refuses to be read with other weights. We do not have to believe it: the first clips again, here and now:
 
 # %%
-again = np.array([count_right(vlm, reducer, toybox.sample(seed), ["context + content"])[0] for seed in range(12)])
+again = np.array([count_llama_vid(vlm, reducer, toybox.sample(seed), ["context + content"])[0] for seed in range(12)])
 stored = measured["right"]["instruction"]["context + content"][:12]
 print(f"12 clips: {again.sum()} right answers here, {stored.sum()} in the file, of {asked_of[:12].sum()}")
 
@@ -371,33 +371,35 @@ print(f"12 clips: {again.sum()} right answers here, {stored.sum()} in the file, 
 # %%
 my_best = {1: "two content tokens", 4: "context + content"}  # change me
 
-ways = list(WAYS)
-clips = CLIPS["instruction"]
+ways = list(TOKEN_CHOICES)
+clips = SCORED_CLIPS["instruction"]
 right = np.stack([measured["right"]["instruction"][way] for way in ways], axis=1)  # (clips, ways, kinds)
 asked_of = count_asked(clips)
-by_kind = redrawn_shares(right, asked_of)
-print(f"{'':<20}" + "".join(f"{kind:>8}" for kind in KINDS))
+by_kind = bootstrap_shares(right, asked_of)
+print(f"{'':<20}" + "".join(f"{kind:>8}" for kind in SCORED_KINDS))
 for row, way in enumerate(ways):
     print(f"{way:<20}" + "".join(f"{share:>8.2f}" for share in by_kind[0, row]))
-gaps = [middle(by_kind[:, 0, column] - by_kind[:, 3, column], clips) for column in range(len(KINDS))]
+gaps = [
+    percentile_interval(by_kind[:, 0, column] - by_kind[:, 3, column], clips) for column in range(len(SCORED_KINDS))
+]
 print(f"{'first minus last':<20}" + "".join(f"{gap.mean:>+8.2f}" for gap in gaps))
-print("context + content surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.low > 0])
-print("two content tokens surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.high < 0])
+print("context + content surely better:", [kind for kind, gap in zip(SCORED_KINDS, gaps, strict=True) if gap.low > 0])
+print("two content tokens surely better:", [kind for kind, gap in zip(SCORED_KINDS, gaps, strict=True) if gap.high < 0])
 
 # %% [markdown]
 # Now the same by the number of things that are to be seen at once. Only questions about one thing, all kinds together:
 
 # %%
-about_things = [KINDS.index(kind) for kind in ("colour", "shape", "size", "motion", "speed", "where")]
+about_things = [SCORED_KINDS.index(kind) for kind in ("colour", "shape", "size", "motion", "speed", "where")]
 things, curves, best = crowd(clips), {way: {} for way in ways}, {}
 for number in (1, 2, 3, 4):
     chosen = things == number
     counts = right[chosen][:, :, about_things].sum(axis=2, keepdims=True)
-    shares = redrawn_shares(counts, asked_of[chosen][:, about_things].sum(axis=1, keepdims=True))[..., 0]
+    shares = bootstrap_shares(counts, asked_of[chosen][:, about_things].sum(axis=1, keepdims=True))[..., 0]
     for row, way in enumerate(ways):
-        curves[way][number] = middle(shares[:, row], int(chosen.sum()))
+        curves[way][number] = percentile_interval(shares[:, row], int(chosen.sum()))
     best[number] = max(ways, key=lambda way: curves[way][number].mean)
-    gap = middle(shares[:, 0] - shares[:, 3], int(chosen.sum()))
+    gap = percentile_interval(shares[:, 0] - shares[:, 3], int(chosen.sum()))
     verdict = (
         "no difference seen"
         if gap.low <= 0 <= gap.high
@@ -497,7 +499,7 @@ ex.check(my_rope)
 # %%
 rng = random.Random(0)
 hay, needle = needles(rng, 4, 1)
-visual = reducer.stream(blocks(vlm, hay), vlm.project, needle[0].question)
+visual = reducer.stream(blocks_of(vlm, hay), vlm.project, needle[0].question)
 print(
     f"64 frames, {len(visual)} tokens. {needle[0].question} {answer_from(vlm, visual.embeds, needle[0].question)} (true: {needle[0].answer})"
 )
@@ -549,14 +551,14 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 # %%
 single = {way: ways.index(way) for way in ("context only", "content only")}
 gaps = [
-    middle(by_kind[:, single["context only"], k] - by_kind[:, single["content only"], k], clips)
-    for k in range(len(KINDS))
+    percentile_interval(by_kind[:, single["context only"], k] - by_kind[:, single["content only"], k], clips)
+    for k in range(len(SCORED_KINDS))
 ]
-print("context alone surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.low > 0])
-print("content alone surely better:", [kind for kind, gap in zip(KINDS, gaps, strict=True) if gap.high < 0])
+print("context alone surely better:", [kind for kind, gap in zip(SCORED_KINDS, gaps, strict=True) if gap.low > 0])
+print("content alone surely better:", [kind for kind, gap in zip(SCORED_KINDS, gaps, strict=True) if gap.high < 0])
 all_kinds = by_kind.mean(axis=2)
 for way, row in single.items():
-    print(f"both minus {way}: {middle(all_kinds[:, 0] - all_kinds[:, row], clips)}")
+    print(f"both minus {way}: {percentile_interval(all_kinds[:, 0] - all_kinds[:, row], clips)}")
 
 # %% [markdown]
 # **2. How exactly is the context token made?** Section 3, in a few lines. The order of its sizes, for one frame:

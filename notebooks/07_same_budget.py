@@ -49,18 +49,18 @@ import torch
 
 from lib import exercises, plots, toybox
 from lib.budget import MODELS, kv_bytes
-from lib.evaluate import middle, redrawn_shares, score
+from lib.evaluate import bootstrap_shares, percentile_interval, score
 from lib.video import sample_uniform
 from lib.vlm import load
 from lib.workshop import llama_vid_scores, same_budget
-from lib.workshop.same_budget import KINDS, METHODS
+from lib.workshop.same_budget import COMPARED_KINDS, METHODS
 from lib.workshop.tiny import draw_view
 
 MODEL = "tiny"  # the only one here: the questions are about Toybox, and only tiny knows Toybox
 
 plots.style()
 vlm = load(MODEL, device="cpu")  # also where there is a GPU: answers in 16 bits would not be the ones in the file
-clips = [toybox.sample(seed) for seed in range(same_budget.CLIPS)]  # training never drew seeds below a million
+clips = [toybox.sample(seed) for seed in range(same_budget.COMPARED_CLIPS)]  # training never drew seeds below a million
 print(f"{len(clips):,} clips of {clips[0].frames} frames; {len(METHODS)} ways to look at them; one set of weights")
 
 # %% [markdown]
@@ -229,7 +229,7 @@ print("never in exactly this form:", ", ".join(key for key, part in share.items(
 # Section 8 lets you choose your own weights.
 
 # %%
-for kind in KINDS:
+for kind in COMPARED_KINDS:
     asked = [qa for clip in clips for qa in toybox.questions(clip) if qa.kind == kind]
     usual, times = Counter(qa.answer for qa in asked).most_common(1)[0]
     print(
@@ -276,7 +276,7 @@ print(
     f"{LIVE} clips x {len(some)} methods, {live.asked.sum() * len(some):,} answers, in {time.perf_counter() - start:.0f} s"
 )
 
-counts = same_budget.read()  # refuses a file that was made with other weights than these
+counts = same_budget.read_same_budget()  # refuses a file that was made with other weights than these
 differ = np.abs(counts.right[:LIVE, : len(some)] - live.right).sum()
 print(
     f"file: {len(counts.asked):,} clips, {counts.asked.sum():,} questions per method; answers that differ from the live ones: {differ}"
@@ -324,10 +324,10 @@ for count in vision:
 # The table, with the mean of the seven shares on 1,000 clips:
 
 # %%
-shares = redrawn_shares(*counts)  # (1 + 2,000, methods, kinds): the clips as they are, then 2,000 times redrawn
+shares = bootstrap_shares(*counts)  # (1 + 2,000, methods, kinds): the clips as they are, then 2,000 times redrawn
 means = shares.mean(axis=2)
 place = {method.key: number for number, method in enumerate(METHODS)}
-intervals = [middle(means[:, number], len(clips)) for number in range(len(METHODS))]
+intervals = [percentile_interval(means[:, number], len(clips)) for number in range(len(METHODS))]
 print(f"{'':<32}frames  tokens   ms: vision + language    KiB   mean, 95 % interval")
 for m, i in zip(METHODS, intervals, strict=True):
     ms = f"{1000 * seconds[m.frames]:.0f} + {1000 * seconds[m.key]:.0f}"
@@ -339,8 +339,11 @@ for m, i in zip(METHODS, intervals, strict=True):
 # And by kind of question, in per cent, ± half of the interval:
 
 # %%
-by_kind = [[middle(shares[:, m, k], len(clips))[:3] for k in range(len(KINDS))] for m in range(len(METHODS))]
-plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], KINDS, np.array(by_kind))
+by_kind = [
+    [percentile_interval(shares[:, m, k], len(clips))[:3] for k in range(len(COMPARED_KINDS))]
+    for m in range(len(METHODS))
+]
+plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], COMPARED_KINDS, np.array(by_kind))
 
 # %% [markdown]
 # Read the picture row by row within one budget (between two lines), then column by column. And in the table: at the same tokens, memory is the same by
@@ -391,15 +394,18 @@ for _ in range(2000):
     drawn = draws.integers(len(clips), size=len(clips))
     share = right[drawn].sum(axis=0) / asked[drawn].sum(axis=0)  # (2 methods, 7 kinds)
     leads.append(share[0].mean() - share[1].mean())
-gap = middle(means[:, slowfast] - means[:, plain], len(clips))
+gap = percentile_interval(means[:, slowfast] - means[:, plain], len(clips))
 low, high = np.quantile(leads, (0.025, 0.975))
 print(f"SlowFast minus {METHODS[plain].key}: by hand {low:+.4f} to {high:+.4f}, lib {gap.low:+.4f} to {gap.high:+.4f}")
 unpaired = sum((i.high - i.low) ** 2 for i in (intervals[slowfast], intervals[plain])) ** 0.5
 print(f"width of the interval: paired {gap.high - gap.low:.4f}; if each method had had clips of its own {unpaired:.4f}")
 ratios = {}
-for number, kind in enumerate(KINDS):
+for number, kind in enumerate(COMPARED_KINDS):
     hits, total = counts.right[:, slowfast, number].sum(), counts.asked[:, number].sum()
-    naive, by_clips = score([True] * hits + [False] * (total - hits)), middle(shares[:, slowfast, number], len(clips))
+    naive, by_clips = (
+        score([True] * hits + [False] * (total - hits)),
+        percentile_interval(shares[:, slowfast, number], len(clips)),
+    )
     if hits < total:  # without a single wrong answer there is nothing to redraw
         ratios[kind] = round((by_clips.high - by_clips.low) / (naive.high - naive.low), 2)
 print("width by clips, over the width as if all answers were independent:", ratios)
@@ -408,7 +414,7 @@ print("width by clips, over the width as if all answers were independent:", rati
 # A ratio above 1 says that answers about one clip stand or fall together; near 1, that they might as well be about different clips. (Code, count and flash are asked
 # at most once per clip, so theirs differ from 1 only by the way of computing, and where hardly an answer is wrong that can make a difference. A kind without a wrong answer is left out.) You cannot know which before you look, so always redraw clips.
 #
-# `redrawn_shares` and `middle` of `lib.evaluate` are these lines for all methods at once. (`difference`, which lesson 04 used, takes one number per clip. A mean
+# `bootstrap_shares` and `percentile_interval` of `lib.evaluate` are these lines for all methods at once. (`difference`, which lesson 04 used, takes one number per clip. A mean
 # over kinds is no such number: flash and order are asked about different clips.)
 #
 # ## 6. The verdict
@@ -423,13 +429,13 @@ for budget in (64, 128, 256):
     plain = best("uniform", budget)
     for family in ("SlowFast-LLaVA", "LLaVA-Video"):
         method = next(m for m in METHODS if (m.family, m.budget) == (family, budget))
-        gap = middle(means[:, place[method.key]] - means[:, plain], len(clips))
+        gap = percentile_interval(means[:, place[method.key]] - means[:, plain], len(clips))
         verdict = "no difference seen" if gap.low <= 0 <= gap.high else "better" if gap.low > 0 else "worse"
         print(
             f"{budget:>4}: {method.key:<31} against {METHODS[plain].key:<16}{100 * gap.mean:>+6.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] {verdict}"
         )
 mixed = max(best("SlowFast-LLaVA", 128), best("LLaVA-Video", 128), key=lambda number: means[0, number])
-lead = middle(means[:, mixed] - means[:, best("uniform", 128)], len(clips))
+lead = percentile_interval(means[:, mixed] - means[:, best("uniform", 128)], len(clips))
 print(
     f"lead of {METHODS[mixed].key} at 128: you predicted {my_lead:+} points, measured {100 * lead.mean:+.1f} [{100 * lead.low:+.1f}, {100 * lead.high:+.1f}]"
 )
@@ -444,8 +450,8 @@ chosen = ["uniform 2 x 64", "uniform 8 x 16", "SlowFast-LLaVA 1 x 64 + 16 x 4"]
 plots.score_intervals(
     {
         key: {
-            kind: middle(shares[:, place[key], number], counts.asked[:, number].sum())
-            for number, kind in enumerate(KINDS)
+            kind: percentile_interval(shares[:, place[key], number], counts.asked[:, number].sum())
+            for number, kind in enumerate(COMPARED_KINDS)
         }
         for key in chosen
     }
@@ -468,8 +474,10 @@ for budget in (64, 128, 256):
     uniform = [place[m.key] for m in METHODS if (m.family, m.budget) == ("uniform", budget)]
     oracle = shares[:, uniform].max(axis=1).mean(axis=1)
     one = best("SlowFast-LLaVA", budget)
-    gap = middle(means[:, one] - oracle, len(clips))
-    picks = {kind: METHODS[uniform[shares[0, uniform, number].argmax()]].name for number, kind in enumerate(KINDS)}
+    gap = percentile_interval(means[:, one] - oracle, len(clips))
+    picks = {
+        kind: METHODS[uniform[shares[0, uniform, number].argmax()]].name for number, kind in enumerate(COMPARED_KINDS)
+    }
     print(
         f"{budget:>4}: best uniform for each kind {oracle[0]:.3f}; {METHODS[one].key} {means[0, one]:.3f}, {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
     )
@@ -483,7 +491,7 @@ for budget in (64, 128, 256):
 # %%
 my_share = 0.5  # change me
 
-code = KINDS.index("code")
+code = COMPARED_KINDS.index("code")
 second = np.array([bool(clip.scenes[-1].code) and len(clip.scenes) > 1 for clip in clips])
 two = np.array([len(clip.scenes) > 1 for clip in clips])
 print(f"code in the second scene: {second.sum()} of {len(clips)} clips")
@@ -494,8 +502,8 @@ for method in (m for m in METHODS if m.budget == 128):
     )
 print(f"predicted {my_share}, measured {counts.right[second, slowfast, code].mean():.2f}")
 for name, of in (("one scene", ~two), ("two scenes", two)):
-    gap_of = redrawn_shares(counts.right[of][:, [slowfast, best("uniform", 128)]], counts.asked[of]).mean(axis=2)
-    gap = middle(gap_of[:, 0] - gap_of[:, 1], int(of.sum()))
+    gap_of = bootstrap_shares(counts.right[of][:, [slowfast, best("uniform", 128)]], counts.asked[of]).mean(axis=2)
+    gap = percentile_interval(gap_of[:, 0] - gap_of[:, 1], int(of.sum()))
     print(
         f"{name}: SlowFast minus the best uniform way {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}], {gap.asked} clips"
     )
@@ -526,20 +534,20 @@ ex.check(my_line)
 # than tiny's, and on its own tokens only. Counted on the first clips of the same thousand (`make llama-vid`); beside it a mean of each half frame, and the uniform way nearest to it:
 
 # %%
-vid = llama_vid_scores.read()["right"]["instruction"]
+vid = llama_vid_scores.read_llama_vid()["right"]["instruction"]
 first = len(vid["context + content"])  # clips
-columns = [llama_vid_scores.KINDS.index(kind) for kind in KINDS]
+columns = [llama_vid_scores.SCORED_KINDS.index(kind) for kind in COMPARED_KINDS]
 nearest = place["uniform 16 x 4"]
 rows = {
     "context + content, 16 x 2": vid["context + content"][:, columns],
     "two content tokens, 16 x 2": vid["two content tokens"][:, columns],
     "tiny's own weights, uniform 16 x 4": counts.right[:first, nearest],
 }
-guest_shares = redrawn_shares(np.stack(list(rows.values()), axis=1), counts.asked[:first])
+guest_shares = bootstrap_shares(np.stack(list(rows.values()), axis=1), counts.asked[:first])
 guests = []
-print(f"{first} clips{'':<28}mean, 95 % interval     " + "".join(f"{kind:>7}" for kind in KINDS))
+print(f"{first} clips{'':<28}mean, 95 % interval     " + "".join(f"{kind:>7}" for kind in COMPARED_KINDS))
 for number, name in enumerate(rows):
-    mean = middle(guest_shares[:, number].mean(axis=1), first)
+    mean = percentile_interval(guest_shares[:, number].mean(axis=1), first)
     print(
         f"{name:<37}{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]    "
         + "".join(f"{part:>7.2f}" for part in guest_shares[0, number])
@@ -595,14 +603,14 @@ ex.check(my_choice)
 # %%
 def winners(mix, budget):
     """All ways within a budget, best first: (method, its score for the mix, how often it won on redrawn clips)."""
-    if unknown := set(mix) - set(KINDS):
-        raise ValueError(f"no questions of kind {', '.join(sorted(unknown))}: choose from {', '.join(KINDS)}")
-    weights = np.array([mix.get(kind, 0) for kind in KINDS], dtype=float)
+    if unknown := set(mix) - set(COMPARED_KINDS):
+        raise ValueError(f"no questions of kind {', '.join(sorted(unknown))}: choose from {', '.join(COMPARED_KINDS)}")
+    weights = np.array([mix.get(kind, 0) for kind in COMPARED_KINDS], dtype=float)
     within = [method for method in METHODS if method.tokens <= budget]
     scores = shares[:, [place[method.key] for method in within]] @ (weights / weights.sum())
     won = np.bincount(scores[1:].argmax(axis=1), minlength=len(within)) / (len(scores) - 1)
     order = scores[0].argsort()[::-1]
-    return [(within[number], middle(scores[:, number], len(clips)), won[number]) for number in order]
+    return [(within[number], percentile_interval(scores[:, number], len(clips)), won[number]) for number in order]
 
 
 mixes = {

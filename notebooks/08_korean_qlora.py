@@ -52,7 +52,7 @@ from torch import nn
 
 from lib import exercises, finetune, plots, toybox
 from lib.data import Collator, Features, captioning, read_aihub, split, toybox_videos
-from lib.evaluate import captions_by, measure, middle, paired
+from lib.evaluate import captions_by, measure, paired, percentile_interval
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, add_lora, fit, mixed
 from lib.reducers import VisualTokens
@@ -66,7 +66,7 @@ DATA = "toybox"  # or the folder into which you unpacked AI-Hub's files
 plots.style()
 torch.manual_seed(0)
 IS_TINY, KNOWN = MODEL == "tiny", DATA == "toybox"  # facts can be counted only where the truth is known
-FRAMES, VIEW = (korean.FRAMES, korean.VIEW) if IS_TINY else (8, None)
+FRAMES, VIEW = (korean.KOREAN_FRAMES, korean.VIEW) if IS_TINY else (8, None)
 PLAN = korean.LIVE if IS_TINY else Plan(300, batch=1, learning_rate=2e-4, checkpointing=True)
 
 
@@ -163,7 +163,7 @@ def score_left(share):
     """The share of facts with its interval over clips."""
     counts, rng = facts_left(toybox_videos(range(200)), share), np.random.default_rng(0)
     sums = [counts.sum(0), *(counts[rng.integers(200, size=200)].sum(0) for _ in range(500))]
-    return middle(np.array([told / of for told, of in sums]), 200)
+    return percentile_interval(np.array([told / of for told, of in sums]), 200)
 
 
 left = {percent: score_left(percent / 100) for percent in (10, 27, 40, 60, 80, 100)}
@@ -690,7 +690,7 @@ with tempfile.TemporaryDirectory() as folder:
 # clips, not other seeds.)
 
 # %%
-results = korean.read() if IS_TINY else {}
+results = korean.read_korean() if IS_TINY else {}
 ko, en = korean.records(results, "ko"), korean.records(results, "en")
 
 

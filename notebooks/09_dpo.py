@@ -59,15 +59,17 @@ from lib.toybox.facts import compare, facts, truth
 from lib.video import sample_uniform
 from lib.vlm import load
 from lib.vlm.loading import digest
-from lib.workshop.dpo_habit import FILE, LEARNED, OURS, careless, said_and_answered, share_left, with_habit
-from lib.workshop.korean import FRAMES, VIEW
+from lib.workshop.dpo_habit import DPO_RUNS, LEARNED, OURS, careless, said_and_answered, share_left, with_habit
+from lib.workshop.korean import KOREAN_FRAMES, VIEW
 
 MODEL = "tiny"
 
 plots.style()
 vlm = load(MODEL)
-features = Features(vlm, FRAMES)  # the vision tower is frozen, so it looks at each clip once
-print(f"{FRAMES} frames, {VIEW.count(FRAMES, 8, 8)} visual tokens: 2 frames in detail, the others in outline")
+features = Features(vlm, KOREAN_FRAMES)  # the vision tower is frozen, so it looks at each clip once
+print(
+    f"{KOREAN_FRAMES} frames, {VIEW.count(KOREAN_FRAMES, 8, 8)} visual tokens: 2 frames in detail, the others in outline"
+)
 
 # %% [markdown]
 # ## 1. What the papers did
@@ -370,7 +372,7 @@ def train_by_hand(vlm, model, collate, pairs, plan, beta):
 
 
 short, ends = replace(OURS.plan, steps=3, warmup=1, batch=4), []
-for way in (None, train_by_hand, lambda vlm, *arguments: dpo.train(*arguments)):
+for way in (None, train_by_hand, lambda vlm, *arguments: dpo.train_dpo(*arguments)):
     vlm, collate, model = fresh()
     if way:
         way(vlm, model, collate, pairs, short, OURS.beta)
@@ -391,7 +393,7 @@ assert (ends[0] - ends[1]).abs().max() < 0.01 * moved.abs().max()
 # %%
 vlm, collate, model = fresh()
 print(f"beta {OURS.beta}, {OURS.plan}")
-log = dpo.train(model, collate, pairs, OURS.plan, OURS.beta)
+log = dpo.train_dpo(model, collate, pairs, OURS.plan, OURS.beta)
 first, last = log[:5], log[-5:]
 for name, steps in (("first", first), ("last", last)):
     loss, chosen, rejected, preferred = np.mean([step[1:] for step in steps], axis=0)
@@ -425,7 +427,7 @@ print("truth:  ", unseen[worst].captions["en"])
 # drew (the settings were chosen on the first 40 of them):
 
 # %%
-with open(FILE, encoding="utf-8") as file:
+with open(DPO_RUNS, encoding="utf-8") as file:
     measured = json.load(file)
 assert measured["base"] == digest(), "measured on other weights: run make dpo"
 names = list(measured["systems"])

@@ -450,7 +450,7 @@ ex.check(my_choice)
 # %%
 my_blind = 0.25  # change me
 
-from lib.evaluate import answers_by, multiple_choice, plain
+from lib.evaluate import answers_by, multiple_choice, open_questions
 
 look = Features(vlm, frames=16)
 few = videos[:24]
@@ -460,7 +460,7 @@ choices = [
     for of_video in multiple_choice(few)
 ]
 exact = [
-    [one for one in plain(video) if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")]
+    [one for one in open_questions(video) if one.task.split()[1] in ("colour", "shape", "motion", "count", "code")]
     for video in few
 ]
 elsewhere = {video.name: few[number - 1] for number, video in enumerate(few)}
@@ -650,7 +650,9 @@ def said_by(name, model):
         return looks[weights](video)[sample_uniform(16, frames)]
 
     if (weights, adapter, reducer) not in answered:
-        asked = [[*plain(video), *of_pope] for video, of_pope in zip(few, probes(few, "adversarial"), strict=True)]
+        asked = [
+            [*open_questions(video), *of_pope] for video, of_pope in zip(few, probes(few, "adversarial"), strict=True)
+        ]
         answered[weights, adapter, reducer] = answers_by(model, name, few, frames_of, asked, reducer)
     again = [record._replace(system=name) for record in answered[weights, adapter, reducer]]
     return captions_by(model, name, videos, frames_of, language, reducer) + again

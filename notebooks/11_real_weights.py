@@ -105,7 +105,7 @@ print(f"{'':<43}{'parameters':>14}{'16 bits':>10}{'4 bits':>9}{'a frame':>9}{'co
 for name, revision in REVISIONS.items():
     config = twins.real_config(name)
     spec = budget.ModelSpec.from_config(config)
-    whole, small = (vlm.weight_bytes(config, four_bit, torch.float16) for four_bit in (False, True))
+    whole, small = (vlm.bytes_to_load(config, four_bit, torch.float16) for four_bit in (False, True))
     print(
         f"{name:<43}{whole // 2:>14,}{whole / 2**30:>6.1f} GiB{small / 2**30:>5.1f} GiB{spec.per_frame:>9}"
         f"{spec.language.context:>9,}   {(revision or 'the newest')[:10]}"
@@ -129,7 +129,7 @@ for name, chat in (("7B, 7B-DPO", vlm.VICUNA), ("0.5B", vlm.QWEN), ("34B", vlm.Y
 my_gib = 7.06e9 * 0.5 / 2**30  # change me
 
 config = twins.real_config(VIDEO_7B)
-four, sixteen = (vlm.weight_bytes(config, bits, torch.float16) / 2**30 for bits in (True, False))
+four, sixteen = (vlm.bytes_to_load(config, bits, torch.float16) / 2**30 for bits in (True, False))
 with torch.device("meta"):
     shapes = vlm.FAMILIES[config.model_type].model_class(config)
 parts = {
@@ -404,7 +404,7 @@ shown = {
     name: how.resize(wide)[0].permute(1, 2, 0).numpy()
     for name, how in (("LLaVA-NeXT-Video: cropped", crop), ("SlowFast-LLaVA: squashed", squash))
 }
-plots.pictures({f"a frame of {wide.shape[2]} x {wide.shape[1]}": wide[0], **shown})
+plots.named_pictures({f"a frame of {wide.shape[2]} x {wide.shape[1]}": wide[0], **shown})
 
 # %% [markdown]
 # Cropping keeps shapes and loses the sides; squashing keeps everything and makes circles narrow.

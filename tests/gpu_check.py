@@ -210,7 +210,7 @@ def train_once(vlm: VideoLM, case: Case) -> tuple[Callable[[], object], int]:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     weights = finetune.trainable(vlm)
     plan = finetune.Plan(steps=3, batch=1, learning_rate=1e-4)
-    run = finetune.Run(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
+    run = finetune.TrainingRun(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
     batch = one_example(vlm, reducer, case.frames)
 
     def step() -> None:

@@ -459,7 +459,7 @@ def test_this_machine(monkeypatch):
 
 def test_the_table_has_every_card_and_model():
     """One line for each, one column for each card, and the frames of the plan in it."""
-    head, *lines = budget.table()
+    head, *lines = budget.plan_table()
     assert head.split()[-len(budget.CARDS) :] == list(budget.CARDS)
     assert [line[:16].strip() for line in lines] == list(budget.ROWS)
     assert lines[2].split()[-6].split("/")[0] == str(budget.plan("T4", "7b").by_memory)

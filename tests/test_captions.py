@@ -3,7 +3,7 @@
 import pytest
 
 from lib import toybox
-from lib.toybox.facts import Told, compare, facts, truth, unread
+from lib.toybox.facts import FactCounts, compare, facts, truth, unread
 
 CLIPS = [toybox.sample(seed) for seed in range(500)]
 JOINED = [toybox.join([toybox.sample(seed) for seed in range(i, i + 3)]) for i in range(20)]
@@ -101,8 +101,8 @@ def test_repeating_a_sentence_neither_helps_nor_hurts():
 
 
 def test_shares():
-    assert Told(3, 1, 2).share_right == 0.75
-    assert Told(3, 1, 2).share_invented == 0.4
+    assert FactCounts(3, 1, 2).share_right == 0.75
+    assert FactCounts(3, 1, 2).share_invented == 0.4
     assert compare("", CLIPS[0]).share_invented == 0
     assert compare("", CLIPS[0]).share_right == 0
 

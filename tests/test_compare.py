@@ -10,7 +10,16 @@ from lib import toybox
 from lib.evaluate import exact_match
 from lib.vlm import load
 from lib.workshop import same_budget
-from lib.workshop.same_budget import BATCH, CLIPS, KINDS, METHODS, Counts, count_right, read, write
+from lib.workshop.same_budget import (
+    CLIPS_AT_ONCE,
+    COMPARED_CLIPS,
+    COMPARED_KINDS,
+    METHODS,
+    Counts,
+    count_right,
+    read_same_budget,
+    write_same_budget,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,46 +48,49 @@ def same_but_for_ties(first, second, asked, methods=1):
 
 def test_counts_are_those_of_exact_match(tiny):
     """The other way to the same numbers: every frame encoded anew, and all kinds of question in one sequence."""
-    clips = [toybox.sample(seed) for seed in range(20, 20 + BATCH)]
+    clips = [toybox.sample(seed) for seed in range(20, 20 + CLIPS_AT_ONCE)]
     chosen = [method for method in METHODS if method.budget == 128][:3]
     counts = count_right(tiny, clips, chosen)
-    assert counts.right.shape == (BATCH, 3, len(KINDS)) and 0 < counts.right.sum() < 3 * counts.asked.sum()
+    assert (
+        counts.right.shape == (CLIPS_AT_ONCE, 3, len(COMPARED_KINDS))
+        and 0 < counts.right.sum() < 3 * counts.asked.sum()
+    )
     for number, method in enumerate(chosen):
         right = exact_match(tiny, clips, method.reducer, method.frames)
-        by_kind = [sum(right.get(kind, [])) for kind in KINDS]
+        by_kind = [sum(right.get(kind, [])) for kind in COMPARED_KINDS]
         same_but_for_ties(counts.right[:, number].sum(axis=0), by_kind, counts.asked)
-        assert counts.asked.sum(axis=0).tolist() == [len(right.get(kind, [])) for kind in KINDS]
+        assert counts.asked.sum(axis=0).tolist() == [len(right.get(kind, [])) for kind in COMPARED_KINDS]
 
 
 def test_file_is_of_these_weights_and_these_clips():
-    counts = read()
+    counts = read_same_budget()
     asked = [
-        [sum(qa.kind == kind for qa in toybox.questions(toybox.sample(seed))) for kind in KINDS]
-        for seed in range(CLIPS)
+        [sum(qa.kind == kind for qa in toybox.questions(toybox.sample(seed))) for kind in COMPARED_KINDS]
+        for seed in range(COMPARED_CLIPS)
     ]
     assert counts.asked.tolist() == asked
-    assert counts.right.shape == (CLIPS, len(METHODS), len(KINDS))
+    assert counts.right.shape == (COMPARED_CLIPS, len(METHODS), len(COMPARED_KINDS))
     assert (counts.right >= 0).all() and (counts.right <= counts.asked[:, None]).all()
 
 
 def test_file_is_what_the_weights_answer(tiny):
     """Three batches of clips, measured again: every count of every method and kind."""
-    again, stored = count_right(tiny, [toybox.sample(seed) for seed in range(3 * BATCH)]), read()
-    assert again.asked.tolist() == stored.asked[: 3 * BATCH].tolist()
-    same_but_for_ties(again.right, stored.right[: 3 * BATCH], again.asked, len(METHODS))
+    again, stored = count_right(tiny, [toybox.sample(seed) for seed in range(3 * CLIPS_AT_ONCE)]), read_same_budget()
+    assert again.asked.tolist() == stored.asked[: 3 * CLIPS_AT_ONCE].tolist()
+    same_but_for_ties(again.right, stored.right[: 3 * CLIPS_AT_ONCE], again.asked, len(METHODS))
 
 
 @pytest.fixture
 def small():
     """Made-up counts of ten clips."""
     rng = np.random.default_rng(0)
-    asked = rng.integers(0, 4, (10, len(KINDS)))
-    return Counts(rng.integers(0, asked[:, None] + 1, (10, len(METHODS), len(KINDS))), asked)
+    asked = rng.integers(0, 4, (10, len(COMPARED_KINDS)))
+    return Counts(rng.integers(0, asked[:, None] + 1, (10, len(METHODS), len(COMPARED_KINDS))), asked)
 
 
 def test_what_is_written_is_read(small, tmp_path):
-    write(small, tmp_path / "measured" / "counts.json")
-    back = read(tmp_path / "measured" / "counts.json")
+    write_same_budget(small, tmp_path / "measured" / "counts.json")
+    back = read_same_budget(tmp_path / "measured" / "counts.json")
     assert back.right.tolist() == small.right.tolist() and back.asked.tolist() == small.asked.tolist()
     assert [path.name for path in (tmp_path / "measured").iterdir()] == ["counts.json"]
 
@@ -86,14 +98,14 @@ def test_what_is_written_is_read(small, tmp_path):
 @pytest.mark.parametrize("change", [lambda t: t.update(weights="0" * 64), lambda t: t["right"].popitem()])
 def test_a_file_of_other_weights_or_methods_is_refused(small, tmp_path, change):
     path = tmp_path / "counts.json"
-    write(small, path)
+    write_same_budget(small, path)
     table = json.loads(path.read_text())
     change(table)
     path.write_text(json.dumps(table))
     with pytest.raises(ValueError, match="run `make compare`"):
-        read(path)
+        read_same_budget(path)
 
 
 def test_no_file():
     with pytest.raises(FileNotFoundError, match="make compare"):
-        read(same_budget.FILE.with_name("none.json"))
+        read_same_budget(same_budget.SAME_BUDGET.with_name("none.json"))

@@ -59,7 +59,7 @@ def test_everything_that_a_page_names_is_there(page):
 @pytest.mark.parametrize(
     ("text", "lacking"),
     [
-        ("`lib/vlm.py`, `lib`, `data/measured/`, `.ci/run`", []),
+        ("`lib/video.py`, `lib`, `data/measured/`, `.ci/run`", []),
         ("`lib/vlms.py` and `libs/vlm`", ["lib/vlms.py", "libs/vlm"]),
         ("`notebooks/NN_slug.py`, `tests/golden/NAME_0.npz`", []),
         ("`tests/answer/lesson_NN.py`", ["tests/answer/lesson_NN.py"]),

@@ -48,7 +48,7 @@ def pretend(monkeypatch):
 ])  # fmt: skip
 def test_dtype_follows_from_the_compute_capability_as_in_vlm(pretend, name, dtype, reason):
     pretend(MACHINES[name])
-    found = doctor.look()
+    found = doctor.this_machine()
     assert (found.card, found.capability, found.mps) == (
         MACHINES[name].card, MACHINES[name].capability, MACHINES[name].mps,
     )  # fmt: skip
@@ -64,26 +64,26 @@ def test_dtype_follows_from_the_compute_capability_as_in_vlm(pretend, name, dtyp
 def test_the_largest_model_that_has_room(name, model, precision):
     machine = MACHINES[name]
     assert doctor.settings(machine)[:2] == (model, precision)
-    lines = doctor.report(machine)
+    lines = doctor.report_lines(machine)
     assert any(line.startswith(f"model: tiny, or {NAMES[model]} in {precision}") for line in lines)
 
 
 def test_a_machine_with_little_memory_has_tiny():
     small = replace(LAPTOP, memory=2 * GIB)
     assert doctor.settings(small)[0] == "tiny"
-    assert "model: tiny (no real model has room for 8 frames)" in doctor.report(small)
+    assert "model: tiny (no real model has room for 8 frames)" in doctor.report_lines(small)
     assert all("needs 3 GiB of memory" in line for line in doctor.lesson_lines(small))
 
 
 def test_frames_are_those_of_the_plan():
     card = replace(T4, card_bytes=budget.card_bytes("T4"))
     assert doctor.frames_here(card, "7b", "nf4-double") == budget.plan("T4", "7b")
-    assert any(line.startswith("frames: 25 (context binds; memory alone: 1") for line in doctor.report(card))
+    assert any(line.startswith("frames: 25 (context binds; memory alone: 1") for line in doctor.report_lines(card))
 
 
 def test_a_full_disk_is_told():
-    assert any("not enough disk: 13.2 GiB to download" in line for line in doctor.report(replace(T4, disk=GIB)))
-    assert not any("not enough disk" in line for line in doctor.report(T4))
+    assert any("not enough disk: 13.2 GiB to download" in line for line in doctor.report_lines(replace(T4, disk=GIB)))
+    assert not any("not enough disk" in line for line in doctor.report_lines(T4))
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -247,7 +247,7 @@ def test_trl_trains_as_the_loop_by_hand(vlm, monkeypatch):
     twin = copy.deepcopy(vlm)
     model, collate = with_adapter(vlm, moved=False)
     before = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
-    log = dpo.train(model, collate, short_pairs(), PLAN, beta=0.5)
+    log = dpo.train_dpo(model, collate, short_pairs(), PLAN, beta=0.5)
     losses, weights = by_hand(twin, *with_adapter(twin, moved=False), short_pairs(), PLAN, 0.5)
     assert [step.step for step in log] == [1, 2, 3, 4]
     assert [step.loss for step in log] == pytest.approx(losses, abs=1e-4)  # TRL's log is rounded
@@ -262,7 +262,7 @@ def test_trl_trains_as_the_loop_by_hand(vlm, monkeypatch):
 def test_log_says_how_far_the_model_moved(vlm, monkeypatch):
     monkeypatch.setattr(dpo, "check_pairs", lambda pairs, language: None)
     model, collate = with_adapter(vlm, moved=False)
-    log = dpo.train(model, collate, short_pairs(2) * 4, PLAN, beta=0.5)
+    log = dpo.train_dpo(model, collate, short_pairs(2) * 4, PLAN, beta=0.5)
     assert (log[0].chosen, log[0].rejected, log[0].preferred) == pytest.approx((0, 0, 0), abs=1e-4)
     assert log[-1].chosen > log[-1].rejected + 0.1 and log[-1].preferred == 1
     told = -math.log(1 / (1 + math.exp(-0.5 * (log[-1].chosen - log[-1].rejected))))
@@ -272,9 +272,9 @@ def test_log_says_how_far_the_model_moved(vlm, monkeypatch):
 def test_too_few_or_bad_pairs_are_refused_before_training(vlm):
     model, collate = with_adapter(vlm, moved=False)
     with pytest.raises(ValueError, match="4 steps of 2 need 8 pairs, there are 7"):
-        dpo.train(model, collate, short_pairs(7), PLAN, 0.1)
+        dpo.train_dpo(model, collate, short_pairs(7), PLAN, 0.1)
     with pytest.raises(ValueError, match="its chosen answer invents"):
-        dpo.train(model, collate, short_pairs(8), PLAN, 0.1)
+        dpo.train_dpo(model, collate, short_pairs(8), PLAN, 0.1)
     assert list(model.peft_config) == ["default"]
 
 
@@ -284,7 +284,7 @@ def test_too_few_or_bad_pairs_are_refused_before_training(vlm):
 
 
 def test_the_measured_file_is_of_these_weights_and_recipes():
-    told = json.loads(dpo_habit.FILE.read_text(encoding="utf-8"))
+    told = json.loads(dpo_habit.DPO_RUNS.read_text(encoding="utf-8"))
     assert told["base"] == digest(), "new weights: run make dpo"
     assert list(told["logs"]) == list(dpo_habit.RECIPES)
     assert list(told["systems"]) == ["tiny", "before", *dpo_habit.RECIPES]
@@ -294,7 +294,7 @@ def test_the_measured_file_is_of_these_weights_and_recipes():
 
 
 def test_the_goals_are_met_with_their_intervals():
-    ours = json.loads(dpo_habit.FILE.read_text(encoding="utf-8"))["systems"]["ours"]
+    ours = json.loads(dpo_habit.DPO_RUNS.read_text(encoding="utf-8"))["systems"]["ours"]
     assert ours["share of before"]["CHAIR_i"][2] <= 0.5  # at least halved, at the far end of the interval
     assert ours["minus before"]["exactly right"][1] >= -0.01
     assert ours["share of before"]["characters"][1] >= 0.95

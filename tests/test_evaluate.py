@@ -15,18 +15,18 @@ from lib.data import toybox_videos
 from lib.evaluate import (
     POPE,
     answers_by,
+    bootstrap_shares,
     captions_by,
     clip_shares,
     difference,
     exact_match,
     measure,
-    middle,
     multiple_choice,
+    open_questions,
     paired,
-    plain,
+    percentile_interval,
     probes,
     read_records,
-    redrawn_shares,
     score,
     table,
     write_records,
@@ -125,7 +125,7 @@ def test_redrawn_clips_bring_all_their_questions_along():
     rng = np.random.default_rng(1)
     asked = rng.integers(1, 4, (30, 2))
     right = rng.integers(0, asked[:, None] + 1, (30, 3, 2))  # three ways to answer
-    shares = redrawn_shares(right, asked, redraws=5, seed=7)
+    shares = bootstrap_shares(right, asked, redraws=5, seed=7)
     draws, by_hand = np.random.default_rng(7), [right.sum(axis=0) / asked.sum(axis=0)]
     for _ in range(5):
         drawn = draws.integers(30, size=30)
@@ -138,8 +138,10 @@ def test_answers_that_stand_or_fall_together_are_worth_fewer():
     rng = np.random.default_rng(0)
     asked, each = np.full((400, 1), 5), rng.random((400, 1)) < 0.5
     together, apart = 5 * each, rng.binomial(5, 0.5, (400, 1))
-    shares = redrawn_shares(np.stack([together, apart], axis=1), asked)
-    widths = [interval.high - interval.low for interval in (middle(shares[:, way, 0], 400) for way in (0, 1))]
+    shares = bootstrap_shares(np.stack([together, apart], axis=1), asked)
+    widths = [
+        interval.high - interval.low for interval in (percentile_interval(shares[:, way, 0], 400) for way in (0, 1))
+    ]
     assert widths[0] / widths[1] == pytest.approx(math.sqrt(5), rel=0.1)
     assert widths[0] == pytest.approx(np.subtract(*wilson(int(each.sum()), 400)[::-1]), rel=0.1)
 
@@ -148,14 +150,14 @@ def test_two_ways_to_answer_meet_the_same_draws():
     rng = np.random.default_rng(0)
     asked = rng.integers(1, 3, (200, 1))
     first = rng.binomial(asked, 0.5)
-    shares = redrawn_shares(np.stack([first, np.maximum(first - (np.arange(200) < 4)[:, None], 0)], axis=1), asked)
-    gap = middle(shares[:, 0, 0] - shares[:, 1, 0], 200)
+    shares = bootstrap_shares(np.stack([first, np.maximum(first - (np.arange(200) < 4)[:, None], 0)], axis=1), asked)
+    gap = percentile_interval(shares[:, 0, 0] - shares[:, 1, 0], 200)
     assert 0 <= gap.low < gap.mean < gap.high < 0.03  # one way alone is known to 0.06 only
 
 
 def test_too_few_clips_to_redraw():
     with pytest.raises(ValueError, match="3 clips are too few"):
-        redrawn_shares(np.array([[1], [0], [0]]), np.array([[1], [0], [0]]))
+        bootstrap_shares(np.array([[1], [0], [0]]), np.array([[1], [0], [0]]))
 
 
 # What a system says
@@ -168,7 +170,7 @@ def look(tiny):
 
 def test_answers_are_the_beginning_of_what_greedy_decoding_writes(tiny, look):
     videos, reducer = toybox_videos(range(5)), SpatialPool(2)
-    records = answers_by(tiny, "tiny", videos, look, [plain(video) for video in videos], reducer, batch=2)
+    records = answers_by(tiny, "tiny", videos, look, [open_questions(video) for video in videos], reducer, batch=2)
     greedy = [look(video) for video in videos for _ in toybox.questions(video.clip)]
     texts = tiny.answers(greedy, [record.asked for record in records], reducer)
     assert [(r.clip, r.reference) for r in records] == [

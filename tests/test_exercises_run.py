@@ -262,11 +262,11 @@ def test_tries_are_counted_until_solved_and_a_solved_one_stays(file):
 
 
 def test_nothing_is_read_or_written_where_progress_is_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "FILE", tmp_path / "progress.json")
+    monkeypatch.setattr(progress, "PROGRESS_FILE", tmp_path / "progress.json")
     LENGTH.check(1163)
     assert progress.path() is None and not list(tmp_path.iterdir())
     (tmp_path / "progress.json").write_text("damaged")
-    assert progress.load() == progress.fresh() and len(list(tmp_path.iterdir())) == 1
+    assert progress.load_progress() == progress.fresh() and len(list(tmp_path.iterdir())) == 1
 
 
 def test_by_default_the_file_lies_in_the_root_and_git_ignores_it(monkeypatch):
@@ -303,7 +303,7 @@ def test_file_that_cannot_be_understood_is_kept_aside_and_that_is_said(file, con
 def test_what_was_kept_aside_is_never_overwritten(file):
     for _ in range(3):
         file.write_text("damaged")
-        progress.load()
+        progress.load_progress()
     assert len(list(file.parent.glob("progress.kept-*.json"))) == 3
 
 

@@ -14,10 +14,18 @@ from lib.budget import ANSWER, CARDS, MODELS, SHARE, Memory
 from lib.reducers import LlamaVid
 from lib.reducers.base import Kind, origin
 from lib.tools import explorer
-from lib.tools.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, ways
+from lib.tools.explorer import (
+    DRAWN,
+    FRAME_CHOICES,
+    PRECISION_CHOICES,
+    PROMPT,
+    choices_of_methods,
+    projected,
+    spec_at_size,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-WAYS = ways()
+WAYS = choices_of_methods()
 LIMIT = 999_999  # lib.budget counts no further
 PAGE = explorer.page()
 TABLES = json.loads(re.search(r"^const TABLES = (.*);$", PAGE, re.MULTILINE)[1])
@@ -26,7 +34,7 @@ SIDES = sorted({size["side"] for model in TABLES["models"].values() for size in 
 
 
 def spec_of(model: str, size: int) -> budget.ModelSpec:
-    return given(model, TABLES["models"][model]["sizes"][size]["pixels"])
+    return spec_at_size(model, TABLES["models"][model]["sizes"][size]["pixels"])
 
 
 def memory_by_tables(model: str, size: int, way: int, frames: int, how: str) -> Memory:
@@ -47,8 +55,8 @@ def memory_by_tables(model: str, size: int, way: int, frames: int, how: str) -> 
 def test_memory_is_that_of_lib_budget(model, size):
     spec = spec_of(model, size)
     for way in range(len(WAYS)):
-        for place, frames in enumerate(FRAMES):
-            for how in PRECISIONS:
+        for place, frames in enumerate(FRAME_CHOICES):
+            for how in PRECISION_CHOICES:
                 expected = budget.answering(spec, frames, how, reducer=WAYS[way].reducer)
                 assert memory_by_tables(model, size, way, place, how) == expected, (WAYS[way], frames, how)
 
@@ -64,7 +72,7 @@ def test_one_frame_more_than_the_most_does_not_fit(model, size):
         assert spec.tokens_of(most + 1, reducer) > room
         assert most == 0 or spec.tokens_of(most, reducer) <= room
         for card, planned in {card: int(SHARE * budget.card_bytes(card)) for card in CARDS}.items():
-            for how in PRECISIONS:
+            for how in PRECISION_CHOICES:
                 most = tables["byMemory"][card][how][way]
                 assert most == LIMIT or budget.answering(spec, most + 1, how, reducer=reducer).total > planned
                 assert most == 0 or budget.answering(spec, most, how, reducer=reducer).total <= planned
@@ -75,8 +83,8 @@ def test_operations_are_those_of_lib_budget(model, size):
     spec, tables = spec_of(model, size), TABLES["models"][model]
     for way in range(len(WAYS)):
         per_frame = tables["sizes"][size]["encode"][way]
-        assert [frames * per_frame for frames in FRAMES] == [
-            budget.encode_flops(projected(spec, WAYS[way].reducer), frames) for frames in FRAMES
+        assert [frames * per_frame for frames in FRAME_CHOICES] == [
+            budget.encode_flops(projected(spec, WAYS[way].reducer), frames) for frames in FRAME_CHOICES
         ]
     none, one, square = tables["prefill"]
     for tokens in (1, 388, 4708, 10**6):
@@ -87,7 +95,9 @@ def test_operations_are_those_of_lib_budget(model, size):
 def test_a_models_own_way_costs_what_the_model_costs(model, way):
     spec, reducer = MODELS[model], WAYS[way].reducer
     assert projected(spec, reducer) == spec
-    assert [spec.tokens_of(frames, reducer) for frames in FRAMES] == [spec.video_tokens(frames) for frames in FRAMES]
+    assert [spec.tokens_of(frames, reducer) for frames in FRAME_CHOICES] == [
+        spec.video_tokens(frames) for frames in FRAME_CHOICES
+    ]
 
 
 @cache
@@ -117,7 +127,7 @@ def test_tokens_see_what_the_reducer_says(side):
     for way in range(len(WAYS)):
         tables = TABLES["ways"][way]
         known = [expand(layout) for layout in tables["layouts"][str(side)]]
-        for place, frames in enumerate(FRAMES):
+        for place, frames in enumerate(FRAME_CHOICES):
             assert tables["tokens"][str(side)][place] == WAYS[way].reducer.count(frames, side, side)
             if frames in (1, 4, 16, DRAWN):
                 found = [
@@ -130,7 +140,7 @@ def test_tokens_see_what_the_reducer_says(side):
 
 
 def test_pieces_go_as_far_as_the_picture():
-    drawn = [frames for frames in FRAMES if frames <= DRAWN]
+    drawn = [frames for frames in FRAME_CHOICES if frames <= DRAWN]
     assert drawn[-1] == DRAWN and all(len(way["pieces"]) == len(drawn) for way in TABLES["ways"])
 
 

@@ -234,19 +234,19 @@ def test_each_refusal_has_its_own_sentence(server, twin, pattern, status, header
     server.failures = [(pattern, status, headers)]
     assert sentence in refused()
     server.failures = []
-    fetched = hub.look_up(VIDEO_7B, None)
+    fetched = hub.ask_hub(VIDEO_7B, None)
     fetched.fetch(["config.json"])
     fetched.remember(None)
     server.failures = [("", status, headers)]
-    assert hub.look_up(VIDEO_7B, None).folder == fetched.folder  # what is in the cache needs no Hub
+    assert hub.ask_hub(VIDEO_7B, None).folder == fetched.folder  # what is in the cache needs no Hub
     with pytest.raises(ValueError) as error:
-        hub.look_up(VIDEO_7B, None).fetch(SHARDS)
+        hub.ask_hub(VIDEO_7B, None).fetch(SHARDS)
     assert str(error.value).split(" error ")[0] in sentence or "lacks" not in str(error.value)
 
 
 def test_what_came_in_part_names_the_reason_for_the_rest(server, twin):
     server.add(ONEVISION, twin, PINNED)
-    hub.look_up(ONEVISION, PINNED).fetch(["config.json"])
+    hub.ask_hub(ONEVISION, PINNED).fetch(["config.json"])
     server.failures = [("", 429, {})]
     sentence = refused(ONEVISION)
     assert "it has no tokenizer" in sentence and "; the Hub gets too many requests" in sentence
@@ -312,7 +312,7 @@ def test_not_enough_disk_is_said_before_the_weights(server, twin, room):
 
 def test_real_sizes_are_counted_without_what_is_not_needed(server, twin, room):
     server.add(VIDEO_7B, twin)
-    source = hub.look_up(VIDEO_7B, None)
+    source = hub.ask_hub(VIDEO_7B, None)
     source.sizes.update({SHARDS[0]: 9 << 30, LAST: 5 << 30, "consolidated.safetensors": 1 << 40})
     source.fetch(["config.json", hub.INDEX])
     room(13 << 30)
@@ -438,7 +438,7 @@ def test_one_place_decides_where_downloads_go(server, monkeypatch, tmp_path):
     seen = []
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: seen.append(folder) or usage(0, 0, 77))
-    assert doctor.look().disk == 77
+    assert doctor.this_machine().disk == 77
     hub.check_disk("a model", 77)
     with pytest.raises(ValueError, match="a model"):
         hub.check_disk("a model", 78)

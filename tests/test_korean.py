@@ -14,12 +14,12 @@ from lib.finetune import Plan, load_adapter, trainable
 from lib.vlm import load
 from lib.vlm.loading import digest
 from lib.workshop import korean
-from lib.workshop.korean import SHIPPED, WAYS, Way
+from lib.workshop.korean import SHIPPED_WAY, TRAINING_WAYS, TrainingWay
 
 
 @pytest.fixture(scope="session")
 def results():
-    return korean.read()
+    return korean.read_korean()
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,8 @@ def said(results):
 
 
 def test_the_file_is_of_these_weights_and_holds_every_clip(results):
-    assert list(results) == [way.name for way in (*WAYS, SHIPPED)]
-    for way in (*WAYS, SHIPPED):
+    assert list(results) == [way.name for way in (*TRAINING_WAYS, SHIPPED_WAY)]
+    for way in (*TRAINING_WAYS, SHIPPED_WAY):
         result = results[way.name]
         assert len(result.korean) == len(result.english) == len(result.right) == len(korean.TESTED_ON)
         assert len(result.losses) == way.plan.steps
@@ -42,7 +42,7 @@ def test_the_file_is_of_these_weights_and_holds_every_clip(results):
 
 def test_numbers_that_may_change(results):
     lora = 4 * 16 * (4 * (128 + 128) + 3 * (128 + 384))
-    with_lora = [way.name for way in (*WAYS, SHIPPED) if "lora" in way.method]
+    with_lora = [way.name for way in (*TRAINING_WAYS, SHIPPED_WAY) if "lora" in way.method]
     assert len(with_lora) == 5 and {results[name].numbers for name in with_lora} == {lora}
     assert results["projector only"].numbers == 96 * 128 + 128 + 128 * 128 + 128
     assert results["zero-shot"].numbers == 0 < lora < results["full fine-tuning"].numbers
@@ -66,7 +66,7 @@ def test_the_shipped_adapter_says_what_the_file_says(results):
     vlm = load("tiny", device="cpu")
     adapter = load_adapter(vlm, korean.ADAPTER)
     videos = toybox_videos(korean.TESTED_ON[:20])
-    spoken, english, right = korean.examine(vlm, Features(vlm, korean.FRAMES), videos)
+    spoken, english, right = korean.examine(vlm, Features(vlm, korean.KOREAN_FRAMES), videos)
     kept = results["shipped"]
     same = [spoken[i] == kept.korean[i] for i in range(20)] + [english[i] == kept.english[i] for i in range(20)]
     assert sum(same) >= 38  # another processor may tip a tie
@@ -75,19 +75,19 @@ def test_the_shipped_adapter_says_what_the_file_says(results):
 
 
 def test_the_card_is_of_the_file(results):
-    assert (korean.ADAPTER / "README.md").read_text(encoding="utf-8") == korean.card(results)
+    assert (korean.ADAPTER / "README.md").read_text(encoding="utf-8") == korean.adapter_card(results)
 
 
 def test_each_way_starts_with_what_it_may_change():
     for method, part in (("projector", "multi_modal_projector"), ("lora", "lora_"), ("qlora", "lora_")):
-        vlm, adapter = Way("some", method).start()
+        vlm, adapter = TrainingWay("some", method).start()
         assert trainable(vlm) and all(part in name for name in trainable(vlm))
         assert (adapter is not None) == (part == "lora_")
-    assert getattr(Way("some", "qlora").start()[0].model, "is_loaded_in_4bit", False)
+    assert getattr(TrainingWay("some", "qlora").start()[0].model, "is_loaded_in_4bit", False)
 
 
 def test_examples_are_mixed_by_the_way():
-    way = Way("some", "lora", Plan(steps=10, batch=4), english=0.25)
+    way = TrainingWay("some", "lora", Plan(steps=10, batch=4), english=0.25)
     videos = toybox_videos(range(8))
     prompts = [example.prompt for example in way.examples(videos)]
     korean_ones, captions = prompts.count("영상을 설명하십시오."), prompts.count("Describe the video.")
@@ -100,7 +100,7 @@ def test_training_and_examining_in_small(tmp_path, monkeypatch):
     monkeypatch.setattr(korean, "TRAINED_ON", range(10**6, 10**6 + 4))
     monkeypatch.setattr(korean, "TESTED_ON", range(2))
     threads = torch.get_num_threads()
-    way = Way("a way", "lora", Plan(steps=2, batch=2))
+    way = TrainingWay("a way", "lora", Plan(steps=2, batch=2))
     first = korean.train_and_examine(way, tmp_path, tmp_path / "adapter")
     again = korean.train_and_examine(way, tmp_path)  # goes on where the checkpoint stands: at the end
     torch.set_num_threads(threads)
@@ -114,16 +114,16 @@ def test_training_and_examining_in_small(tmp_path, monkeypatch):
     (lambda text: text.replace('"QLoRA"', '"another"'), "measured with other weights or ways"),
 ])  # fmt: skip
 def test_a_file_that_is_damaged_or_of_others_is_refused(tmp_path, results, change, words):
-    korean.write(results, tmp_path / "korean.json")
-    assert korean.read(tmp_path / "korean.json") == results
+    korean.write_korean(results, tmp_path / "korean.json")
+    assert korean.read_korean(tmp_path / "korean.json") == results
     (tmp_path / "korean.json").write_text(change((tmp_path / "korean.json").read_text(encoding="utf-8")), "utf-8")
     with pytest.raises(ValueError, match=re.escape(words)):
-        korean.read(tmp_path / "korean.json")
+        korean.read_korean(tmp_path / "korean.json")
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="run `make korean`"):
-        korean.read(tmp_path / "none.json")
+        korean.read_korean(tmp_path / "none.json")
 
 
 def test_the_adapter_names_its_base():

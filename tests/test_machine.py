@@ -90,7 +90,7 @@ def test_limits_of_a_container_are_seen_everywhere(container, name):
     lines, files, (total, free, cores) = LIMITS[name]
     container(lines, files)
     assert (machine.total_memory(), machine.free_memory(), machine.cores()) == (total * GIB, free * GIB, cores)
-    found = doctor.look()
+    found = doctor.this_machine()
     assert (found.memory, found.cores) == (total * GIB, cores)
     assert vlm.free_bytes(torch.device("cpu")) == free * GIB
     if not torch.cuda.is_available():

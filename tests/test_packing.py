@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from lib import toybox
-from lib.packing import IGNORE, answer_logits, pack, states
+from lib.packing import IGNORE, answer_logits, pack_questions, states
 from lib.reducers import SpatialPool
 
 TURNS = [("What is the code?", "472"), ("무슨 색입니까? 🙂", "빨간색"), ("Which way does the red circle move?", "left")]
 
 
 def logits_of(vlm, visual, turns):
-    packed = pack(vlm.model, vlm.tokenizer, visual, turns)
+    packed = pack_questions(vlm.model, vlm.tokenizer, visual, turns)
     return answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
 
 
@@ -49,7 +49,7 @@ def test_packing_equals_the_models_own_prompt(random_vlm, visual):
 
 
 def test_labels_are_the_answers_and_nothing_else(random_vlm, visual):
-    packed = pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS[:1]])
+    packed = pack_questions(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS[:1]])
     for row, turns in enumerate((TURNS, TURNS[:1])):
         for number, (_, answer) in enumerate(turns):
             of_turn = packed.labels[row][packed.turn[row] == number]
@@ -59,13 +59,13 @@ def test_labels_are_the_answers_and_nothing_else(random_vlm, visual):
 
 def test_clips_with_other_numbers_of_tokens_do_not_pack(random_vlm, visual):
     with pytest.raises(ValueError, match="same number of visual tokens"):
-        pack(random_vlm.model, random_vlm.tokenizer, [visual[0], visual[1][:5]], [TURNS, TURNS])
+        pack_questions(random_vlm.model, random_vlm.tokenizer, [visual[0], visual[1][:5]], [TURNS, TURNS])
     with pytest.raises(ValueError, match="at least one question"):
-        pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, []])
+        pack_questions(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, []])
 
 
 def test_the_visual_tokens_stand_where_it_says(random_vlm, visual):
-    packed = pack(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS])
+    packed = pack_questions(random_vlm.model, random_vlm.tokenizer, visual, [TURNS, TURNS])
     assert torch.equal(packed.embeds[:, packed.visual], torch.stack(visual))
     before, *_, after = states(random_vlm.model, packed)
     assert torch.equal(before, packed.embeds) and after.shape == before.shape

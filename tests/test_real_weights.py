@@ -64,7 +64,7 @@ def test_the_table_of_revisions_has_the_models_that_have_a_configuration():
 
 
 def test_the_real_configurations_have_the_published_sizes():
-    sizes = {name: vlm.weight_bytes(twins.real_config(name), False, torch.float16) for name in MODELS}
+    sizes = {name: vlm.bytes_to_load(twins.real_config(name), False, torch.float16) for name in MODELS}
     assert sizes[VIDEO_7B] == 2 * 7_063_431_168  # counted by two people who loaded it
     header = 94_576  # of the 1,787,445,680 bytes of model.safetensors
     assert sizes[ONEVISION] == 1_787_445_680 - header
@@ -75,8 +75,8 @@ def test_the_real_configurations_have_the_published_sizes():
 def test_counted_bytes_equal_the_formula(name):
     config = twins.real_config(name)
     spec = budget.ModelSpec.from_config(config)
-    assert vlm.weight_bytes(config, False, torch.bfloat16) == budget.weight_bytes(spec)
-    assert vlm.weight_bytes(config, True, torch.float16) == budget.weight_bytes(spec, "nf4-double", keep_vision=True)
+    assert vlm.bytes_to_load(config, False, torch.bfloat16) == budget.weight_bytes(spec)
+    assert vlm.bytes_to_load(config, True, torch.float16) == budget.weight_bytes(spec, "nf4-double", keep_vision=True)
 
 
 def test_a_model_without_a_configuration_is_refused():

@@ -17,7 +17,7 @@ from lib import budget
 from lib.budget import jobs
 from lib.budget.jobs import Workload
 from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
-from lib.data.shards import Cache, Plan, World, extract, plan_of, seal, shard_path
+from lib.data.shards import Cache, ShardPlan, World, extract, plan_of, seal, shard_path
 from lib.finetune import processes
 from lib.finetune.processes import Extraction, Training
 from lib.known import GIB
@@ -52,7 +52,7 @@ def files(folder):
 
 @pytest.mark.parametrize(("clips", "size", "ranks"), [(7, 2, 1), (7, 2, 2), (7, 2, 5), (1, 64, 3), (128, 64, 2)])
 def test_every_clip_lies_in_one_shard_and_every_shard_has_one_maker(clips, size, ranks):
-    plan = Plan(tuple(map(str, range(clips))), size, "way")
+    plan = ShardPlan(tuple(map(str, range(clips))), size, "way")
     parts = [plan.part(shard) for shard in range(plan.count)]
     assert [name for part in parts for name in part] == list(plan.names)
     assert all(name in parts[plan.where(name)] for name in plan.names)
@@ -62,7 +62,7 @@ def test_every_clip_lies_in_one_shard_and_every_shard_has_one_maker(clips, size,
 @pytest.mark.parametrize(("names", "size"), [((), 4), (("a",), 0)])
 def test_plan_refuses_nothing(names, size):
     with pytest.raises(ValueError, match="at least one of each"):
-        Plan(names, size, "way")
+        ShardPlan(names, size, "way")
 
 
 def test_cache_gives_what_the_tower_computes_in_order(sealed, features):

@@ -140,7 +140,7 @@ def conf():
     ("notebooks", "[a](02_token_math.ipynb), [b](../README.ko.md)", "[a](/course/02_token_math), [b](/ko.md)"),
     (".", "![a](notebooks/00_start_here.png)", "![a](/course/00_start_here.png)"),
     (".", "[a](docs/papers.md#references) [b](README.md)", "[a](/papers.md#references) [b](/index.md)"),
-    (".", "[a](lib) [b](lib/vlm.py#L1)", "[a]({github}/tree/{tag}/lib) [b]({github}/blob/{tag}/lib/vlm.py#L1)"),
+    (".", "[a](lib) [b](lib/video.py#L1)", "[a]({github}/tree/{tag}/lib) [b]({github}/blob/{tag}/lib/video.py#L1)"),
     (".", "[a](https://a.b/c) [b](#lib)", "[a](https://a.b/c) [b](#lib)"),
     (".", "[a](no.md) `x[0](lib)`", "[a](no.md) `x[0](lib)`"),
     ("notebooks", "[![Open In Colab](https://x/badge.svg)](https://colab.x.y/github/o/n/blob/main/a.ipynb)",

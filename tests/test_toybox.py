@@ -203,9 +203,9 @@ def test_shipped_clips_are_what_their_seeds_draw(tmp_path):
     from lib.video import probe, read_frames
 
     toybox.write_shipped(tmp_path)
-    for name in toybox.SHIPPED:
+    for name in toybox.SHIPPED_CLIPS:
         assert (tmp_path / f"{name}.json").read_bytes() == (SHIPPED / f"{name}.json").read_bytes()
-        clip = toybox.join([toybox.sample(seed) for seed in toybox.SHIPPED[name]])
+        clip = toybox.join([toybox.sample(seed) for seed in toybox.SHIPPED_CLIPS[name]])
         decoded = read_frames(SHIPPED / f"{name}.mp4", range(probe(SHIPPED / f"{name}.mp4").frames)).pixels
         drawn = toybox.render(clip, size=64).repeat(4, axis=1).repeat(4, axis=2)
         assert decoded.shape == drawn.shape

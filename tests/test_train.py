@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer, LlavaNextVideoForConditionalGeneration
 
 from lib import toybox
-from lib.packing import IGNORE, pack
+from lib.packing import IGNORE, pack_questions
 from lib.reducers import Kind, LlavaVideo, SpatialPool
 from lib.vlm import TINY, load
 from lib.workshop import tiny
@@ -25,8 +25,8 @@ from lib.workshop.tiny import (
     draw_turns,
     draw_view,
     events_of,
+    first_appearances,
     is_fine,
-    news_of,
     patch_labels,
     translations,
     unseen_kinds,
@@ -180,7 +180,7 @@ def test_a_thing_is_new_once_in_its_scene():
     for seed in range(60):
         clip = toybox.sample(seed)
         for frames in (range(16), (3, 7, 11, 15), (8,)):
-            news = news_of(clip, frames)
+            news = first_appearances(clip, frames)
             seen = [
                 next(i for i, frame in enumerate(frames) if clip.scene_at(frame)[0] is scene)
                 for scene in clip.scenes
@@ -295,8 +295,8 @@ def test_the_hardest_answers_are_asked_for_on_their_own(start, tmp_path):
     """What is left are the answers to three questions, each with the end of the answer."""
     run, clips = start(tmp_path, SHORT), [toybox.still(toybox.sample(seed), 15) for seed in range(20)]
     blind = torch.zeros(5, 128)
-    turns = tiny.ask(random.Random(0), clips, 1.0, [()] * len(clips))
-    left = tiny.only_hardest(pack(run.vlm.model, run.vlm.tokenizer, [blind] * len(clips), turns), turns)
+    turns = tiny.draw_questions(random.Random(0), clips, 1.0, [()] * len(clips))
+    left = tiny.only_hardest(pack_questions(run.vlm.model, run.vlm.tokenizer, [blind] * len(clips), turns), turns)
     assert any(clip.code for clip in clips) and not all(clip.code for clip in clips)
     for clip, of_clip, labels in zip(clips, turns, left.labels, strict=True):
         (place,) = [answer for question, answer in of_clip if question.startswith("Where is the ")]
@@ -389,7 +389,7 @@ def test_scaffold_answers_hold_the_short_answer():
 
 def test_korean_is_met_as_text_and_never_with_a_picture(start, tmp_path, monkeypatch):
     run, packed = start(tmp_path, SHORT), []
-    monkeypatch.setattr(tiny, "pack", lambda *parts: packed.append(parts) or pack(*parts))
+    monkeypatch.setattr(tiny, "pack_questions", lambda *parts: packed.append(parts) or pack_questions(*parts))
     monkeypatch.setattr(tiny, "TEXT_SHARE", 1.0)
     for stage in SHORT[1:]:
         run.loss(stage, 0)
@@ -431,10 +431,10 @@ def test_the_tokenizer_covers_any_text(text):
     ]
 
 
-@pytest.mark.parametrize("number", range(len(tiny.RECIPE)), ids=list(FIRST_STEPS))
+@pytest.mark.parametrize("number", range(len(tiny.TINY_RECIPE)), ids=list(FIRST_STEPS))
 def test_the_recipe_of_the_shipped_weights(start, tmp_path, number):
     """To six digits equal on every processor and version tried, so any other recipe shows."""
-    run = start(tmp_path, tuple(replace(stage, steps=1) for stage in tiny.RECIPE))
+    run = start(tmp_path, tuple(replace(stage, steps=1) for stage in tiny.TINY_RECIPE))
     moved = dict.fromkeys(("tower", "layers", "rest"), torch.zeros(()))
     before = {name: weight.clone() for name, weight in run.tensors().items()}
     tiny.train_stage(run, number, 0, {})
@@ -443,8 +443,8 @@ def test_the_recipe_of_the_shipped_weights(start, tmp_path, number):
         part = "tower" if "vision_tower" in name else "layers" if in_layers else "rest"
         moved[part] = torch.hypot(moved[part], (weight - before[name]).norm())
     *_, loss, _ = run.folder.joinpath("log.csv").read_text().split(",")
-    measured = tiny.RECIPE[number].steps, float(loss), *(norm.item() for norm in moved.values())
-    assert measured == pytest.approx(FIRST_STEPS[tiny.RECIPE[number].name], rel=1e-4)
+    measured = tiny.TINY_RECIPE[number].steps, float(loss), *(norm.item() for norm in moved.values())
+    assert measured == pytest.approx(FIRST_STEPS[tiny.TINY_RECIPE[number].name], rel=1e-4)
 
 
 @torch.no_grad()
@@ -459,7 +459,7 @@ def test_shipped_weights_are_of_this_recipe_and_small(start, tmp_path, tokenizer
         untrained, of_tiny, of_image = (vlm.model.get_parameter(name) for vlm in (run.vlm, shipped, image))
         never_read = "layers.3" in name or "post_layernorm" in name  # so it is as the seed made it
         assert torch.allclose(untrained, of_tiny) == never_read and torch.equal(of_tiny, of_image), name
-    for run.vlm, stage in ((image, tiny.RECIPE[1]), (shipped, tiny.RECIPE[3])):
+    for run.vlm, stage in ((image, tiny.TINY_RECIPE[1]), (shipped, tiny.TINY_RECIPE[3])):
         loss = run.loss(stage, stage.steps - 1).item()
         assert loss == pytest.approx(LAST_LOSSES[stage.name], rel=1e-4)
     assert sum(file.stat().st_size for file in TINY.iterdir()) < 12e6

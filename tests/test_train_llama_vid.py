@@ -10,11 +10,18 @@ import torch
 from lib import toybox
 from lib.reducers import SpatialPool
 from lib.toybox.needles import asked_patches, needles
-from lib.vlm.shipped import LANGUAGE, READER, SHIPPED, TRAINED, load_llama_vid
+from lib.vlm.shipped import LANGUAGE, LLAMA_VID, READER, TRAINED, load_llama_vid
 from lib.workshop import llama_vid as train
 from lib.workshop import llama_vid_scores as measure
-from lib.workshop.llama_vid import WAYS, visual_tokens
-from lib.workshop.llama_vid_scores import KINDS, answer_from, count_asked, count_right, find_needles, stretched
+from lib.workshop.llama_vid import TOKEN_CHOICES, llama_vid_tokens
+from lib.workshop.llama_vid_scores import (
+    SCORED_KINDS,
+    answer_from,
+    count_asked,
+    count_llama_vid,
+    find_needles,
+    stretched,
+)
 from lib.workshop.tiny import Stage
 
 SHORT = (Stage("reading", 2, 2, 1e-3), Stage("alignment", 2, 1, 1e-3), Stage("instruction", 2, 1, 1e-3),
@@ -32,7 +39,7 @@ def quiet(monkeypatch):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """An untrained run; tests leave its weights alone."""
-    return train.start(tmp_path_factory.mktemp("run"), SHORT)
+    return train.start_llama_vid(tmp_path_factory.mktemp("run"), SHORT)
 
 
 def painted(image, thing):
@@ -79,13 +86,13 @@ def test_a_needle_is_in_one_clip_only(length):
     assert len(kinds) > 3
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", TOKEN_CHOICES)
 def test_a_batch_makes_the_tokens_that_each_video_has_alone(run, way):
-    reducer = run.reducer.with_tokens(*WAYS[way])
+    reducer = run.reducer.with_tokens(*TOKEN_CHOICES[way])
     videos = torch.stack([run.vlm.encode(toybox.render(toybox.sample(seed))[:3]) for seed in (1, 2)])
     questions = ["What?", "What colour is the circle?"]
     with torch.no_grad():
-        batch = visual_tokens(run.vlm, reducer, videos, questions)
+        batch = llama_vid_tokens(run.vlm, reducer, videos, questions)
         for row, question in enumerate(questions):
             alone = reducer(videos[row], run.vlm.project, question if reducer.takes_question else None)
             torch.testing.assert_close(batch[row], alone.embeds, atol=1e-5, rtol=0)
@@ -93,16 +100,16 @@ def test_a_batch_makes_the_tokens_that_each_video_has_alone(run, way):
 
 def test_content_only_is_tinys_own_pooling(run):
     features = run.vlm.encode(toybox.render(toybox.sample(3)))
-    content = run.reducer.with_tokens(*WAYS["content only"])(features, run.vlm.project)
+    content = run.reducer.with_tokens(*TOKEN_CHOICES["content only"])(features, run.vlm.project)
     pooled = SpatialPool(8)(features, run.vlm.project)
     torch.testing.assert_close(content.embeds, pooled.embeds, atol=1e-5, rtol=0)
 
 
 def test_a_question_starts_by_looking_at_what_it_names(tmp_path):
-    run, shares = train.start(tmp_path, SHORT), []
+    run, shares = train.start_llama_vid(tmp_path, SHORT), []
     reducer = run.reducer.eval()
     train.fit_value_proj(run.vlm, reducer, random.Random(0))
-    train.start_with_likeness(run.vlm, reducer)
+    train.start_reader(run.vlm, reducer)
     for seed in range(8):
         image = toybox.still(toybox.sample(seed), 0)
         features = run.vlm.encode(toybox.render(image))
@@ -125,10 +132,10 @@ def same(first, second):
 
 
 def test_each_stage_trains_its_own_part_and_nothing_else(tmp_path):
-    run = train.start(tmp_path, SHORT)
+    run = train.start_llama_vid(tmp_path, SHORT)
     for stage in SHORT:
         before = weights(run.vlm, run.reducer)
-        train.train_stage(run, stage)
+        train.train_llama_vid_stage(run, stage)
         changed = set(before) - same(before, weights(run.vlm, run.reducer))
         assert {name.startswith(TRAINED[stage.name]) for name in changed} == {True}
         assert all(any(name.startswith(part) for name in changed) for part in TRAINED[stage.name])
@@ -139,26 +146,28 @@ def never(run, stage):
 
 
 def test_a_loss_that_is_no_number_stops_before_the_stage_is_written(tmp_path, monkeypatch):
-    run = train.start(tmp_path, SHORT)
-    monkeypatch.setattr(train.Run, "loss", lambda run, stage, step: torch.tensor(float("nan"), requires_grad=True))
+    run = train.start_llama_vid(tmp_path, SHORT)
+    monkeypatch.setattr(
+        train.LlamaVidRun, "loss", lambda run, stage, step: torch.tensor(float("nan"), requires_grad=True)
+    )
     with pytest.raises(ValueError, match="loss is nan at step 1 of reading"):
-        train.train(run)
+        train.train_llama_vid(run)
     assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_a_run_ends_with_the_same_weights_goes_on_from_its_files_and_ships_them(tmp_path, monkeypatch):
-    first, second = (train.start(tmp_path / name, SHORT) for name in ("first", "second"))
+    first, second = (train.start_llama_vid(tmp_path / name, SHORT) for name in ("first", "second"))
     for run in (first, second):
-        train.train(run)
+        train.train_llama_vid(run)
     trained = weights(first.vlm, first.reducer)
     assert same(trained, weights(second.vlm, second.reducer)) == set(trained)
 
-    monkeypatch.setattr(train, "train_stage", never)
-    third = train.start(tmp_path / "first", SHORT)
-    train.train(third)
+    monkeypatch.setattr(train, "train_llama_vid_stage", never)
+    third = train.start_llama_vid(tmp_path / "first", SHORT)
+    train.train_llama_vid(third)
     assert same(trained, weights(third.vlm, third.reducer)) == set(trained)
     with pytest.raises(AssertionError, match="reading was trained again"):
-        train.train(train.start(tmp_path / "first", SHORT, seed=1))
+        train.train_llama_vid(train.start_llama_vid(tmp_path / "first", SHORT, seed=1))
 
     train.ship(third, tmp_path / "shipped")
     shipped = weights(*load_llama_vid("long", tmp_path / "shipped"))
@@ -186,11 +195,11 @@ def test_loading_says_what_is_wrong(tmp_path):
 def test_right_answers_are_those_that_the_model_writes(run):
     """Counting by first choices, several questions at a time, equals writing one answer after the other."""
     clip = toybox.sample(5)
-    counted = np.array(count_right(run.vlm, run.reducer, clip, list(WAYS)))
+    counted = np.array(count_llama_vid(run.vlm, run.reducer, clip, list(TOKEN_CHOICES)))
     asked, features = toybox.questions(clip), run.vlm.encode(toybox.render(clip))
-    for row, way in enumerate(WAYS):
-        reducer = run.reducer.with_tokens(*WAYS[way])
-        for column, kind in enumerate(KINDS):
+    for row, way in enumerate(TOKEN_CHOICES):
+        reducer = run.reducer.with_tokens(*TOKEN_CHOICES[way])
+        for column, kind in enumerate(SCORED_KINDS):
             questions = [qa for qa in asked if qa.kind == kind and kind in ("count", "scenes", "exists")]
             if questions:
                 written = [run.vlm.answer(features, qa.question, reducer) == qa.answer for qa in questions]
@@ -218,11 +227,11 @@ def test_needles_are_counted(run, monkeypatch):
 
 
 def test_what_ships_is_small_and_was_measured():
-    files = sorted(path.name for path in SHIPPED.iterdir())
+    files = sorted(path.name for path in LLAMA_VID.iterdir())
     assert files == sorted(["README.md", *(f"{stage}.safetensors" for stage in TRAINED)])
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 6e6
-    table = measure.read()
-    for stage, clips in measure.CLIPS.items():
+    assert sum(path.stat().st_size for path in LLAMA_VID.iterdir()) < 6e6
+    table = measure.read_llama_vid()
+    for stage, clips in measure.SCORED_CLIPS.items():
         asked = count_asked(clips)
         for counts in table["right"][stage].values():
             assert counts.shape == asked.shape and (counts <= asked).all()
@@ -232,7 +241,7 @@ def test_what_ships_is_small_and_was_measured():
 
 def test_a_table_of_other_weights_is_refused(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="make llama-vid"):
-        measure.read(tmp_path / "none.json")
+        measure.read_llama_vid(tmp_path / "none.json")
     (tmp_path / "old.json").write_text('{"weights": "old"}')
     with pytest.raises(ValueError, match="other weights"):
-        measure.read(tmp_path / "old.json")
+        measure.read_llama_vid(tmp_path / "old.json")

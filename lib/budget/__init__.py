@@ -16,11 +16,11 @@ from lib.budget.cards import (
     ROWS,
     SHARE,
     THIS_MACHINE,
-    Plan,
+    FramePlan,
     card_bytes,
     frames_in_memory,
     plan,
-    table,
+    plan_table,
 )
 from lib.budget.memory import (
     CONTEXT_BYTES,

@@ -32,7 +32,7 @@ SHARE = 0.95  # of a card's memory is planned with: the rest is lost between blo
 
 
 @dataclass(frozen=True)
-class Plan:
+class FramePlan:
     """How many frames memory allows, and how many the context allows."""
 
     by_memory: int
@@ -83,7 +83,7 @@ def plan(
     reducer=None,
     memory: Callable[..., Memory] = answering,
     **settings,
-) -> Plan:
+) -> FramePlan:
     """Frames of one clip that `card` (of CARDS, or "this machine") and the context of `model` (of MODELS) allow.
 
     95 % of the card's usable memory is planned with. `rope_factor` stretches the context (linear RoPE scaling).
@@ -108,7 +108,7 @@ def plan(
     )  # fmt: skip
     room = int(spec.language.context * rope_factor) - prompt - answer
     by_context = bisect_right(range(1, 1_000_000), room, key=lambda count: spec.tokens_of(count, reducer))
-    return Plan(by_memory, by_context)
+    return FramePlan(by_memory, by_context)
 
 
 ANSWER, CAPTION = 256, 932  # tokens: what the study notes allow, and a Korean caption (papers.csv) that is trained on
@@ -122,10 +122,10 @@ ROWS = {  # a line of the table: which model, in which precision, trained or ask
 }
 
 
-def price(model: str, precision: str) -> list[float]:
+def gib_per_frame(model: str, precision: str) -> list[float]:
     """GiB: weights; for each frame its cache, its share of encoding, and of reading the prompt.
 
-    >>> [round(gib, 3) for gib in price("7b", "nf4-double")]
+    >>> [round(gib, 3) for gib in gib_per_frame("7b", "nf4-double")]
     [4.206, 0.07, 0.042, 0.014]
     """
     spec = MODELS[model]
@@ -137,13 +137,13 @@ def price(model: str, precision: str) -> list[float]:
     return [part / GIB for part in (weights, cache / 16, vision_working_bytes(spec, 16, precision) / 16, reading / 16)]
 
 
-def table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(ROWS)) -> list[str]:
+def plan_table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(ROWS)) -> list[str]:
     """The plan as lines of text: what each model costs, and how many frames each card has room for.
 
     `context`: the frames that the positions allow, whatever the card. A cell: those that its memory allows when the
     model is asked, asked with eager attention, and trained by QLoRA with checkpointing and without it.
 
-    >>> print("\\n".join(table(["T4"], ["7B, 4-bit"])))
+    >>> print("\\n".join(plan_table(["T4"], ["7B, 4-bit"])))
                     weights  GiB a frame: cache  encoding  reading   context               T4
     7B, 4-bit          4.21               0.070     0.042    0.014        25      109/35/49/0
     """
@@ -151,14 +151,14 @@ def table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(ROWS)
     lines = [head + "".join(f"{card:>17}" for card in cards)]
     for row in rows:
         model, precision = ROWS[row]
-        weights, cache, encoding, reading = price(model, precision)
+        weights, cache, encoding, reading = gib_per_frame(model, precision)
         context = plan("T4", model, precision).by_context
         line = f"{row:<16}{weights:>7.2f}{cache:>20.3f}{encoding:>10.3f}{reading:>9.3f}{context:>10,}"
-        lines.append(line + "".join(f"{cell(card, model, precision):>17}" for card in cards))
+        lines.append(line + "".join(f"{plan_cell(card, model, precision):>17}" for card in cards))
     return lines
 
 
-def cell(card: str, model: str, precision: str) -> str:
+def plan_cell(card: str, model: str, precision: str) -> str:
     """A cell of the table. QLoRA learns from Korean captions."""
     found = [plan(card, model, precision, attention).by_memory for attention in ("sdpa", "eager")]
     if precision.startswith("nf4"):
@@ -168,4 +168,4 @@ def cell(card: str, model: str, precision: str) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(table()))
+    print("\n".join(plan_table()))

@@ -15,7 +15,7 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Card:
+class PeakRates:
     """What a card could do at best, as its maker states it: dense 16-bit TFLOPS, and GB of memory read per second."""
 
     teraflops: float
@@ -26,10 +26,10 @@ class Card:
 # Makers give the sparse number (twice as high) first; these are the dense ones. T4: NVIDIA T4 data sheet. L4: half of
 # the 242 "with sparsity". A100 40 GB, H100 SXM: 312 and 989; bandwidths also in Table 3 of PMC10448217.
 PEAKS = {
-    "T4": Card(65, 320, "nf4-double"),
-    "L4": Card(121, 300, "nf4-double"),
-    "A100-40": Card(312, 1555),
-    "H100": Card(989, 3352),
+    "T4": PeakRates(65, 320, "nf4-double"),
+    "L4": PeakRates(121, 300, "nf4-double"),
+    "A100-40": PeakRates(312, 1555),
+    "H100": PeakRates(989, 3352),
 }
 
 

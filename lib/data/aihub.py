@@ -49,8 +49,8 @@ SAMPLE_SEEDS = range(300, 306)  # of the clips in data/aihub_sample; tiny was ne
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
 PARTS = {  # how the folders of a split begin, behind numbers and [tags]: TS and TL hold Training's clips and labels
-    part: re.compile(rf"(?:\[[^]]*\]|[\W\d_])*(?:{words})(?![a-z])", re.IGNORECASE)
-    for part, words in (
+    part: re.compile(rf"(?:\[[^]]*\]|[\W\d_])*(?:{name_words})(?![a-z])", re.IGNORECASE)
+    for part, name_words in (
         ("train", "training|train|T[SL]"),
         ("validation", "validation|valid|val|V[SL]"),
         ("test", "test"),
@@ -147,7 +147,7 @@ BAD_CAPTION = Text(
     "{place}: {what}. 해결: 캡션을 넣거나 라벨과 클립을 지우세요",
 )
 NOT_TEXT = Text("not text but {kind}", "텍스트가 아니라 {kind}입니다")
-EMPTY = Text("empty", "비어 있습니다")
+NO_CAPTION = Text("empty", "비어 있습니다")
 HALF = Text("damaged: it holds half a character (\\u{code:x})", "손상되었습니다: 반쪽 문자(\\u{code:x})가 있습니다")
 NO_TIME = Text(
     "its {place} is no time. Fix: write the start there in seconds or as MINUTES:SECONDS",
@@ -312,11 +312,11 @@ def words_in_common(one: Path, other: Path) -> int:
     >>> words_in_common(Path("Training/01.원천데이터/TS_드라마"), Path("Training/02.라벨링데이터/TL_드라마"))
     2
     """
-    return sum(len(words(mine) & words(its)) for mine, its in zip(one.parts, other.parts, strict=False))
+    return sum(len(name_words(mine) & name_words(its)) for mine, its in zip(one.parts, other.parts, strict=False))
 
 
 @cache
-def words(folder: str) -> frozenset[str]:
+def name_words(folder: str) -> frozenset[str]:
     return frozenset(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", folder)))
 
 
@@ -563,7 +563,7 @@ def checked(place: str, caption: object, language: str) -> str:
     if any(letter.isalnum() for letter in caption if letter not in HANGUL_FILLERS):
         return comparable(caption)
     if language == "ko":
-        raise ValueError(BAD_CAPTION.say(place=place, what=EMPTY.say()))
+        raise ValueError(BAD_CAPTION.say(place=place, what=NO_CAPTION.say()))
     return ""
 
 
@@ -579,15 +579,15 @@ def in_time(label: dict, language: str) -> str:
         place, sentence = f"sentences[{number}]", sentence if isinstance(sentence, dict) else {}
         text = sentence.get(SENTENCES[language])
         text = checked(f"{place}.{SENTENCES[language]}", "" if text is None else text, language)
-        timed.append((start(f"{place}.timestamps", sentence.get("timestamps")), number, text))
+        timed.append((start_seconds(f"{place}.timestamps", sentence.get("timestamps")), number, text))
     texts = [text for *_, text in sorted(timed)]
     return " ".join(texts) if all(texts) else ""
 
 
-def start(place: str, timestamps: object) -> float:
+def start_seconds(place: str, timestamps: object) -> float:
     """The first of two timestamps, in seconds. Raises ValueError where it is no time.
 
-    >>> start("", ["01:05.50000", "01:09.00000"]), start("", [65.5, 69])
+    >>> start_seconds("", ["01:05.50000", "01:09.00000"]), start_seconds("", [65.5, 69])
     (65.5, 65.5)
     """
     time = timestamps[0] if isinstance(timestamps, list) and timestamps else timestamps

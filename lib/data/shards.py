@@ -50,10 +50,10 @@ class Written(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """What a folder holds: the features of these clips, in this order, `size` to a shard, seen in this `way`.
 
-    >>> plan = Plan(tuple("abcde"), size=2, way="tiny, 16 frames")
+    >>> plan = ShardPlan(tuple("abcde"), size=2, way="tiny, 16 frames")
     >>> plan.count, plan.part(2), plan.where("d"), plan.of(World(1, 2))
     (3, ('e',), 1, range(1, 3, 2))
     """
@@ -92,11 +92,11 @@ class Plan:
         return {name: number for number, name in enumerate(self.names)}
 
 
-def plan_of(videos: Sequence[Video], features: Features, size: int) -> Plan:
+def plan_of(videos: Sequence[Video], features: Features, size: int) -> ShardPlan:
     """The plan for these videos. Its way: frames, a digest (of the vision tower above all), and the numbers' type."""
     stored_as = f"computed in {features.vlm.dtype}, stored as {features.dtype or 'computed'}"
     way = f"of {features.frames} frames by {features.way.hex()[:16]}, {stored_as}"
-    return Plan(tuple(video.name for video in unique(videos)), size, way)
+    return ShardPlan(tuple(video.name for video in unique(videos)), size, way)
 
 
 def shard_path(folder: str | os.PathLike, shard: int) -> Path:
@@ -127,11 +127,11 @@ def extract(
     sealed = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     written = Written([], {}, [], 0.0)
     for shard in plan.of(world):
-        wrong = trouble(plan, folder, shard, sealed)
+        wrong = shard_error(plan, folder, shard, sealed)
         if wrong is None:
             written.kept.append(shard)
             continue
-        write(videos[shard * size : (shard + 1) * size], features, shard_path(folder, shard))
+        write_shard(videos[shard * size : (shard + 1) * size], features, shard_path(folder, shard))
         if wrong == MISSING:
             written.made.append(shard)
         else:
@@ -139,7 +139,7 @@ def extract(
     return written._replace(seconds=time.monotonic() - began)
 
 
-def begin(plan: Plan, folder: Path, world: World) -> None:
+def begin(plan: ShardPlan, folder: Path, world: World) -> None:
     """Checks the folder's plan, or has the first process write it."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "plan.json").exists():
@@ -149,18 +149,18 @@ def begin(plan: Plan, folder: Path, world: World) -> None:
         write_json(folder / "plan.json", {"names": plan.names, "size": plan.size, "way": plan.way})
 
 
-def write(videos: Sequence[Video], features: Features, path: Path) -> None:
+def write_shard(videos: Sequence[Video], features: Features, path: Path) -> None:
     """One shard. On the disk before it gets its name, so that not even a power cut leaves half of it."""
-    tensors, unread = {}, {}
+    tensors, unreadable = {}, {}
     for video in videos:
         try:
             frames = video.frames(features.frames)
         except (ValueError, OSError) as error:
-            unread[video.name] = str(error)
+            unreadable[video.name] = str(error)
             continue
         tensors[video.name] = features.vlm.encode(frames).to("cpu", features.dtype).contiguous()
     # one key only: safetensors writes several in any order, and the bytes should not depend on chance
-    data = save(tensors, metadata={"unread": json.dumps(unread, ensure_ascii=False, sort_keys=True)})
+    data = save(tensors, metadata={"unread": json.dumps(unreadable, ensure_ascii=False, sort_keys=True)})
     with written_whole(path) as beside, open(beside, "wb") as file:
         file.write(data)
         file.flush()
@@ -170,14 +170,14 @@ def write(videos: Sequence[Video], features: Features, path: Path) -> None:
 MISSING = "missing"
 
 
-def trouble(plan: Plan, folder: Path, shard: int, sealed: dict | None = None) -> str | None:
+def shard_error(plan: ShardPlan, folder: Path, shard: int, sealed: dict | None = None) -> str | None:
     """What is wrong with a shard: MISSING, or how it is damaged. None for a good one.
 
     Its length is compared with its header and, where there is a manifest (`sealed`), its sha256 with that.
     """
     path = shard_path(folder, shard)
     try:
-        names = {*stored(path), *unread(path)}
+        names = {*stored(path), *unreadable(path)}
     except FileNotFoundError:
         return MISSING
     except SafetensorError as error:
@@ -195,7 +195,7 @@ def stored(path: Path) -> list[str]:
         return list(file.keys())
 
 
-def unread(path: Path) -> dict[str, str]:
+def unreadable(path: Path) -> dict[str, str]:
     """The clips of a shard that could not be read, and why."""
     with safe_open(path, framework="pt") as file:
         return json.loads(file.metadata()["unread"])
@@ -209,7 +209,7 @@ def seal(folder: str | os.PathLike) -> "Cache":
     """
     folder = Path(folder)
     plan = read_plan(folder)
-    wrong = {shard: text for shard in range(plan.count) if (text := trouble(plan, folder, shard))}
+    wrong = {shard: text for shard in range(plan.count) if (text := shard_error(plan, folder, shard))}
     if wrong:
         first, text = next(iter(wrong.items()))
         raise ValueError(
@@ -217,7 +217,7 @@ def seal(folder: str | os.PathLike) -> "Cache":
             "it goes on where it stopped"
         )
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
-    lost = {name: why for path in paths for name, why in unread(path).items()}
+    lost = {name: why for path in paths for name, why in unreadable(path).items()}
     write_json(folder / "manifest.json", {"shards": [fingerprint(path) for path in paths], "unread": lost})
     return Cache(folder)
 
@@ -228,12 +228,12 @@ def fingerprint(path: Path) -> dict[str, int | str]:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> ShardPlan:
     """Raises FileNotFoundError for a folder in which no extraction was begun."""
     if not (folder / "plan.json").exists():
         raise FileNotFoundError(f"{folder} holds no plan.json: fill it with extract first")
     kept = read_json(folder / "plan.json")
-    return Plan(tuple(kept["names"]), kept["size"], kept["way"])
+    return ShardPlan(tuple(kept["names"]), kept["size"], kept["way"])
 
 
 def read_json(path: Path) -> dict:

@@ -15,7 +15,7 @@ from lib.video import probe, read_frames, sample_uniform
 
 OFFICIAL = Text("as the data set's own folders say", "데이터셋 폴더의 공식 분할을 사용")
 HASHED = Text("by a hash of the names of the recordings", "촬영본 이름의 해시로 분할")
-SIZES = Text(
+SPLIT_SIZES = Text(
     "train: {train}, validation: {validation}, test: {test}; split {how}",
     "학습 {train}개, 검증 {validation}개, 테스트 {test}개; {how}",
 )
@@ -74,7 +74,7 @@ class Split(NamedTuple):
     def __str__(self) -> str:
         how = OFFICIAL if is_official([*self.train, *self.validation, *self.test]) else HASHED
         sizes = {part: len(videos) for part, videos in self._asdict().items()}
-        return SIZES.say(how=how.say(), **sizes)
+        return SPLIT_SIZES.say(how=how.say(), **sizes)
 
 
 def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -> Split:

@@ -8,7 +8,7 @@ import torch
 from lib import toybox
 from lib.evaluate.metrics import Record
 from lib.evaluate.questions import Asked, CaptionedVideo
-from lib.packing import IGNORE, answer_logits, pack, states
+from lib.packing import IGNORE, answer_logits, pack_questions, states
 
 Look = Callable[[CaptionedVideo], torch.Tensor]  # a video's features (T, h, w, C), as lib.data.Features gives them
 
@@ -87,7 +87,7 @@ def chosen(vlm, visual: Sequence[torch.Tensor], asked: Sequence[Sequence[Asked]]
 
 def _answer_tokens(vlm, visual: Sequence[torch.Tensor], turns: Sequence[Sequence[tuple[str, str]]]):
     """For every token of every answer: which clip, which turn, the log-likelihood of all tokens, the token itself."""
-    packed = pack(vlm.model, vlm.tokenizer, visual, turns)
+    packed = pack_questions(vlm.model, vlm.tokenizer, visual, turns)
     logits, target = answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
     answers = packed.labels[:, 1:] != IGNORE
     clips, turn = answers.nonzero()[:, 0], packed.turn[:, 1:][answers]

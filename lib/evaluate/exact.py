@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import torch
 
 from lib import toybox
-from lib.packing import IGNORE, answer_logits, pack, states
+from lib.packing import IGNORE, answer_logits, pack_questions, states
 from lib.video import sample_uniform
 
 
@@ -28,7 +28,7 @@ def exact_match(
     for start in range(0, len(clips), batch):
         some = clips[start : start + batch]
         asked = [toybox.questions(clip) for clip in some]
-        marks = mark(vlm, [look(vlm, clip, reducer, frames) for clip in some], asked)
+        marks = grade(vlm, [visual_tokens(vlm, clip, reducer, frames) for clip in some], asked)
         for of_clip, row in zip(asked, marks, strict=True):
             for qa, hit in zip(of_clip, row, strict=True):
                 right[qa.kind].append(hit)
@@ -48,32 +48,35 @@ def clip_shares(
     [1.0, 0.5]
     """
     asked = [[qa.kind for qa in toybox.questions(clip)] for clip in clips]
-    left, shares = {kind: iter(hits) for kind, hits in right.items() if kinds is None or kind in kinds}, []
+    left, shares = (
+        {kind: iter(greedy_correct) for kind, greedy_correct in right.items() if kinds is None or kind in kinds},
+        [],
+    )
     for kind in left:
         if len(right[kind]) != (count := sum(of_clip.count(kind) for of_clip in asked)):
             raise ValueError(
                 f"{len(right[kind])} answers to {count} questions of kind {kind}: give the clips that were asked about"
             )
     for of_clip in asked:
-        if hits := [next(left[kind]) for kind in of_clip if kind in left]:
-            shares.append(sum(hits) / len(hits))
+        if greedy_correct := [next(left[kind]) for kind in of_clip if kind in left]:
+            shares.append(sum(greedy_correct) / len(greedy_correct))
     return shares
 
 
-def mark(vlm, visual: Sequence[torch.Tensor], asked: Sequence[Sequence[toybox.QA]]) -> list[list[bool]]:
+def grade(vlm, visual: Sequence[torch.Tensor], asked: Sequence[Sequence[toybox.QA]]) -> list[list[bool]]:
     """For each of B clips, the visual tokens (N, D) and the questions: was each answer exactly right?"""
     turns = [[(qa.question, qa.answer) for qa in of_clip] for of_clip in asked]
-    rows = hits(vlm.model, pack(vlm.model, vlm.tokenizer, visual, turns)).tolist()
+    rows = greedy_correct(vlm.model, pack_questions(vlm.model, vlm.tokenizer, visual, turns)).tolist()
     return [row[: len(of_clip)] for row, of_clip in zip(rows, asked, strict=True)]  # the rest of a row is padding
 
 
-def look(vlm, clip: toybox.Clip, reducer, frames: int) -> torch.Tensor:
+def visual_tokens(vlm, clip: toybox.Clip, reducer, frames: int) -> torch.Tensor:
     """The visual tokens (N, D) of a clip."""
     indices = sample_uniform(clip.frames, min(frames, clip.frames))
     return reducer(vlm.encode(toybox.render(clip, indices=indices)), vlm.project).embeds
 
 
-def hits(model, packed) -> torch.Tensor:
+def greedy_correct(model, packed) -> torch.Tensor:
     """(B, most questions) bool: was every token of the answer the model's first choice?"""
     logits, target = answer_logits(model, packed, states(model, packed)[-1])
     answers = packed.labels[:, 1:] != IGNORE

@@ -46,7 +46,7 @@ def difference(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> 
     return Score(float(pairs.mean()), float(interval.low), float(interval.high), len(pairs))
 
 
-def redrawn_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, seed: int = 0) -> np.ndarray:
+def bootstrap_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, seed: int = 0) -> np.ndarray:
     """Shares of right answers by kind, on the clips as they are and on `redraws` samples of them (the bootstrap).
 
     right: (clips, ..., kinds) how many answers to the questions of each kind were right, for any number of ways to
@@ -55,19 +55,19 @@ def redrawn_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, se
     Answers about one clip stand or fall together, so a thousand clips with ten questions each are not ten thousand
     measurements. Here whole clips are drawn, with replacement, and bring all their questions along; and all ways to
     answer meet the same draws, so that the difference of two ways is paired. Give any mean or difference of the shares
-    to `middle` for its interval.
+    to `percentile_interval` for its interval.
 
     Raises ValueError where a draw has no question of some kind: the clips are too few.
 
     >>> asked = np.array([[2, 1], [1, 1], [3, 1]] * 20)
-    >>> shares = redrawn_shares(asked * [1, 0], asked)         # the first kind always right, the second never
+    >>> shares = bootstrap_shares(asked * [1, 0], asked)         # the first kind always right, the second never
     >>> shares.shape, shares[0].tolist()
     ((2001, 2), [1.0, 0.0])
-    >>> print(middle(shares.mean(axis=1), clips=60))
+    >>> print(percentile_interval(shares.mean(axis=1), clips=60))
     0.500 [0.500, 0.500] n=60
     """
     clips = len(asked)
-    times = drawn_times(clips, redraws, seed)
+    times = resample_counts(clips, redraws, seed)
     out_of = times @ asked
     if (out_of == 0).any():
         raise ValueError(f"{clips} clips are too few: some draws hold no question of a kind. Give more clips")
@@ -75,17 +75,17 @@ def redrawn_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, se
     return hits / out_of.reshape(len(times), *[1] * (right.ndim - 2), -1)
 
 
-def drawn_times(clips: int, redraws: int = 2000, seed: int = 0) -> np.ndarray:
+def resample_counts(clips: int, redraws: int = 2000, seed: int = 0) -> np.ndarray:
     """(1 + redraws, clips): how often each clip is drawn, with replacement; before all draws, each clip once."""
     rng = np.random.default_rng(seed)
     draws = [np.bincount(rng.integers(clips, size=clips), minlength=clips) for _ in range(redraws)]
     return np.stack([np.ones(clips), *draws])
 
 
-def middle(values: np.ndarray, clips: int) -> Score:
+def percentile_interval(values: np.ndarray, clips: int) -> Score:
     """What was measured, values[0], with the middle 95 % of what redrawn clips gave, values[1:].
 
-    >>> print(middle(np.array([0.5, *np.linspace(0.4, 0.6, 101)]), clips=80))
+    >>> print(percentile_interval(np.array([0.5, *np.linspace(0.4, 0.6, 101)]), clips=80))
     0.500 [0.405, 0.595] n=80
     """
     low, high = np.quantile(values[1:], (0.025, 0.975))

@@ -21,7 +21,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_ko_mecab import TokenizerKoMecab
 
 from lib.text import comparable
-from lib.toybox.facts import Told, facts, unread
+from lib.toybox.facts import FactCounts, facts, unread
 
 
 class Record(NamedTuple):
@@ -228,22 +228,22 @@ def distinct(records: Sequence[Record]) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def told(record: Record) -> Told:
+def counts_of_facts(record: Record) -> FactCounts:
     """What a caption tells, measured by the facts of its reference. Raises ValueError where that holds none.
 
     >>> record = Record("a model", "7", "caption", "ko", "", "코드는 669입니다.", "코드는 123입니다.")
-    >>> told(record)
-    Told(right=0, missed=1, invented=1)
+    >>> counts_of_facts(record)
+    FactCounts(right=0, missed=1, invented=1)
     """
     said, true = facts(record.output, record.language), facts(record.reference, record.language)
     if not true:
         raise ValueError(f"facts are read from Toybox's captions only, not from {record.reference[:60]!r}")
-    return Told(len(said & true), len(true - said), len(said - true))
+    return FactCounts(len(said & true), len(true - said), len(said - true))
 
 
-def _fact_metric(name: str, part: Callable[[Told], float], of: Callable[[Told], float]) -> Metric:
+def _fact_metric(name: str, part: Callable[[FactCounts], float], of: Callable[[FactCounts], float]) -> Metric:
     def counts(records: Sequence[Record]) -> np.ndarray:
-        return np.array([[part(one), of(one)] for one in map(told, records)], dtype=float)
+        return np.array([[part(one), of(one)] for one in map(counts_of_facts, records)], dtype=float)
 
     return Metric(name, "caption", counts)
 

@@ -28,11 +28,11 @@ class Asked(NamedTuple):
 POPE = ("random", "popular", "adversarial")
 
 
-def plain(video: CaptionedVideo) -> list[Asked]:
+def open_questions(video: CaptionedVideo) -> list[Asked]:
     """Toybox's own questions about a video, for answers that must be exactly right.
 
     >>> from lib.data import toybox_videos
-    >>> plain(toybox_videos([7])[0])[0]
+    >>> open_questions(toybox_videos([7])[0])[0]
     Asked(task='question colour', question='What colour is the square?', reference='yellow', options=())
     """
     return [Asked(f"question {qa.kind}", qa.question, qa.answer) for qa in toybox.questions(video.clip)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.evaluate.intervals import Score, drawn_times, middle
+from lib.evaluate.intervals import Score, percentile_interval, resample_counts
 from lib.evaluate.metrics import Metric, Record
 from lib.files import write_text
 
@@ -36,7 +36,7 @@ def measure(metric: Metric, records: Sequence[Record]) -> Score:
     0.750 [0.625, 0.875] n=40
     """
     sums = _by_clip(metric, records)
-    return middle(metric.value(drawn_times(len(sums)) @ sums), len(sums))
+    return percentile_interval(metric.value(resample_counts(len(sums)) @ sums), len(sums))
 
 
 def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) -> Paired:
@@ -60,12 +60,12 @@ def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) ->
     if differ := asked[0] ^ asked[1]:
         raise ValueError(f"only one of the systems was asked {' / '.join(min(differ))!r}: compare them on the same")
     mine, other = (_by_clip(metric, records) for records in systems)
-    times = drawn_times(len(mine))
+    times = resample_counts(len(mine))
     gaps = metric.value(times @ mine) - metric.value(times @ other)
     swap = np.random.default_rng(0).random((2000, len(mine))) < 0.5
     swapped = metric.value(swap @ other + ~swap @ mine) - metric.value(swap @ mine + ~swap @ other)
     as_large = np.sum(np.abs(swapped) >= abs(gaps[0]) - 1e-9)
-    return Paired(middle(gaps, len(mine)), (1 + as_large) / (1 + len(swapped)))
+    return Paired(percentile_interval(gaps, len(mine)), (1 + as_large) / (1 + len(swapped)))
 
 
 def table(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, dict[str, Score]]:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from lib import plots
 from lib.exercises.base import Exercise
-from lib.exercises.progress import Text, language, peek, read, say
+from lib.exercises.progress import Text, language, peek, read_progress, say
 
 __all__ = ["Exercise", "board", "get", "language", "lessons", "picture", "report", "team"]
 
@@ -113,7 +113,7 @@ def team(folder: Path) -> dict[str, list[Row]]:
     boards = {}
     for file in sorted(folder.rglob("*.json")):
         name = str(file.relative_to(folder).with_suffix("")).removesuffix("/progress")
-        data = read(file)
+        data = read_progress(file)
         if data is None:
             print(say(SKIPPED.fill(name=file.name)))
         else:

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from lib import exercises, plots
-from lib.exercises.progress import FILE, path, peek
+from lib.exercises.progress import PROGRESS_FILE, path, peek
 
-PICTURE = FILE.with_name("progress.png")
+PICTURE = PROGRESS_FILE.with_name("progress.png")
 
 
 def show_team(folder: Path) -> "plots.Figure":

@@ -23,7 +23,7 @@ from lib.exercises.progress import Text, current_language, record, say
 from lib.exercises.run import Refused, caught, numbers
 
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}  # all that a body of `...` compiles to
-COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m"}  # green, red
+VERDICT_COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m"}  # green, red
 
 UNTOUCHED = Text("not attempted yet", "아직 풀지 않았습니다")
 HELP = Text(
@@ -37,7 +37,7 @@ STOPPED = Text(
 RIGHT = Text("right!", "정답입니다!")
 WRONG = Text("not yet.", "아직 아닙니다.")
 PRINTED = Text("(Your code printed {n} lines; the first: {first})", "(코드가 {n}줄을 출력했습니다. 첫 줄: {first})")
-CARD = Text("difficulty {d} · importance {i} · {m} minutes", "난이도 {d} · 중요도 {i} · {m}분")
+EXERCISE_CARD = Text("difficulty {d} · importance {i} · {m} minutes", "난이도 {d} · 중요도 {i} · {m}분")
 TWO_HINTS = Text("There are two hints: ex.hint(1) and ex.hint(2).", "힌트는 두 개입니다: ex.hint(1), ex.hint(2).")
 CALL_IT = Text(
     "Pass the function itself, {name}: this is a {type}.", "함수 {name} 자체를 넘기십시오. 지금은 {type} 값입니다."
@@ -55,7 +55,7 @@ SHAPE = Text(
     "For {given} the result should have shape {right}; yours has {wrong}.",
     "입력이 {given}일 때 결과의 모양은 {right}이어야 하는데 {wrong}입니다.",
 )
-VALUE = Text(
+WRONG_VALUE = Text(
     "For {given}{where} it should be {right}; yours is {wrong}.",
     "입력이 {given}일 때{where} {right}이어야 하는데 {wrong}입니다.",
 )
@@ -116,7 +116,7 @@ class Exercise:
         """The exercise as its cell in the lesson shows it: a heading with its id, the card, the task."""
         difficulty, importance = ("●" * level + "○" * (5 - level) for level in self.card[:2])
         heading = {"en": "Exercise", "ko": "연습 문제"}[language]
-        card = getattr(CARD.fill(d=difficulty, i=importance, m=self.card.minutes), language)
+        card = getattr(EXERCISE_CARD.fill(d=difficulty, i=importance, m=self.card.minutes), language)
         return f"### {heading} {self.id}: {getattr(self.title, language)}\n\n{card}\n\n{getattr(self.task, language)}"
 
     def judge(self, answer) -> Verdict:
@@ -199,7 +199,7 @@ class Write(Exercise):
             return SHAPE.fill(given=named, right=expected.shape, wrong=given.shape)
         place = tuple(map(int, np.argwhere(~np.isclose(given, expected, rtol=1e-4, atol=1e-5))[0]))
         where = f", [{', '.join(map(str, place))}]:" if place else ""
-        return VALUE.fill(given=named, where=where, right=f"{expected[place]:g}", wrong=f"{given[place]:g}")
+        return WRONG_VALUE.fill(given=named, where=where, right=f"{expected[place]:g}", wrong=f"{given[place]:g}")
 
     def shown(self) -> str:
         return inspect.getsource(self.answer).strip()
@@ -293,9 +293,9 @@ def describe(names: Sequence[str], arguments: tuple) -> str:
 
 def coloured(line: str, state: str) -> str:
     """Green for right and red for wrong, where IPython shows it."""
-    if "IPython" not in sys.modules or state not in COLOURS:
+    if "IPython" not in sys.modules or state not in VERDICT_COLOURS:
         return line
-    return f"{COLOURS[state]}{line}\x1b[0m" if sys.modules["IPython"].get_ipython() else line
+    return f"{VERDICT_COLOURS[state]}{line}\x1b[0m" if sys.modules["IPython"].get_ipython() else line
 
 
 def noise(*shape: int) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 from lib.text import LANGUAGES, Text
 
 VERSION = 1
-FILE = Path(__file__).resolve().parent.parent.parent / "progress.json"
+PROGRESS_FILE = Path(__file__).resolve().parent.parent.parent / "progress.json"
 
 _chosen: str | None = None  # by language("ko") in this session
 
@@ -31,7 +31,7 @@ UNSAVED = Text("Your progress could not be saved: {error}", "진도를 저장하
 def path() -> Path | None:
     """The progress file, or None where F2T_PROGRESS is "off"."""
     named = os.environ.get("F2T_PROGRESS", "")
-    return None if named == "off" else Path(named) if named else FILE
+    return None if named == "off" else Path(named) if named else PROGRESS_FILE
 
 
 def fresh() -> dict:
@@ -54,7 +54,7 @@ def understood(data) -> bool:
     )
 
 
-def read(file: Path) -> dict | None:
+def read_progress(file: Path) -> dict | None:
     """The content of a progress file; None if it cannot be understood. Raises FileNotFoundError."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def keep_aside(file: Path) -> Path:
     return kept
 
 
-def load() -> dict:
+def load_progress() -> dict:
     """The learner's progress; a new one where there is none, or none that can be understood (and then says so).
 
     Raises OSError where the file cannot be read, or not be renamed.
@@ -80,7 +80,7 @@ def load() -> dict:
     file = path()
     if file is None or not file.exists():
         return fresh()
-    data = read(file)
+    data = read_progress(file)
     if data is None:
         kept, data = keep_aside(file), fresh()
         print(say(UNREADABLE.fill(name=file.name, kept=kept.name), data))
@@ -90,7 +90,7 @@ def load() -> dict:
 def peek() -> dict:
     """The same, and a new one where it cannot be read."""
     try:
-        return load()
+        return load_progress()
     except OSError:
         return fresh()
 
@@ -98,7 +98,7 @@ def peek() -> dict:
 def change(edit: Callable[[dict], None]) -> None:
     """Read the progress, edit it, write it beside and rename. Where that fails, one sentence instead."""
     try:
-        data = load()
+        data = load_progress()
         edit(data)
         if file := path():
             beside = file.with_name(f".{file.name}.{os.getpid()}.part")

@@ -31,7 +31,7 @@ from lib.toybox.facts import Fact, compare, facts, truth
 from lib.vlm.loading import compute_dtype
 from lib.vlm.model import VideoLM
 
-KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
+FALSE_KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tell
 
 
 def falsehood_pairs(
-    videos: Sequence[Video], language: str = "en", kinds: Sequence[str] = KINDS, seed: int = 0
+    videos: Sequence[Video], language: str = "en", kinds: Sequence[str] = FALSE_KINDS, seed: int = 0
 ) -> list[Pair]:
     """One pair per Toybox clip: its true caption, and the same with one fact of these kinds changed, drawn at random.
 
@@ -58,7 +58,7 @@ def falsehood_pairs(
 
 
 def mistake_pairs(
-    videos: Sequence[Video], said: Sequence[str], language: str = "en", kinds: Sequence[str] = KINDS
+    videos: Sequence[Video], said: Sequence[str], language: str = "en", kinds: Sequence[str] = FALSE_KINDS
 ) -> list[Pair]:
     """One pair for each fact of these kinds that a model got wrong: the true caption, and the same with that mistake.
 
@@ -83,7 +83,7 @@ def mistake_pairs(
     return pairs
 
 
-def with_fact(clip: toybox.Clip, fact: Fact, kinds: Sequence[str] = KINDS) -> toybox.Clip:
+def with_fact(clip: toybox.Clip, fact: Fact, kinds: Sequence[str] = FALSE_KINDS) -> toybox.Clip:
     """The clip as it would be if the fact were true, all else equal; the clip itself where that cannot be.
 
     A thing of a colour that the clip shows is taken for the thing of that colour: its shape is wrong.
@@ -202,7 +202,7 @@ def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class Step(NamedTuple):
+class PreferenceStep(NamedTuple):
     """One line of the log: means over the pairs of one step, before the step was taken."""
 
     step: int  # from 1
@@ -228,7 +228,7 @@ def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan
             processing_class=collate.vlm.tokenizer,
             data_collator=lambda rows: collate.pairs([pairs[row["pair"]] for row in rows]),
         )
-    trainer.remove_callback(PrinterCallback)  # it prints every step; `train` returns them
+    trainer.remove_callback(PrinterCallback)  # it prints every step; `train_dpo` returns them
     return trainer
 
 
@@ -250,9 +250,9 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
     )  # fmt: skip
 
 
-def train(
+def train_dpo(
     model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float, language: str = "en"
-) -> list[Step]:
+) -> list[PreferenceStep]:
     """Trains the adapter of a model on pairs, in their order, by TRL; returns the log.
 
     TRL's reference is a copy of the adapter as it is now, "ref", which is deleted in the end. For a new adapter that is
@@ -272,7 +272,7 @@ def train(
     return [step_of(line, beta) for line in trainer.state.log_history if "loss" in line]
 
 
-def step_of(line: dict[str, float], beta: float) -> Step:
+def step_of(line: dict[str, float], beta: float) -> PreferenceStep:
     """A line of TRL's log. Its rewards are gains times beta."""
     gained = (line[f"rewards/{which}"] / beta for which in ("chosen", "rejected"))
-    return Step(line["step"], line["loss"], *gained, line["rewards/accuracies"])
+    return PreferenceStep(line["step"], line["loss"], *gained, line["rewards/accuracies"])

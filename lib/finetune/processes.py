@@ -13,7 +13,6 @@ What this module does not do: several machines (torchrun's `--nnodes`), and savi
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from lib.data.shards import Cache, World, extract
 from lib.data.videos import Example, Video, captioning, toybox_videos
 from lib.files import ROOT
 from lib.finetune.adapters import add_lora, trainable
+from lib.machine import peak_megabytes
 from lib.packing import IGNORE
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
@@ -131,8 +131,8 @@ class Training:
     language: str = "en"
 
     def __post_init__(self):
-        if self.way not in WAYS:
-            raise ValueError(f"unknown way {self.way!r}: choose one of {', '.join(WAYS)}")
+        if self.way not in STRATEGIES:
+            raise ValueError(f"unknown way {self.way!r}: choose one of {', '.join(STRATEGIES)}")
         if self.way == "fsdp2" and self.four_bit:
             raise ValueError("fully_shard is not tried here on 4-bit weights: choose way='ddp', or four_bit=False")
 
@@ -145,7 +145,7 @@ class Training:
         accelerator = Accelerator(cpu=not torch.cuda.is_available())
         vlm = load(self.model, self.four_bit, accelerator.device)
         collate = Collator(vlm, vlm.default_reducer, Cache(self.cache))
-        model, optimizer = WAYS[self.way](accelerator, vlm, self)
+        model, optimizer = STRATEGIES[self.way](accelerator, vlm, self)
         held = numbers_held(vlm.model)
         if self.way == "fsdp2":
             check_shards(held, numbers_of(vlm.model), here, accelerator.device)
@@ -220,7 +220,7 @@ def wrap_fsdp2(accelerator: Accelerator, vlm: VideoLM, job: Training) -> tuple[n
     return adapter, new_optimizer(vlm, job)
 
 
-WAYS = {"ddp": wrap_ddp, "fsdp2": wrap_fsdp2}
+STRATEGIES = {"ddp": wrap_ddp, "fsdp2": wrap_fsdp2}
 
 
 def new_optimizer(vlm: VideoLM, job: Training) -> torch.optim.Optimizer:
@@ -357,11 +357,6 @@ def main(jobs_file: str, reports: str) -> None:
 def write_report(path: Path, content: list | dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has had so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def fit(
     checkpoint or log is damaged, or the folder was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
-    run = Run(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
+    run = TrainingRun(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
     files = Files(Path(folder), run_fingerprint(vlm, collate, examples, plan)) if folder else None
     log = files.restore(run) if files else []
     vlm.model.train()
@@ -156,7 +156,7 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
 
 
 @dataclass(eq=False)
-class Run:
+class TrainingRun:
     """What changes from step to step."""
 
     vlm: VideoLM
@@ -249,7 +249,7 @@ class Files:
     def again(self) -> str:
         return f"delete the folder {self.folder} to start from nothing"
 
-    def save(self, run: Run, log: Sequence[Step]) -> None:
+    def save(self, run: TrainingRun, log: Sequence[Step]) -> None:
         """The log first: a checkpoint always finds the lines up to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(step._asdict()) + "\n" for step in log)
@@ -265,7 +265,7 @@ class Files:
         with written_whole(self.checkpoint) as beside:
             save_file(tensors, beside, metadata=where)
 
-    def restore(self, run: Run) -> list[Step]:
+    def restore(self, run: TrainingRun) -> list[Step]:
         """Loads the checkpoint into the run, if there is one; returns the log up to it."""
         if not self.checkpoint.exists():
             return []
@@ -287,7 +287,7 @@ class Files:
         return log
 
 
-def load_tensors(run: Run, tensors: dict[str, Tensor]) -> None:
+def load_tensors(run: TrainingRun, tensors: dict[str, Tensor]) -> None:
     """Weights and the optimizer's moments, as `Files.save` named them."""
     for key, tensor in tensors.items():
         kind, name = key.split(" ")

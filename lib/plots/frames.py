@@ -101,10 +101,10 @@ def timeline(total: int, rows: dict[str, Sequence[int]], starts: Sequence[int] =
     return figure
 
 
-def pictures(named: dict[str, np.ndarray], width: float = 9) -> Figure:
+def named_pictures(named: dict[str, np.ndarray], width: float = 9) -> Figure:
     """Images of any shapes (H, W, 3) uint8 in one row, as wide as they are in comparison, the name above each.
 
-    >>> len(pictures({"wide": np.zeros((10, 20, 3), np.uint8), "square": np.zeros((10, 10, 3), np.uint8)}).axes)
+    >>> len(named_pictures({"wide": np.zeros((10, 20, 3), np.uint8), "square": np.zeros((10, 10, 3), np.uint8)}).axes)
     2
     """
     shares = [pixels.shape[1] / pixels.shape[0] for pixels in named.values()]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # importing a pooling layer must not import transformers, whi
 QUERIES = 32  # --num_query in every official script
 QUESTION_TOKENS = 256  # of a longer question the beginning is left out, as in the official code
 BLOCK = 64  # frames at a time, as on the official long-video path: bounds the memory, changes nothing else
-GRID = re.compile(r"grid:([1-9]\d*)(?:x([1-9]\d*))?")
+GRID_SPEC = re.compile(r"grid:([1-9]\d*)(?:x([1-9]\d*))?")
 
 
 class LlamaVid(Reducer):
@@ -247,7 +247,7 @@ def content_cells(compress: str | None) -> tuple[int, int] | None:
     """
     if compress is None:
         return None
-    match = GRID.fullmatch("grid:1" if compress == "mean" else compress)
+    match = GRID_SPEC.fullmatch("grid:1" if compress == "mean" else compress)
     if match is None:
         raise ValueError(f"compress={compress!r} is unknown: write 'mean', 'grid:4' (4 x 4), 'grid:1x2', or None (all)")
     rows, columns = match.groups()

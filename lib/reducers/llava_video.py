@@ -74,7 +74,7 @@ class LlavaVideo(Reducer):
         tokens = []
         for t, stride in enumerate(strides):
             pooled = pool_2d(projected[t : t + 1], stride, self.mode)  # of a view: picking the slow frames would copy
-            tokens += pieces(pooled[0], newline, end)
+            tokens += video_pieces(pooled[0], newline, end)
         return VisualTokens(torch.cat(tokens), *where)
 
     def strides(self, frames: int) -> tuple[int, ...]:
@@ -97,13 +97,14 @@ class LlavaVideo(Reducer):
         return rows * (cols + (self.newline_embed is not None)) + (self.frame_token is not None)
 
 
-def pieces(grid: Tensor, newline: Tensor | None, end: Tensor | None) -> list[Tensor]:
+def video_pieces(grid: Tensor, newline: Tensor | None, end: Tensor | None) -> list[Tensor]:
     """(h, w, D) -> a frame's tokens as they are read: rows (w, D), `newline` (1, D) after each, `end` after the last.
 
     In pieces, because one torch.cat of the pieces of all frames copies each token only once. For embeddings and for
     layouts: so both come in the same order.
 
-    >>> torch.cat(pieces(torch.zeros(2, 1, 1), newline=torch.ones(1), end=torch.full((1,), 2.0))).flatten().tolist()
+    >>> pieces = video_pieces(torch.zeros(2, 1, 1), newline=torch.ones(1), end=torch.full((1,), 2.0))
+    >>> torch.cat(pieces).flatten().tolist()
     [0.0, 1.0, 0.0, 1.0, 2.0]
     """
     between = [] if newline is None else [newline[None].to(grid)]
@@ -119,5 +120,5 @@ def interleaved_origin(
     layouts = {}
     for stride in set(strides):
         grid = patch_layout(spans(height, stride, mode), spans(width, stride, mode))
-        layouts[stride] = torch.cat(pieces(grid, NEWLINE if newline else None, SEPARATOR if end else None))
+        layouts[stride] = torch.cat(video_pieces(grid, NEWLINE if newline else None, SEPARATOR if end else None))
     return origin(range(len(strides)), [layouts[stride] for stride in strides], device)

@@ -62,10 +62,10 @@ class Machine:
         return self.card_bytes if self.card else self.memory
 
 
-def look() -> Machine:
+def this_machine() -> Machine:
     """This machine.
 
-    >>> look().cores > 0
+    >>> this_machine().cores > 0
     True
     """
     found = {
@@ -175,10 +175,10 @@ def settings(machine: Machine) -> tuple[str, str, str]:
     return "tiny", whole, "no real model has room for 8 frames"
 
 
-def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.Plan:
+def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.FramePlan:
     """The plan for this machine's memory."""
     by_memory = budget.frames_in_memory(MODELS[model], int(budget.SHARE * machine.room), precision=precision, **how)
-    return budget.Plan(by_memory, budget.plan("T4", model, precision).by_context)
+    return budget.FramePlan(by_memory, budget.plan("T4", model, precision).by_context)
 
 
 def lesson_lines(machine: Machine) -> list[str]:
@@ -207,8 +207,8 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
     if not path.exists():
         return ["Not measured yet: no GPU was at hand. `make gpu-check` measures it on one, and writes data/measured/."]
     try:
-        report = json.loads(path.read_text("utf-8"))
-        machine, cases = report["machine"], report["memory"]
+        report_lines = json.loads(path.read_text("utf-8"))
+        machine, cases = report_lines["machine"], report_lines["memory"]
         ran = [case for case in cases if case["peak"]]
         right = sum(case["fits"] == case["expected"] for case in cases)
         furthest = max(ran, key=lambda case: abs(case["ratio"] - 1))
@@ -225,7 +225,7 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
 # ---------------------------------------------------------------- the report
 
 
-def report(machine: Machine) -> list[str]:
+def report_lines(machine: Machine) -> list[str]:
     """All of it as lines of text."""
     kind, why = dtype(machine)
     model, precision, reason = settings(machine)
@@ -256,8 +256,8 @@ def real_model_lines(machine: Machine, model: str, precision: str, reason: str) 
 
 def main() -> int:
     """Prints the report; 1 where something is missing."""
-    machine = look()
-    print("\n".join(report(machine) + measured_lines()))
+    machine = this_machine()
+    print("\n".join(report_lines(machine) + measured_lines()))
     return 1 if package_problems() else 0
 
 

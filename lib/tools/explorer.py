@@ -26,19 +26,30 @@ from lib.tools import doctor
 PAGE = ROOT / "notebooks" / "explorer.html"
 TEMPLATE = Path(__file__).with_name("explorer.template.html")
 BENCH = ROOT / "data" / "measured" / "reducers_cpu.json"
-FRAMES = (
+FRAME_CHOICES = (
     1, 2, 4, 8, 10, 12, 16, 20, 21, 24, 25, 28, 32, 40, 48, 54, 56, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1800,
     3600,
 )  # fmt: skip
 DRAWN = 64  # of longer clips the page draws so many frames
-SIZES = {64: (32, 64, 96), 336: (224, 336, 448), 384: (224, 384, 512)}  # pixels: those of training, those to choose
-NAMES = {"tiny": "tiny"} | doctor.NAMES
-PRECISIONS = {"nf4-double": ["4 bits", "4비트"], "float16": ["16 bits", "16비트"], "float32": ["32 bits", "32비트"]}
-PROMPT, CLIP = 100, 7  # tokens of text before the answer, as in budget.answering; the seed of the clip that is drawn
+PIXEL_CHOICES = {
+    64: (32, 64, 96),
+    336: (224, 336, 448),
+    384: (224, 384, 512),
+}  # pixels: those of training, those to choose
+SHOWN_NAMES = {"tiny": "tiny"} | doctor.NAMES
+PRECISION_CHOICES = {
+    "nf4-double": ["4 bits", "4비트"],
+    "float16": ["16 bits", "16비트"],
+    "float32": ["32 bits", "32비트"],
+}
+PROMPT, DRAWN_SEED = (
+    100,
+    7,
+)  # tokens of text before the answer, as in budget.answering; the seed of the clip that is drawn
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class Choice:
     """A method with one of its poolings, in words. `bench`: what `make bench` calls it, if it times it."""
 
     method: str
@@ -48,56 +59,58 @@ class Way:
     bench: str = ""
 
 
-def ways() -> list[Way]:
+def choices_of_methods() -> list[Choice]:
     """Everything that can be chosen. The learned vectors are one number wide: only how many there are counts here.
 
-    >>> [way.method for way in ways()][::4]
+    >>> [way.method for way in choices_of_methods()][::4]
     ['LLaVA-NeXT-Video', 'LLaVA-OneVision', 'SlowFast-LLaVA']
     """
     one = torch.zeros(1)
     slow_fast = "slowfast-slow_{}frms_spatial_1d_max_pool-fast_4x4"
     return [
-        Way("LLaVA-NeXT-Video", "none: every patch", "없음: 모든 패치", SpatialPool(1)),
-        Way("LLaVA-NeXT-Video", "2 x 2, average", "2 x 2 평균", SpatialPool(2), "SpatialPool average"),
-        Way("LLaVA-NeXT-Video", "3 x 3, average", "3 x 3 평균", SpatialPool(3)),
-        Way("LLaVA-NeXT-Video", "4 x 4, average", "4 x 4 평균", SpatialPool(4)),
-        Way(
+        Choice("LLaVA-NeXT-Video", "none: every patch", "없음: 모든 패치", SpatialPool(1)),
+        Choice("LLaVA-NeXT-Video", "2 x 2, average", "2 x 2 평균", SpatialPool(2), "SpatialPool average"),
+        Choice("LLaVA-NeXT-Video", "3 x 3, average", "3 x 3 평균", SpatialPool(3)),
+        Choice("LLaVA-NeXT-Video", "4 x 4, average", "4 x 4 평균", SpatialPool(4)),
+        Choice(
             "LLaVA-OneVision", "2 x 2, bilinear, 1 newline", "2 x 2 bilinear, newline 1개",
             SpatialPool(2, "bilinear", "before", "one", one),
         ),
-        Way(
+        Choice(
             "LLaVA-Video", "2 x 2, bilinear, newline a row", "2 x 2 bilinear, 행마다 newline",
             SpatialPool(2, "bilinear", "before", "grid", one),
         ),
-        Way(
+        Choice(
             "LLaVA-Video", "every 3rd 2 x 2, others 4 x 4", "3장 중 1장 2 x 2, 나머지 4 x 4",
             LlavaVideo(3, newline_embed=one, frame_token=one), "LlavaVideo",
         ),
-        Way(
+        Choice(
             "LLaVA-Video", "every 5th 2 x 2, others 4 x 4", "5장 중 1장 2 x 2, 나머지 4 x 4",
             LlavaVideo(5, newline_embed=one, frame_token=one),
         ),
-        Way(
+        Choice(
             "SlowFast-LLaVA", "10 slow frames + 16 a frame", "slow 10장 + 장마다 16개",
             SlowFastLlava.from_spec(slow_fast.format(10)), "SlowFastLlava spatial_1d_max_pool",
         ),
-        Way(
+        Choice(
             "SlowFast-LLaVA", "4 slow frames + 16 a frame", "slow 4장 + 장마다 16개",
             SlowFastLlava.from_spec(slow_fast.format(4)),
         ),
-        Way("LLaMA-VID", "1 context + 1 content", "컨텍스트 1개 + 콘텐츠 1개", LlamaVid(1, 1)),
-        Way("LLaMA-VID", "1 context + 4 x 4 content", "컨텍스트 1개 + 콘텐츠 4 x 4개", LlamaVid(1, 1, "grid:4")),
+        Choice("LLaMA-VID", "1 context + 1 content", "컨텍스트 1개 + 콘텐츠 1개", LlamaVid(1, 1)),
+        Choice("LLaMA-VID", "1 context + 4 x 4 content", "컨텍스트 1개 + 콘텐츠 4 x 4개", LlamaVid(1, 1, "grid:4")),
     ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- which frames and patches each token sees
 
 
-def pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
+def sequence_pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
     """A clip's tokens as (frame, number of a layout) in the order in which they are read; frame -1 for none.
 
-    >>> pieces(LlavaVideo(slow_every=3), 4), pieces(SpatialPool(2, newline="one", newline_embed=torch.zeros(1)), 2)
-    ([(0, 0), (1, 1), (2, 1), (3, 0)], [(0, 0), (1, 0), (-1, 1)])
+    >>> sequence_pieces(LlavaVideo(slow_every=3), 4)
+    [(0, 0), (1, 1), (2, 1), (3, 0)]
+    >>> sequence_pieces(SpatialPool(2, newline="one", newline_embed=torch.zeros(1)), 2)
+    [(0, 0), (1, 0), (-1, 1)]
     """
     alike = [(t, 0) for t in range(frames)]
     match reducer:
@@ -126,7 +139,7 @@ def runs(pairs: list[tuple[int, int]]) -> list[list[int]]:
 
 
 def layouts(reducer: Reducer, side: int) -> list[Tensor]:
-    """The layouts (n, 5), Kind and box, that `pieces` numbers, on a grid of side x side patches.
+    """The layouts (n, 5), Kind and box, that `sequence_pieces` numbers, on a grid of side x side patches.
 
     >>> [len(layout) for layout in layouts(SlowFastLlava.from_spec("slowfast-slow_1frms_concat-fast_2x2"), 8)]
     [64, 4]
@@ -139,14 +152,14 @@ def layouts(reducer: Reducer, side: int) -> list[Tensor]:
             return [patch_layout(*spans).flatten(0, 1) for spans in both]
     tokens = reducer(torch.zeros(2, side, side, 1))  # of two frames the second shows the second layout
     rows = torch.cat([tokens.kind[:, None], tokens.box], dim=1)
-    first = {layout: frame for frame, layout in reversed(pieces(reducer, 2))}
+    first = {layout: frame for frame, layout in reversed(sequence_pieces(reducer, 2))}
     return [rows[tokens.frame == first[layout]] for layout in sorted(first)]
 
 
-def blocks(layout: Tensor) -> list[list]:
+def block_runs(layout: Tensor) -> list[list]:
     """The same, shorter: [kind, rows, columns, whether a newline follows each row] of each grid of tokens in a layout.
 
-    >>> blocks(layouts(SpatialPool(2, newline="grid", newline_embed=torch.zeros(1)), 4)[0])
+    >>> block_runs(layouts(SpatialPool(2, newline="grid", newline_embed=torch.zeros(1)), 4)[0])
     [[0, [0, 2, 2, 4], [0, 2, 2, 4], 1]]
     """
     kinds = layout[:, 0].tolist()
@@ -168,7 +181,7 @@ def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
     """
     known = layouts(reducer, side)
     parts = []
-    for frame, layout in pieces(reducer, frames):
+    for frame, layout in sequence_pieces(reducer, frames):
         head = torch.tensor([[frame, layout]]).expand(len(known[layout]), 2)
         parts.append(torch.cat([head, known[layout]], dim=1))
     return torch.cat(parts)
@@ -177,10 +190,10 @@ def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
 # ---------------------------------------------------------------- the numbers
 
 
-def given(model: str, pixels: int) -> ModelSpec:
+def spec_at_size(model: str, pixels: int) -> ModelSpec:
     """A model whose tower is given frames of another size than it was trained with: as arithmetic.
 
-    >>> given("7b", 448).vision.side
+    >>> spec_at_size("7b", 448).vision.side
     32
     """
     return replace(MODELS[model], vision=replace(MODELS[model].vision, image_size=pixels))
@@ -199,10 +212,10 @@ def projected(spec: ModelSpec, reducer: Reducer) -> ModelSpec:
     return replace(spec, project="before")
 
 
-def line(cost: Callable[[int], int], near: int) -> list[int]:
+def straight_line(cost: Callable[[int], int], near: int) -> list[int]:
     """[cost of no token, cost of one more] of the straight line through near and near + 1 tokens.
 
-    >>> line(lambda tokens: 7 + 3 * tokens, near=5)
+    >>> straight_line(lambda tokens: 7 + 3 * tokens, near=5)
     [7, 3]
     """
     slope = cost(near + 1) - cost(near)
@@ -217,8 +230,8 @@ def decoder(spec: ModelSpec, precision: str) -> dict:
 
     return {
         "cache": budget.kv_bytes(spec, 1, budget.PRECISIONS[precision]),
-        "reading": [line(reading, near) for near in (1, 10**6)],
-        "writing": line(lambda tokens: budget.writing_bytes(spec, tokens, budget.ANSWER, precision), 1),
+        "reading": [straight_line(reading, near) for near in (1, 10**6)],
+        "writing": straight_line(lambda tokens: budget.writing_bytes(spec, tokens, budget.ANSWER, precision), 1),
     }
 
 
@@ -233,9 +246,9 @@ def parabola(cost: Callable[[int], int]) -> list[int]:
     return [none, one - none - square, square]
 
 
-def frames_that_fit(spec: ModelSpec, chosen: list[Way]) -> dict:
+def frames_that_fit(spec: ModelSpec, chosen: list[Choice]) -> dict:
     """Of `budget.plan`: the frames of each way that the context allows, and those of each card and precision."""
-    by_context, by_memory = [], {card: {precision: [] for precision in PRECISIONS} for card in budget.CARDS}
+    by_context, by_memory = [], {card: {precision: [] for precision in PRECISION_CHOICES} for card in budget.CARDS}
     for way in chosen:
         for card, of_card in by_memory.items():
             for precision, found in of_card.items():
@@ -245,7 +258,7 @@ def frames_that_fit(spec: ModelSpec, chosen: list[Way]) -> dict:
     return {"byContext": by_context, "byMemory": by_memory}
 
 
-def measured(spec: ModelSpec, chosen: list[Way]) -> dict[int, list]:
+def measured(spec: ModelSpec, chosen: list[Choice]) -> dict[int, list]:
     """number of a way -> [frames, milliseconds] of its reducer on a CPU, in float32, at this model's sizes."""
     cases = json.loads(BENCH.read_text("utf-8"))["cases"]
     sizes = spec.vision.side, spec.vision.width, "float32"
@@ -257,15 +270,17 @@ def measured(spec: ModelSpec, chosen: list[Way]) -> dict[int, list]:
     return found
 
 
-def sized(model: str, pixels: int, chosen: list[Way]) -> dict:
+def costs_at_size(model: str, pixels: int, chosen: list[Choice]) -> dict:
     """Everything about a model that depends on how large its frames are."""
-    spec = given(model, pixels)
-    looking = {how: [budget.vision_working_bytes(spec, frames, how) for frames in FRAMES] for how in PRECISIONS}
+    spec = spec_at_size(model, pixels)
+    looking = {
+        how: [budget.vision_working_bytes(spec, frames, how) for frames in FRAME_CHOICES] for how in PRECISION_CHOICES
+    }
     return {
         "pixels": pixels,
         "side": spec.vision.side,
         "patch": spec.vision.patch_size,
-        "weights": {how: budget.weight_bytes(spec, how, keep_vision=True) for how in PRECISIONS},
+        "weights": {how: budget.weight_bytes(spec, how, keep_vision=True) for how in PRECISION_CHOICES},
         "looking": looking,
         "encode": [budget.encode_flops(projected(spec, way.reducer), 1) for way in chosen],
         "milliseconds": measured(spec, chosen),
@@ -273,39 +288,39 @@ def sized(model: str, pixels: int, chosen: list[Way]) -> dict:
     }
 
 
-def of_model(model: str, chosen: list[Way]) -> dict:
+def of_model(model: str, chosen: list[Choice]) -> dict:
     """Everything about a model."""
     spec = MODELS[model]
     trained = spec.vision.image_size
     return {
-        "name": NAMES[model],
+        "name": SHOWN_NAMES[model],
         "context": spec.language.context,
-        "trained": SIZES[trained].index(trained),
-        "sizes": [sized(model, pixels, chosen) for pixels in SIZES[trained]],
-        "decoder": {how: decoder(spec, how) for how in PRECISIONS},
+        "trained": PIXEL_CHOICES[trained].index(trained),
+        "sizes": [costs_at_size(model, pixels, chosen) for pixels in PIXEL_CHOICES[trained]],
+        "decoder": {how: decoder(spec, how) for how in PRECISION_CHOICES},
         "prefill": parabola(lambda tokens: budget.prefill_flops(spec, tokens)),
     }
 
 
-def of_way(way: Way, sides: list[int]) -> dict:
+def of_way(way: Choice, sides: list[int]) -> dict:
     """What is drawn of a way, its pieces by frames and its layouts by side, and its tokens by side and frames."""
-    drawn = [frames for frames in FRAMES if frames <= DRAWN]
+    drawn = [frames for frames in FRAME_CHOICES if frames <= DRAWN]
     return {
         "method": way.method,
         "pooling": [way.english, way.korean],
-        "pieces": [runs(pieces(way.reducer, frames)) for frames in drawn],
-        "layouts": {side: [blocks(layout) for layout in layouts(way.reducer, side)] for side in sides},
-        "tokens": {side: [way.reducer.count(frames, side, side) for frames in FRAMES] for side in sides},
+        "pieces": [runs(sequence_pieces(way.reducer, frames)) for frames in drawn],
+        "layouts": {side: [block_runs(layout) for layout in layouts(way.reducer, side)] for side in sides},
+        "tokens": {side: [way.reducer.count(frames, side, side) for frames in FRAME_CHOICES] for side in sides},
     }
 
 
-def pictures() -> dict:
+def picture_data() -> dict:
     """The clip as runs of one colour, row by row: a letter (the number of the colour) and how many pixels.
 
-    >>> pictures()["frames"][0][:4]
+    >>> picture_data()["frames"][0][:4]
     'a180'
     """
-    video = torch.from_numpy(toybox.render(toybox.sample(CLIP)))
+    video = torch.from_numpy(toybox.render(toybox.sample(DRAWN_SEED)))
     colours, pixels = video.reshape(-1, 3).unique(dim=0, return_inverse=True)
 
     def code(frame: Tensor) -> str:
@@ -319,20 +334,20 @@ def pictures() -> dict:
 @cache
 def tables() -> dict:
     """All that the page knows."""
-    chosen = ways()
+    chosen = choices_of_methods()
     models = {model: of_model(model, chosen) for model in MODELS}
     sides = sorted({size["side"] for model in models.values() for size in model["sizes"]})
     return {
-        "frames": FRAMES,
+        "frames": FRAME_CHOICES,
         "prompt": PROMPT,
         "answer": budget.ANSWER,
         "cuda": budget.CONTEXT_BYTES,
         "cards": {card: budget.card_bytes(card) for card in budget.CARDS},
         "share": budget.SHARE,
-        "precisions": PRECISIONS,
+        "precisions": PRECISION_CHOICES,
         "ways": [of_way(way, sides) for way in chosen],
         "models": models,
-        "clip": pictures(),
+        "clip": picture_data(),
         "measured": doctor.measured_lines(),
         "colors": plots.COLORS,
     }
@@ -380,10 +395,10 @@ def figure(frames: int = 16, side: int = 24) -> Figure:
     >>> figure().axes[0].get_title()
     'LLaVA-NeXT-Video\\n2,304 tokens'
     """
-    chosen, views = ways(), {}
+    chosen, views = choices_of_methods(), {}
     for way, token in DRAWN_WAYS.items():
         views[chosen[way].method] = sight(chosen[way].reducer, frames, side).numpy(), token
-    return plots.token_views(toybox.render(toybox.sample(CLIP)), views, side)
+    return plots.token_views(toybox.render(toybox.sample(DRAWN_SEED)), views, side)
 
 
 def write() -> None:

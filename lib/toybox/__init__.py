@@ -8,7 +8,7 @@ whole numbers and `random.Random.random` (which Python promises to keep) are use
 Not in it: overlapping things, sounds, textures, camera motion.
 """
 
-from lib.toybox.clips import SHIPPED, write_mp4, write_shipped
+from lib.toybox.clips import SHIPPED_CLIPS, write_mp4, write_shipped
 from lib.toybox.draw import coverage, render, still
 from lib.toybox.words import CAPTION_PROMPTS, QA, ask_existence, caption, false_captions, place, questions
 from lib.toybox.world import (

@@ -31,14 +31,14 @@ def write_mp4(path: str | Path, video: np.ndarray, fps: int = 8, scale: int = 4)
     return path
 
 
-SHIPPED = {  # the clips in data/clips, by name: a seed each; "long" is several clips in a row
+SHIPPED_CLIPS = {  # the clips in data/clips, by name: a seed each; "long" is several clips in a row
     "hello": [12], "flashes": [17], "cut": [4], "still": [104], "crowd": [13], "long": [26, 7, 57, 23, 0],
 }  # fmt: skip
 
 
 def write_shipped(folder: str | Path) -> None:
     """Writes every shipped clip as NAME.mp4, with what was drawn, its captions and its questions in NAME.json."""
-    for name, seeds in SHIPPED.items():
+    for name, seeds in SHIPPED_CLIPS.items():
         clip = join([sample(seed) for seed in seeds])
         path = write_mp4(Path(folder) / f"{name}.mp4", render(clip))
         truth = {

@@ -76,10 +76,10 @@ _GRAMMARS = {
 }
 
 
-class Told(NamedTuple):
+class FactCounts(NamedTuple):
     """How many facts of the clip a caption tells, how many it leaves out, and how many it tells that are not so.
 
-    >>> told = Told(right=9, missed=3, invented=1)
+    >>> told = FactCounts(right=9, missed=3, invented=1)
     >>> told.share_right, told.share_invented
     (0.75, 0.1)
     """
@@ -139,18 +139,18 @@ def truth(clip: Clip) -> frozenset[Fact]:
     return frozenset(told | _of_clip([flash.colour for flash in clip.flashes], len(clip.scenes)))
 
 
-def compare(caption: str, clip: Clip, language: str = "en") -> Told:
+def compare(caption: str, clip: Clip, language: str = "en") -> FactCounts:
     """What a caption tells of a clip.
 
     >>> from lib import toybox
     >>> clip = toybox.sample(7)
     >>> compare(toybox.caption(clip), clip)
-    Told(right=17, missed=0, invented=0)
+    FactCounts(right=17, missed=0, invented=0)
     >>> compare("A big yellow square stays still. The code is 123.", clip)
-    Told(right=3, missed=14, invented=1)
+    FactCounts(right=3, missed=14, invented=1)
     """
     said, true = facts(caption, language), truth(clip)
-    return Told(len(said & true), len(true - said), len(said - true))
+    return FactCounts(len(said & true), len(true - said), len(said - true))
 
 
 def _grammar(language: str) -> _Grammar:

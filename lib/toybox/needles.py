@@ -19,11 +19,11 @@ NEEDLES = ("colour", "shape", "size", "motion", "where", "code", "flash")  # kin
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def about(question: str, thing: Thing) -> bool:
+def names_thing(question: str, thing: Thing) -> bool:
     """Whether the thing is all that the question names: "the circle", "the red thing" or "the red circle".
 
     >>> red_circle = Thing("circle", "red", "big", "still", "", (0, 0))
-    >>> about("What colour is the circle?", red_circle), about("How big is the blue circle?", red_circle)
+    >>> names_thing("What colour is the circle?", red_circle), names_thing("How big is the blue circle?", red_circle)
     (True, False)
     """
     named = set(re.findall(r"\w+", question)) & {*COLOURS, *SHAPES}
@@ -44,7 +44,7 @@ def asked_patches(image: Clip, question: str) -> np.ndarray:
         x, y = (edge // PATCH for edge in scene.code_at)
         area[y, x : x + len(scene.code)] = 1
     for thing, covered in zip(scene.things, coverage(image), strict=True):
-        if about(question, thing) or "things" in question:
+        if names_thing(question, thing) or "things" in question:
             area += covered
     return area / area.sum() if area.any() else np.full_like(area, 1 / area.size)
 
@@ -57,7 +57,7 @@ def cleared(clip: Clip, question: str) -> Clip:
     >>> clip.code, cleared(clip, "What is the code?").code
     ('457', '')
     """
-    left = [[thing for thing in scene.things if not about(question, thing)] for scene in clip.scenes]
+    left = [[thing for thing in scene.things if not names_thing(question, thing)] for scene in clip.scenes]
     bare, flashes = not any(left) or "code" in question, () if "flashes" in question else clip.flashes
     scenes = (
         replace(scene, things=tuple(things), code="" if bare else scene.code)
@@ -66,7 +66,7 @@ def cleared(clip: Clip, question: str) -> Clip:
     return Clip(tuple(scenes), flashes if any(left) else ())
 
 
-def told(clip: Clip) -> list[QA]:
+def needle_questions(clip: Clip) -> list[QA]:
     """The questions that a clip answers and many clips in a row may answer once. An empty clip answers none."""
     asked = questions(clip) if clip.things else []
     return [qa for qa in asked if qa.kind in NEEDLES and qa.answer != "none"]
@@ -76,10 +76,10 @@ def needles(rng: random.Random, length: int, questions: int) -> tuple[list[Clip]
     """`length` clips to be shown in a row, and up to `questions` questions that exactly one of them answers."""
     clips = [new_clip(rng) for _ in range(length)]
     for at in rng.choices(range(length), k=questions):
-        if told(clips[at]):  # or it was emptied for another question
-            question = rng.choice(told(clips[at])).question
+        if needle_questions(clips[at]):  # or it was emptied for another question
+            question = rng.choice(needle_questions(clips[at])).question
             clips = [clip if number == at else cleared(clip, question) for number, clip in enumerate(clips)]
-    asked = [qa for clip in clips for qa in told(clip)]
+    asked = [qa for clip in clips for qa in needle_questions(clip)]
     times = Counter(qa.question for qa in asked)
     unique = [qa for qa in asked if times[qa.question] == 1]
     return clips, rng.sample(unique, min(questions, len(unique)))

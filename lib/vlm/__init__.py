@@ -12,6 +12,7 @@ from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, SLOWFAST_YI, VICUNA, YI
 from lib.vlm.loading import (
     FAMILIES,
     TINY,
+    bytes_to_load,
     check_memory,
     compute_dtype,
     find,
@@ -19,7 +20,6 @@ from lib.vlm.loading import (
     free_bytes,
     load,
     model_files,
-    weight_bytes,
     weights_digest,
 )
 from lib.vlm.model import VideoLM, check_context

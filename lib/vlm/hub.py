@@ -1,6 +1,6 @@
 """Models of the Hugging Face Hub: one commit of a model, its files in this machine's cache, one sentence per failure.
 
-`look_up` asks the Hub once which commit a branch is at; every file then comes from that commit, so a branch that moves
+`ask_hub` asks the Hub once which commit a branch is at; every file then comes from that commit, so a branch that moves
 meanwhile cannot mix two versions. Only the files in SETTINGS and weights in safetensors are downloaded: no pickle and
 no code. A model that is in the cache loads without the Hub.
 
@@ -82,7 +82,7 @@ class Source:
                 write_text(note, self.folder.name)
 
 
-def look_up(hub_id: str, revision: str | None) -> Source:
+def ask_hub(hub_id: str, revision: str | None) -> Source:
     """A model of the Hub at the commit where the revision is now; what the cache has of it where the Hub is no help.
 
     Asked once: without a network each download would try for half a minute. Raises ValueError where neither has it.

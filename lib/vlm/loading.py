@@ -29,7 +29,7 @@ from lib import machine, quiet
 from lib.files import DATA
 from lib.known import GIB, REAL_MODELS, REVISIONS, nf4_bytes
 from lib.vlm.chat import QWEN, VICUNA, YI, Chat
-from lib.vlm.hub import SETTINGS, Source, cached_folder, look_up, weight_files
+from lib.vlm.hub import SETTINGS, Source, ask_hub, cached_folder, weight_files
 from lib.vlm.model import VideoLM
 from lib.vlm.pixels import PixelSettings
 
@@ -82,7 +82,7 @@ def load(
     quiet()
     found = find(name)
     revision = revision or REVISIONS.get(found)
-    source = Source(str(name), Path(found)) if Path(found).is_dir() else look_up(found, revision)
+    source = Source(str(name), Path(found)) if Path(found).is_dir() else ask_hub(found, revision)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or compute_dtype(device)
     try:
@@ -232,10 +232,10 @@ def check_memory(
     name: str | os.PathLike, config: PreTrainedConfig, four_bit: bool, device: torch.device, dtype: torch.dtype
 ) -> None:
     """Raises ValueError where not even the weights fit: an answer needs more (`lib.budget.plan` says how much)."""
-    needed, free = weight_bytes(config, four_bit, dtype), free_bytes(device)
+    needed, free = bytes_to_load(config, four_bit, dtype), free_bytes(device)
     if needed <= free:
         return
-    in_four_bits = weight_bytes(config, True, dtype)
+    in_four_bits = bytes_to_load(config, True, dtype)
     fix = f"four_bit=True needs {in_four_bits / GIB:.1f} GiB" if in_four_bits <= free else "take a smaller model"
     kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
     raise ValueError(
@@ -252,11 +252,11 @@ def free_bytes(device: torch.device) -> int:
     return machine.free_memory()
 
 
-def weight_bytes(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:
+def bytes_to_load(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) -> int:
     """The bytes of a model's weights, counted on one without any (torch's "meta" device).
 
     >>> config = load("tiny").model.config
-    >>> weight_bytes(config, False, torch.float32) / weight_bytes(config, False, torch.float16)
+    >>> bytes_to_load(config, False, torch.float32) / bytes_to_load(config, False, torch.float16)
     2.0
     """
     with torch.device("meta"):

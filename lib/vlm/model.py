@@ -25,9 +25,9 @@ from lib.anyres import anyres_grid
 from lib.known import FRAMES_PER_BLOCK
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 from lib.vlm.chat import VICUNA, Chat
-from lib.vlm.pixels import Frames, PixelSettings, checked_frames
+from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
 
-Clip = Frames | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
+Seen = FrameArray | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +86,12 @@ class VideoLM:
         conv = self.model.model.vision_resampler.pool if config.spatial_pool_mode == "conv" else None
         return SpatialPool(config.spatial_pool_stride, config.spatial_pool_mode, conv=conv)
 
-    def preprocess(self, frames: Frames) -> Tensor:
+    def preprocess(self, frames: FrameArray) -> Tensor:
         """(T, H, W, 3) uint8 -> pixel values (T, 3, size, size) float32, those of transformers' video processor."""
         return self.pixels.normalise(self.pixels.resize(checked_frames(frames)))
 
     @torch.no_grad()
-    def encode(self, frames: Frames) -> Tensor:
+    def encode(self, frames: FrameArray) -> Tensor:
         """(T, H, W, 3) uint8 -> features (T, h, w, C) of the vision tower, a block of frames at a time."""
         frames = checked_frames(frames)
         starts = range(0, len(frames), FRAMES_PER_BLOCK)
@@ -172,7 +172,7 @@ class VideoLM:
             return embeds
         return torch.cat([embeds[: at[0]], visual.embeds.to(embeds), embeds[at[0] + 1 :]])
 
-    def sequence(self, clip: Clip | None, prompt: str, reducer: Reducer | None = None, new_tokens: int = 0) -> Tensor:
+    def sequence(self, clip: Seen | None, prompt: str, reducer: Reducer | None = None, new_tokens: int = 0) -> Tensor:
         """The embeddings (L, D) of one prompt, with room for `new_tokens` more. A prompt without video: clip=None.
 
         Raises ValueError for a wrong prompt, and for a sequence longer than the context.
@@ -196,7 +196,7 @@ class VideoLM:
 
     def batch(
         self,
-        clips: Sequence[Clip | None],
+        clips: Sequence[Seen | None],
         prompts: Sequence[str],
         reducer: Reducer | None = None,
         new_tokens: int = 0,
@@ -237,18 +237,18 @@ class VideoLM:
             del self.model.model.get_video_features
 
     @torch.no_grad()
-    def logits(self, clip: Clip | None, prompt: str, reducer: Reducer | None = None) -> Tensor:
+    def logits(self, clip: Seen | None, prompt: str, reducer: Reducer | None = None) -> Tensor:
         """(L, V): for each position of the spliced sequence, the scores of the token that follows it."""
         return self.model(**self.batch([clip], [prompt], reducer)).logits[0]
 
-    def answer(self, frames: Clip, question: str, reducer: Reducer | None = None, max_new_tokens: int = 32) -> str:
+    def answer(self, frames: Seen, question: str, reducer: Reducer | None = None, max_new_tokens: int = 32) -> str:
         """The model's most likely answer to one question about one clip, word by word (greedy)."""
         return self.answers([frames], [question], reducer, max_new_tokens)[0]
 
     @torch.no_grad()
     def answers(
         self,
-        clips: Sequence[Clip],
+        clips: Sequence[Seen],
         questions: Sequence[str],
         reducer: Reducer | None = None,
         max_new_tokens: int = 32,

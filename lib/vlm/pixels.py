@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Frames = np.ndarray | Tensor  # (T, H, W, 3) uint8
+FrameArray = np.ndarray | Tensor  # (T, H, W, 3) uint8
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -41,13 +41,13 @@ class PixelSettings:
         return (video / 255 - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
 
 
-def checked_frames(frames: Frames) -> np.ndarray:
+def checked_frames(frames: FrameArray) -> np.ndarray:
     """Returns the frames as an array. Raises ValueError unless they are (T, H, W, 3) uint8 with T of 1 or more.
 
     >>> checked_frames(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)).shape
     (2, 8, 8, 3)
     """
-    found = f"{frames.dtype} {tuple(frames.shape)}" if isinstance(frames, Frames) else type(frames).__name__
+    found = f"{frames.dtype} {tuple(frames.shape)}" if isinstance(frames, FrameArray) else type(frames).__name__
     if isinstance(frames, Tensor) and frames.dtype == torch.uint8:
         frames = frames.numpy(force=True)
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:

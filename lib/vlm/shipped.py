@@ -11,7 +11,7 @@ from lib.reducers import LlamaVid
 from lib.vlm.loading import digest, load
 from lib.vlm.model import VideoLM
 
-SHIPPED = DATA / "llama-vid"
+LLAMA_VID = DATA / "llama-vid"
 READER = ("reducer.vision_norm", "reducer.queries", "reducer.qformer")
 ATTENTION = ("reducer.query_proj", "reducer.key_proj")
 VALUE = ("reducer.value_proj",)  # before stage 1 it is only fitted
@@ -33,7 +33,7 @@ def new_reducer(vlm: VideoLM, seed: int = 0) -> LlamaVid:
         return LlamaVid(config.vision_config.hidden_size, config.text_config.hidden_size, tokenizer=vlm.tokenizer)
 
 
-def trained(vlm: VideoLM, reducer: LlamaVid, stage: str) -> dict[str, nn.Parameter]:
+def trained_parts(vlm: VideoLM, reducer: LlamaVid, stage: str) -> dict[str, nn.Parameter]:
     """The parameters that a stage trains, by name."""
     named = dict(vlm.model.named_parameters())
     named |= {f"reducer.{name}": parameter for name, parameter in reducer.named_parameters()}
@@ -46,13 +46,13 @@ def origin_of(path: Path) -> dict[str, str]:
 
 
 @torch.no_grad()
-def restore(weights: dict[str, Tensor], path: Path) -> None:
+def restore_parts(weights: dict[str, Tensor], path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         for name, tensor in weights.items():
             tensor.copy_(file.get_tensor(name))
 
 
-def load_llama_vid(stage: str = "long", folder: Path = SHIPPED) -> tuple[VideoLM, LlamaVid]:
+def load_llama_vid(stage: str = "long", folder: Path = LLAMA_VID) -> tuple[VideoLM, LlamaVid]:
     """The tiny model and its LlamaVid as they were after a stage: "reading", "alignment", "instruction" or "long".
 
     Raises FileNotFoundError where the weights are missing, and ValueError for an unknown stage and for weights that
@@ -74,5 +74,5 @@ def load_llama_vid(stage: str = "long", folder: Path = SHIPPED) -> tuple[VideoLM
             raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")
         if origin_of(path)["base"] != digest():
             raise ValueError(f"{path} was trained on another tiny model than data/tiny-vlm: run `make llama-vid`")
-        restore(trained(vlm, reducer, name), path)
+        restore_parts(trained_parts(vlm, reducer, name), path)
     return vlm, reducer

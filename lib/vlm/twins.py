@@ -21,7 +21,7 @@ from lib.vlm.pixels import CLIP_MEAN, CLIP_STD
 
 SMALL_VISION = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4)
 SMALL_TEXT = dict(intermediate_size=128, num_hidden_layers=2, head_dim=16)
-SPECIALS = {  # kind of language model -> its special tokens and their numbers
+TWIN_SPECIALS = {  # kind of language model -> its special tokens and their numbers
     "vicuna": {"<unk>": 0, "<s>": 1, "</s>": 2},
     "yi": {"<unk>": 0, "<|startoftext|>": 1, "<|endoftext|>": 2, "<|im_start|>": 6, "<|im_end|>": 7},
     "qwen": {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645},
@@ -133,7 +133,7 @@ def tokenizer_of(settings: dict) -> PreTrainedTokenizerFast:
     """
     text = settings["text_config"]
     family = "qwen" if text["model_type"] == "qwen2" else "vicuna" if text["eos_token_id"] == 2 else "yi"
-    specials = SPECIALS[family] | {
+    specials = TWIN_SPECIALS[family] | {
         "<video>": settings["video_token_index"],
         "<image>": settings["image_token_index"],
     }

@@ -20,9 +20,9 @@ from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.videos import Example, Pair, Video, toybox_videos
 from lib.evaluate.answers import answers_by, captions_by
-from lib.evaluate.intervals import Score, drawn_times, middle
+from lib.evaluate.intervals import Score, percentile_interval, resample_counts
 from lib.evaluate.metrics import CHAIR_I, CHAIR_S, EXACT, FACTS_RIGHT, LENGTH, UNREAD, Metric, Record
-from lib.evaluate.questions import plain
+from lib.evaluate.questions import open_questions
 from lib.evaluate.records import measure, of_task, paired
 from lib.files import write_text
 from lib.finetune import dpo
@@ -30,9 +30,9 @@ from lib.finetune.adapters import add_lora
 from lib.finetune.train import Plan, fit, mixed
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM
-from lib.workshop.korean import FRAMES, VIEW
+from lib.workshop.korean import KOREAN_FRAMES, VIEW
 
-FILE = TINY.parent / "measured" / "dpo.json"
+DPO_RUNS = TINY.parent / "measured" / "dpo.json"
 LEARNED = range(2 * 10**6, 2 * 10**6 + 160)  # seeds of the clips that captions and pairs are about
 UNSEEN = range(300, 500)  # and of those that scores are about: below a million nothing is trained on
 METRICS = (CHAIR_I, CHAIR_S, FACTS_RIGHT, LENGTH, UNREAD, EXACT)
@@ -85,18 +85,18 @@ def pairs_about(collate: Collator, videos: Sequence[Video], count: int) -> list[
     return mixed(mistakes, dpo.falsehood_pairs(videos), count, share=0.5)
 
 
-def trained(base: VideoLM, features: Features, pairs: Sequence[Pair], recipe: Recipe) -> tuple[VideoLM, list]:
+def trained_on_pairs(base: VideoLM, features: Features, pairs: Sequence[Pair], recipe: Recipe) -> tuple[VideoLM, list]:
     """A copy of the base with an adapter trained by a recipe, and the log."""
     vlm = replace(base, model=copy.deepcopy(base.model))
     model, collate = add_lora(vlm), Collator(vlm, VIEW, features)
     if recipe.beta is not None:
-        return vlm, dpo.train(model, collate, pairs, recipe.plan, recipe.beta)
+        return vlm, dpo.train_dpo(model, collate, pairs, recipe.plan, recipe.beta)
     return vlm, fit(vlm, collate, [Example(pair.video, pair.prompt, pair.chosen) for pair in pairs], recipe.plan)
 
 
 def said_and_answered(vlm: VideoLM, features: Features, videos: Sequence[Video], system: str) -> list[Record]:
     """A caption of every video, then the answers to all questions about them."""
-    asked = [plain(video) for video in videos]
+    asked = [open_questions(video) for video in videos]
     captions = captions_by(vlm, system, videos, features, reducer=VIEW)
     return captions + answers_by(vlm, system, videos, features, asked, VIEW)
 
@@ -104,9 +104,9 @@ def said_and_answered(vlm: VideoLM, features: Features, videos: Sequence[Video],
 def share_left(metric: Metric, after: Sequence[Record], before: Sequence[Record]) -> Score:
     """A score of captions as a share of what it was before, on the same clips, with its bootstrap interval."""
     counts = [metric.counts(of_task(metric, records)) for records in (after, before)]
-    times = drawn_times(len(counts[0]))
+    times = resample_counts(len(counts[0]))
     mine, theirs = (metric.value(times @ sums) for sums in counts)
-    return middle(mine / theirs, len(counts[0]))
+    return percentile_interval(mine / theirs, len(counts[0]))
 
 
 def scores(after: Sequence[Record], before: Sequence[Record]) -> dict[str, dict[str, Score]]:
@@ -118,18 +118,18 @@ def scores(after: Sequence[Record], before: Sequence[Record]) -> dict[str, dict[
     }
 
 
-def main(file: Path = FILE) -> None:
+def main(file: Path = DPO_RUNS) -> None:
     """Trains and scores by all recipes, and writes the file. Takes ten minutes on one core."""
     torch.set_num_threads(1)
     vlm, learned, unseen = load("tiny"), toybox_videos(LEARNED), toybox_videos(UNSEEN)
-    features = Features(vlm, FRAMES)
+    features = Features(vlm, KOREAN_FRAMES)
     tiny = said_and_answered(vlm, features, unseen, "tiny")
     base = with_habit(vlm, Collator(vlm, VIEW, features), learned)
     before = said_and_answered(base, features, unseen, "before")
     pairs = pairs_about(Collator(base, VIEW, features), learned, max(r.plan.examples for r in RECIPES.values()))
     told = {"base": digest(), "systems": {"tiny": scores(tiny, before), "before": scores(before, before)}, "logs": {}}
     for name, recipe in tqdm(RECIPES.items(), disable=None):
-        system, log = trained(base, features, pairs, recipe)
+        system, log = trained_on_pairs(base, features, pairs, recipe)
         told["systems"][name] = scores(said_and_answered(system, features, unseen, name), before)
         told["logs"][name] = [step._asdict() for step in log]
     write_text(file, json.dumps(told, indent=1) + "\n")

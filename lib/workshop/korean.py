@@ -28,7 +28,7 @@ from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.videos import Example, Video, captioning, toybox_videos
 from lib.evaluate.answers import captions_by
-from lib.evaluate.exact import mark
+from lib.evaluate.exact import grade
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.evaluate.records import measure
 from lib.files import write_text
@@ -39,20 +39,20 @@ from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM
 
 ADAPTER = TINY.parent / "korean-lora"
-FILE = TINY.parent / "measured" / "korean.json"
-FRAMES = 16
+KOREAN_RUNS = TINY.parent / "measured" / "korean.json"
+KOREAN_FRAMES = 16
 VIEW = LlavaVideo(slow_every=8, slow_stride=1, fast_stride=4, mode="average")  # 2 frames x 64 and 14 x 4: 184 tokens
 TRAINED_ON = range(10**6, 10**6 + 4000)  # seeds; clips below a million are for testing
 TESTED_ON = range(100)
 ENGLISH = 0.4  # of the examples: a third captions, the rest questions
-BATCH = 4  # at the same cost twice the steps of 8, and a lower loss
+KOREAN_BATCH = 4  # at the same cost twice the steps of 8, and a lower loss
 RATE = 5e-3
 STEPS = 500
-LIVE = Plan(steps=STEPS, batch=BATCH, learning_rate=4e-3)  # in the lesson: a minute or two
+LIVE = Plan(steps=STEPS, batch=KOREAN_BATCH, learning_rate=4e-3)  # in the lesson: a minute or two
 
 
 @dataclass(frozen=True)
-class Way:
+class TrainingWay:
     """One way to teach Korean: what may change, for how long and how fast, and how much English is mixed in."""
 
     name: str
@@ -86,16 +86,16 @@ def in_english(videos: Sequence[Video], seed: int = 0) -> list[Example]:
     return captioning(videos, "en") + [Example(video, qa.question, qa.answer) for video, qa in asked]
 
 
-WAYS = (
-    Way("zero-shot", ""),
-    Way("projector only", "projector", Plan(STEPS, BATCH, 2 * RATE)),
-    Way("LoRA", "lora", Plan(STEPS, BATCH, RATE)),
-    Way("QLoRA", "qlora", Plan(STEPS, BATCH, RATE)),
-    Way("full fine-tuning", "full", Plan(STEPS, BATCH, 2e-3)),
-    Way("LoRA without questions", "lora", Plan(STEPS, BATCH, RATE), questions=False),
-    Way("LoRA without English", "lora", Plan(STEPS, BATCH, RATE), english=0.0),
+TRAINING_WAYS = (
+    TrainingWay("zero-shot", ""),
+    TrainingWay("projector only", "projector", Plan(STEPS, KOREAN_BATCH, 2 * RATE)),
+    TrainingWay("LoRA", "lora", Plan(STEPS, KOREAN_BATCH, RATE)),
+    TrainingWay("QLoRA", "qlora", Plan(STEPS, KOREAN_BATCH, RATE)),
+    TrainingWay("full fine-tuning", "full", Plan(STEPS, KOREAN_BATCH, 2e-3)),
+    TrainingWay("LoRA without questions", "lora", Plan(STEPS, KOREAN_BATCH, RATE), questions=False),
+    TrainingWay("LoRA without English", "lora", Plan(STEPS, KOREAN_BATCH, RATE), english=0.0),
 )
-SHIPPED = Way("shipped", "lora", Plan(7000, BATCH, 2e-3))  # at RATE a run this long lost its way
+SHIPPED_WAY = TrainingWay("shipped", "lora", Plan(7000, KOREAN_BATCH, 2e-3))  # at RATE a run this long lost its way
 
 
 class Result(NamedTuple):
@@ -115,14 +115,14 @@ class Result(NamedTuple):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def train_and_examine(way: Way, folder: Path, save_to: Path | None = None) -> Result:
+def train_and_examine(way: TrainingWay, folder: Path, save_to: Path | None = None) -> Result:
     """Trains one way, or goes on where its checkpoint stands, and examines it; may save its adapter.
 
     Features go through `folder`, so that processes that run beside each other encode no clip twice.
     """
     torch.set_num_threads(1)
     vlm, adapter = way.start()
-    features = Features(vlm, FRAMES, folder / "features", max_bytes=2**31)  # all clips: 0.4 MB each
+    features = Features(vlm, KOREAN_FRAMES, folder / "features", max_bytes=2**31)  # all clips: 0.4 MB each
     model_bytes = vlm.model.get_memory_footprint()
     numbers, log = 0, []
     if way.method:
@@ -144,7 +144,7 @@ def examine(vlm: VideoLM, features: Features, videos: Sequence[Video]) -> tuple[
         some = videos[start : start + 10]
         with torch.inference_mode():
             seen = [VIEW(features(video), vlm.project).embeds for video in some]
-            rows = mark(vlm, seen, [toybox.questions(video.clip) for video in some])
+            rows = grade(vlm, seen, [toybox.questions(video.clip) for video in some])
         right += ["".join(str(int(hit)) for hit in row) for row in rows]
     return korean, english, right
 
@@ -154,13 +154,13 @@ def examine(vlm: VideoLM, features: Features, videos: Sequence[Video]) -> tuple[
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def write(results: dict[str, Result], path: Path = FILE) -> None:
+def write_korean(results: dict[str, Result], path: Path = KOREAN_RUNS) -> None:
     """Writes what came of each way, and with which weights."""
     table = {"command": "make korean", "weights": digest(), "results": {k: v._asdict() for k, v in results.items()}}
     write_text(path, json.dumps(table, ensure_ascii=False, indent=0) + "\n")
 
 
-def read(path: Path = FILE) -> dict[str, Result]:
+def read_korean(path: Path = KOREAN_RUNS) -> dict[str, Result]:
     """What `make korean` wrote: a result for each of WAYS and for SHIPPED, by name.
 
     Raises FileNotFoundError where there is no file, and ValueError where it is damaged, or of other weights or ways.
@@ -171,7 +171,7 @@ def read(path: Path = FILE) -> dict[str, Result]:
         table = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError:
         raise ValueError(f"{path} is cut off: restore it with git, or run `make korean`") from None
-    if table["weights"] != digest() or list(table["results"]) != [way.name for way in (*WAYS, SHIPPED)]:
+    if table["weights"] != digest() or list(table["results"]) != [way.name for way in (*TRAINING_WAYS, SHIPPED_WAY)]:
         raise ValueError(f"{path} was measured with other weights or ways than these: run `make korean`")
     return {name: Result(**result) for name, result in table["results"].items()}
 
@@ -190,7 +190,7 @@ def records(results: dict[str, Result], language: str) -> list[Record]:
     return made
 
 
-CARD = """# The Korean adapter
+ADAPTER_CARD = """# The Korean adapter
 
 LoRA (rank 16) for the tiny model of this course: it describes Toybox clips in Korean, and still in English. Trained by
 `make korean` on {clips} clips in {steps} steps of {batch}, {english:.0%} of the examples English captions or questions,
@@ -211,18 +211,18 @@ Base: `data/tiny-vlm`, sha256 `{weights}`.
 """
 
 
-def card(results: dict[str, Result]) -> str:
+def adapter_card(results: dict[str, Result]) -> str:
     """The text beside the shipped adapter."""
     scores = {}
-    for when, name in (("before", "zero-shot"), ("after", SHIPPED.name)):
+    for when, name in (("before", "zero-shot"), ("after", SHIPPED_WAY.name)):
         korean, english = (records({name: results[name]}, language) for language in ("ko", "en"))
         scores[f"{when}_chrf"] = measure(CHRF_PP, korean)
         scores[f"{when}_ko"], scores[f"{when}_en"] = measure(FACTS_RIGHT, korean), measure(FACTS_RIGHT, english)
         scores[f"{when}_exact"] = measure(EXACT, english)
-    return CARD.format(
-        clips=len(TRAINED_ON), steps=SHIPPED.plan.steps, batch=SHIPPED.plan.batch, english=SHIPPED.english,
-        seconds=results[SHIPPED.name].seconds, tested=len(TESTED_ON), last=TESTED_ON[-1],
-        tokens=VIEW.count(FRAMES, 8, 8), weights=digest(), **{key: str(score) for key, score in scores.items()},
+    return ADAPTER_CARD.format(
+        clips=len(TRAINED_ON), steps=SHIPPED_WAY.plan.steps, batch=SHIPPED_WAY.plan.batch, english=SHIPPED_WAY.english,
+        seconds=results[SHIPPED_WAY.name].seconds, tested=len(TESTED_ON), last=TESTED_ON[-1],
+        tokens=VIEW.count(KOREAN_FRAMES, 8, 8), weights=digest(), **{key: str(score) for key, score in scores.items()},
     )  # fmt: skip
 
 
@@ -235,11 +235,13 @@ def main() -> None:
     folder, began = parser.parse_args().folder, time.monotonic()
     folder /= digest()[:12]  # checkpoints are of certain weights
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = {SHIPPED.name: pool.submit(train_and_examine, SHIPPED, folder, ADAPTER)}
-        jobs |= {way.name: pool.submit(train_and_examine, way, folder) for way in WAYS}
-        results = {way.name: jobs[way.name].result() for way in tqdm((*WAYS, SHIPPED), unit="way", disable=None)}
-    write(results)
-    write_text(ADAPTER / "README.md", card(results))
+        jobs = {SHIPPED_WAY.name: pool.submit(train_and_examine, SHIPPED_WAY, folder, ADAPTER)}
+        jobs |= {way.name: pool.submit(train_and_examine, way, folder) for way in TRAINING_WAYS}
+        results = {
+            way.name: jobs[way.name].result() for way in tqdm((*TRAINING_WAYS, SHIPPED_WAY), unit="way", disable=None)
+        }
+    write_korean(results)
+    write_text(ADAPTER / "README.md", adapter_card(results))
     print((ADAPTER / "README.md").read_text(encoding="utf-8"))
     print(f"took {(time.monotonic() - began) / 60:.0f} minutes")
 

@@ -29,23 +29,23 @@ from tqdm.auto import tqdm
 
 from lib import toybox
 from lib.files import written_whole
-from lib.packing import answer_logits, pack, states
+from lib.packing import answer_logits, pack_questions, states
 from lib.reducers import LlamaVid
 from lib.toybox.needles import asked_patches, needles
 from lib.toybox.world import FRAMES, new_clip
 from lib.vlm.loading import digest, load
 from lib.vlm.model import VideoLM
-from lib.vlm.shipped import SHIPPED, new_reducer, origin_of, restore, trained
-from lib.workshop.tiny import Stage, checked, draw_turns, learning_rate, log, noisy_features, word_ids
+from lib.vlm.shipped import LLAMA_VID, new_reducer, origin_of, restore_parts, trained_parts
+from lib.workshop.tiny import Stage, checked_loss, draw_turns, learning_rate, log, noisy_features, word_ids
 
 Turn = tuple[int, str, str]  # which video, question, answer
-WAYS = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
+TOKEN_CHOICES = {  # name: how a frame's tokens are made, (compress, keep) of LlamaVid
     "context + content": ("mean", "both"),
     "context only": ("mean", "context"),
     "content only": ("mean", "content"),
     "two content tokens": ("grid:1x2", "content"),  # the left and the right half: as many tokens, no question
 }
-RECIPE = (  # steps, clips in a batch, learning rate
+LLAMA_VID_RECIPE = (  # steps, clips in a batch, learning rate
     Stage("reading", 150, 16, 2e-3),
     Stage("alignment", 60, 8, 2e-3),
     Stage("instruction", 500, 8, 8e-4),
@@ -60,7 +60,7 @@ LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames,
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def visual_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
+def llama_vid_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
     """B videos (B, T, H, W, C), a question about each -> (B, N, D): what the reducer makes of each alone, at once."""
     frames, query = videos.flatten(0, 1), None
     if reducer.takes_question:
@@ -81,13 +81,13 @@ def reading_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Rand
     return F.kl_div((looks + 1e-6).log(), wanted.float(), reduction="batchmean")
 
 
-def clip_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
+def instruction_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
     """Stages 1 and 2: a few questions about each clip, through one of the WAYS."""
     clips = [new_clip(rng) for _ in range(stage.batch)]
     drawn = [draw_turns(rng, clip) for clip in clips]
     turns = [(row, *turn) for row, of_clip in enumerate(drawn) for turn in rng.sample(of_clip, QUESTIONS)]
-    way = rng.choice(list(WAYS.values()))
-    return answer_loss(vlm, reducer.with_tokens(*way), noisy_features(vlm, clips, None, noise), turns)
+    way = rng.choice(list(TOKEN_CHOICES.values()))
+    return question_loss(vlm, reducer.with_tokens(*way), noisy_features(vlm, clips, None, noise), turns)
 
 
 def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random, noise) -> Tensor:
@@ -96,19 +96,21 @@ def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random,
     videos = [needles(rng, length, QUESTIONS) for _ in range(max(1, stage.batch // length))]
     turns = [(row, qa.question, qa.answer) for row, (_, asked) in enumerate(videos) for qa in asked]
     features = torch.stack([noisy_features(vlm, clips, None, noise).flatten(0, 1) for clips, _ in videos])
-    return answer_loss(vlm, reducer, features, turns)
+    return question_loss(vlm, reducer, features, turns)
 
 
-def answer_loss(vlm: VideoLM, reducer: LlamaVid, features: Tensor, turns: Sequence[Turn]) -> Tensor:
+def question_loss(vlm: VideoLM, reducer: LlamaVid, features: Tensor, turns: Sequence[Turn]) -> Tensor:
     """The mean loss over the tokens of the answers. One question to a sequence: its visual tokens are its own."""
     rows, questions, answers = zip(*turns, strict=True)
-    visual = visual_tokens(vlm, reducer, features[list(rows)], questions)
-    packed = pack(vlm.model, vlm.tokenizer, list(visual), [[turn] for turn in zip(questions, answers, strict=True)])
+    visual = llama_vid_tokens(vlm, reducer, features[list(rows)], questions)
+    packed = pack_questions(
+        vlm.model, vlm.tokenizer, list(visual), [[turn] for turn in zip(questions, answers, strict=True)]
+    )
     logits, target = answer_logits(vlm.model, packed, states(vlm.model, packed)[-1])
     return F.cross_entropy(logits, target)
 
 
-LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_loss, "long": long_loss}
+LOSSES = {"reading": reading_loss, "alignment": instruction_loss, "instruction": instruction_loss, "long": long_loss}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -117,7 +119,7 @@ LOSSES = {"reading": reading_loss, "alignment": clip_loss, "instruction": clip_l
 
 
 @dataclass(eq=False)
-class Run:
+class LlamaVidRun:
     """A training run: the tiny model, the reducer, and the folder of its log and of one file per stage."""
 
     vlm: VideoLM
@@ -128,7 +130,7 @@ class Run:
 
     def weights(self, stage: str) -> dict[str, nn.Parameter]:
         """What a stage trains, by name."""
-        return trained(self.vlm, self.reducer, stage)
+        return trained_parts(self.vlm, self.reducer, stage)
 
     def origin(self, number: int) -> dict[str, str]:
         """What decides the weights after a stage: the recipe so far, the seed, and the tiny model below."""
@@ -158,7 +160,7 @@ def fit_value_proj(vlm: VideoLM, reducer: LlamaVid, rng: random.Random) -> None:
 
 
 @torch.no_grad()
-def start_with_likeness(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
+def start_reader(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
     """Lets a question start by looking at patches that are named as it names its thing: red, circle, or both.
 
     The first numbers of a word's vector stand for the names of shapes and colours, one number each. The self-attention
@@ -183,24 +185,24 @@ def start_with_likeness(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> N
     reducer.query_proj.weight[:, first] = gain * directions.T
 
 
-def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Run:
+def start_llama_vid(folder: Path, recipe: tuple[Stage, ...] = LLAMA_VID_RECIPE, seed: int = 0) -> LlamaVidRun:
     """A run before its first step."""
     vlm = load("tiny", device="cpu")
-    return Run(vlm, new_reducer(vlm, seed), recipe, seed, Path(folder))
+    return LlamaVidRun(vlm, new_reducer(vlm, seed), recipe, seed, Path(folder))
 
 
-def train(run: Run) -> None:
+def train_llama_vid(run: LlamaVidRun) -> None:
     """Trains stage after stage. A stage that this very recipe finished before is read from its file instead."""
     run.folder.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(run.recipe):
         path, origin = run.folder / f"{stage.name}.safetensors", run.origin(number)
         if not (path.exists() and origin_of(path) == origin):
-            train_stage(run, stage)
+            train_llama_vid_stage(run, stage)
             save(run.weights(stage.name), path, origin, torch.float32)
-        restore(run.weights(stage.name), path)
+        restore_parts(run.weights(stage.name), path)
 
 
-def train_stage(run: Run, stage: Stage) -> None:
+def train_llama_vid_stage(run: LlamaVidRun, stage: Stage) -> None:
     weights = run.weights(stage.name)
     for parameter in [*run.vlm.model.parameters(), *run.reducer.parameters()]:
         parameter.requires_grad_(False)
@@ -209,11 +211,11 @@ def train_stage(run: Run, stage: Stage) -> None:
     optimizer = torch.optim.AdamW(weights.values(), betas=(0.9, 0.98), weight_decay=0.01)
     if stage.name == "reading":
         fit_value_proj(run.vlm, run.reducer, random.Random(f"llama-vid {run.seed} fit"))
-        start_with_likeness(run.vlm, run.reducer)
+        start_reader(run.vlm, run.reducer)
     began, losses = time.monotonic(), []
     for step in tqdm(range(stage.steps), stage.name):
         optimizer.param_groups[0]["lr"] = learning_rate(stage, step)
-        loss = checked(run.loss(stage, step), stage, step)
+        loss = checked_loss(run.loss(stage, step), stage, step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -236,22 +238,22 @@ def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: 
         save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
 
 
-def ship(run: Run, folder: Path = SHIPPED) -> None:
+def ship(run: LlamaVidRun, folder: Path = LLAMA_VID) -> None:
     """The files of a finished run in 16 bits: half the size, and what lessons load and measure."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(run.recipe):
-        restore(run.weights(stage.name), run.folder / f"{stage.name}.safetensors")
+        restore_parts(run.weights(stage.name), run.folder / f"{stage.name}.safetensors")
         save(run.weights(stage.name), folder / f"{stage.name}.safetensors", run.origin(number), torch.bfloat16)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.workshop.llama_vid", description="Train LLaMA-VID in small.")
     parser.add_argument("--folder", type=Path, default=Path("build/llama-vid"), help="for the log and the stages")
-    parser.add_argument("--data", type=Path, default=SHIPPED, help="where the weights go in the end")
+    parser.add_argument("--data", type=Path, default=LLAMA_VID, help="where the weights go in the end")
     arguments = parser.parse_args()
-    run = start(arguments.folder)
+    run = start_llama_vid(arguments.folder)
     began = time.monotonic()
-    train(run)
+    train_llama_vid(run)
     ship(run, arguments.data)
     print(f"trained in {(time.monotonic() - began) / 60:.1f} minutes; log: {run.folder / 'log.csv'}")
 

@@ -10,8 +10,6 @@ import hashlib
 import json
 import multiprocessing
 import random
-import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,21 +24,22 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate.exact import mark
+from lib.evaluate.exact import grade
 from lib.files import DATA, write_text
+from lib.machine import peak_megabytes
 from lib.reducers import LlamaVid
 from lib.toybox.needles import cleared, needles
 from lib.toybox.world import FRAMES, new_clip
 from lib.vlm.model import VideoLM
-from lib.vlm.shipped import SHIPPED, TRAINED, load_llama_vid
-from lib.workshop.llama_vid import WAYS, visual_tokens
+from lib.vlm.shipped import LLAMA_VID, TRAINED, load_llama_vid
+from lib.workshop.llama_vid import TOKEN_CHOICES, llama_vid_tokens
 
-FILE = DATA / "measured" / "llama_vid.json"
-KINDS = (
+LLAMA_VID_SCORES = DATA / "measured" / "llama_vid.json"
+SCORED_KINDS = (
     "colour", "shape", "size", "exists", "motion", "speed", "where", "count", "code", "flash", "order", "scenes",
 )  # fmt: skip
-CLIPS = {"reading": 100, "alignment": 100, "instruction": 300, "long": 100}  # seeds 0 to n - 1
-SHARE = 10  # clips to a process at a time
+SCORED_CLIPS = {"reading": 100, "alignment": 100, "instruction": 300, "long": 100}  # seeds 0 to n - 1
+CHECKED_SHARE = 10  # clips to a process at a time
 HAYSTACKS = {16: (20, 6), 64: (12, 6), 256: (8, 6), 960: (4, 6), 3600: (2, 6), 10800: (1, 4)}  # frames: videos, asked
 STREAMS = (300, 3600, 10800)  # frames: five minutes, one hour and three hours at one frame a second
 
@@ -51,34 +50,34 @@ STREAMS = (300, 3600, 10800)  # frames: five minutes, one hour and three hours a
 
 
 @torch.inference_mode()
-def count_right(vlm: VideoLM, reducer: LlamaVid, clip: toybox.Clip, ways: Sequence[str]) -> list[list[int]]:
+def count_llama_vid(vlm: VideoLM, reducer: LlamaVid, clip: toybox.Clip, ways: Sequence[str]) -> list[list[int]]:
     """How many answers about a clip were right, a row for each of the ways and a number for each kind."""
     asked = toybox.questions(clip)
     videos = vlm.encode(toybox.render(clip)).expand(len(asked), -1, -1, -1, -1)
     rows = []
     for way in ways:
-        visual = visual_tokens(vlm, reducer.with_tokens(*WAYS[way]), videos, [qa.question for qa in asked])
-        hits = [hit for (hit,) in mark(vlm, list(visual), [[qa] for qa in asked])]
-        rows.append([sum(hit for qa, hit in zip(asked, hits, strict=True) if qa.kind == kind) for kind in KINDS])
+        visual = llama_vid_tokens(vlm, reducer.with_tokens(*TOKEN_CHOICES[way]), videos, [qa.question for qa in asked])
+        hits = [hit for (hit,) in grade(vlm, list(visual), [[qa] for qa in asked])]
+        rows.append([sum(hit for qa, hit in zip(asked, hits, strict=True) if qa.kind == kind) for kind in SCORED_KINDS])
     return rows
 
 
-def count_seeds(job: tuple[str, range, tuple[str, ...]]) -> list[list[list[int]]]:
+def count_llama_vid_seeds(job: tuple[str, range, tuple[str, ...]]) -> list[list[list[int]]]:
     """One process's share: a stage, seeds of clips, ways -> (clips, ways, kinds)."""
     stage, seeds, ways = job
     torch.set_num_threads(1)
     vlm, reducer = load_llama_vid(stage)
-    return [count_right(vlm, reducer, toybox.sample(seed), ways) for seed in seeds]
+    return [count_llama_vid(vlm, reducer, toybox.sample(seed), ways) for seed in seeds]
 
 
 def count_asked(clips: int) -> np.ndarray:
     """(clips, kinds): how many questions of each kind there are about the clips of the first seeds.
 
-    >>> dict(zip(KINDS, count_asked(1)[0].tolist()))["count"]
+    >>> dict(zip(SCORED_KINDS, count_asked(1)[0].tolist()))["count"]
     1
     """
     asked = [[qa.kind for qa in toybox.questions(toybox.sample(seed))] for seed in range(clips)]
-    return np.array([[kinds.count(kind) for kind in KINDS] for kinds in asked])
+    return np.array([[kinds.count(kind) for kind in SCORED_KINDS] for kinds in asked])
 
 
 def crowd(clips: int) -> np.ndarray:
@@ -95,7 +94,7 @@ def crowd(clips: int) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def blocks(vlm: VideoLM, clips: Sequence[toybox.Clip]) -> Iterator[Tensor]:
+def blocks_of(vlm: VideoLM, clips: Sequence[toybox.Clip]) -> Iterator[Tensor]:
     """The features of one clip after the other: drawn, encoded, and forgotten by whoever asks for the next."""
     for clip in clips:
         yield vlm.encode(toybox.render(clip))
@@ -129,14 +128,15 @@ def find_needles(vlm: VideoLM, reducer: LlamaVid, frames: int, video: int) -> di
     clips, asked = needles(rng, frames // FRAMES, HAYSTACKS[frames][1])
     questions = [qa.question for qa in asked]
     parts = [
-        visual_tokens(vlm, reducer, block.expand(len(asked), -1, -1, -1, -1), questions) for block in blocks(vlm, clips)
+        llama_vid_tokens(vlm, reducer, block.expand(len(asked), -1, -1, -1, -1), questions)
+        for block in blocks_of(vlm, clips)
     ]
     visual = torch.cat(parts, dim=1)
     found = {"plain": vlm}
     if visual.shape[1] > vlm.context:
         found["scaled"] = stretched(vlm, visual.shape[1] / vlm.context)
     others = torch.stack([vlm.encode(toybox.render(cleared(new_clip(rng), question))) for question in questions])
-    tokens = {name: visual for name in found} | {"guessed": visual_tokens(vlm, reducer, others, questions)}
+    tokens = {name: visual for name in found} | {"guessed": llama_vid_tokens(vlm, reducer, others, questions)}
     answers = {
         name: [answer_from(found.get(name, vlm), *pair) for pair in zip(of, questions, strict=True)]
         for name, of in tokens.items()
@@ -157,23 +157,12 @@ def find_share(job: tuple[str, int, int]) -> dict[str, list[int]]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def peak_megabytes() -> float:
-    """The most memory that this process has held so far.
-
-    Linux: of this process alone. (What getrusage says there also counts the process that started it.)
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts in bytes
-
-
 @torch.inference_mode()
 def stream(frames: int) -> float:
     """Makes the tokens of a video of `frames` frames as a stream; the peak memory of the process in MB."""
     vlm, reducer = load_llama_vid("long")
     clips = (toybox.sample(seed, frames=60) for seed in range(frames // 60))
-    tokens = reducer.stream(blocks(vlm, clips), vlm.project, "What is the code?")
+    tokens = reducer.stream(blocks_of(vlm, clips), vlm.project, "What is the code?")
     if len(tokens) != reducer.count(frames, 8, 8):
         raise ValueError(f"{frames} frames became {len(tokens)} tokens: give a multiple of 60")
     return peak_megabytes()
@@ -182,7 +171,7 @@ def stream(frames: int) -> float:
 def stream_alone(frames: int) -> float:
     """`stream` in a process of its own, so that nothing else is counted."""
     command = [sys.executable, "-m", "lib.workshop.llama_vid_scores", "--stream", str(frames)]
-    done = subprocess.run(command, cwd=FILE.parents[2], capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=LLAMA_VID_SCORES.parents[2], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
@@ -191,18 +180,18 @@ def stream_alone(frames: int) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def weights_digest() -> str:
+def trained_digest() -> str:
     """The sha256 of all shipped weights, stage after stage."""
-    return hashlib.sha256(b"".join((SHIPPED / f"{stage}.safetensors").read_bytes() for stage in TRAINED)).hexdigest()
+    return hashlib.sha256(b"".join((LLAMA_VID / f"{stage}.safetensors").read_bytes() for stage in TRAINED)).hexdigest()
 
 
-def measure() -> dict:
+def measure_llama_vid() -> dict:
     """Everything, on every core."""
-    ways = {stage: tuple(WAYS) if stage == "instruction" else tuple(WAYS)[:1] for stage in TRAINED}
+    ways = {stage: tuple(TOKEN_CHOICES) if stage == "instruction" else tuple(TOKEN_CHOICES)[:1] for stage in TRAINED}
     shares = [
-        (stage, range(first, min(first + SHARE, clips)), ways[stage])
-        for stage, clips in CLIPS.items()
-        for first in range(0, clips, SHARE)
+        (stage, range(first, min(first + CHECKED_SHARE, clips)), ways[stage])
+        for stage, clips in SCORED_CLIPS.items()
+        for first in range(0, clips, CHECKED_SHARE)
     ]
     videos = [
         (stage, frames, video)
@@ -213,15 +202,15 @@ def measure() -> dict:
     ]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         found = list(tqdm(pool.map(find_share, videos[::-1]), "needles", total=len(videos)))[::-1]
-        counted = list(tqdm(pool.map(count_seeds, shares), f"{SHARE} clips", total=len(shares)))
+        counted = list(tqdm(pool.map(count_llama_vid_seeds, shares), f"{CHECKED_SHARE} clips", total=len(shares)))
     right = {}
     for (stage, _, _), part in zip(shares, counted, strict=True):
         right.setdefault(stage, []).extend(part)
     return {
         "command": "make llama-vid",
-        "weights": weights_digest(),
+        "weights": trained_digest(),
         "first_seed": 0,
-        "kinds": list(KINDS),
+        "kinds": list(SCORED_KINDS),
         "right": {stage: as_text(np.array(counts), ways[stage]) for stage, counts in right.items()},
         "needles": [
             {"stage": stage, "frames": frames, **hits} for (stage, frames, _), hits in zip(videos, found, strict=True)
@@ -237,7 +226,7 @@ def as_text(right: np.ndarray, ways: Sequence[str]) -> dict[str, dict[str, str]]
     '012'
     """
     return {
-        way: {kind: "".join(map(str, right[:, row, column])) for column, kind in enumerate(KINDS)}
+        way: {kind: "".join(map(str, right[:, row, column])) for column, kind in enumerate(SCORED_KINDS)}
         for row, way in enumerate(ways)
     }
 
@@ -249,19 +238,19 @@ def as_counts(text: dict[str, dict[str, str]]) -> dict[str, np.ndarray]:
     >>> bool((as_counts(as_text(counts, ["both"]))["both"] == counts[:, 0]).all())
     True
     """
-    return {way: np.array([list(map(int, of_way[kind])) for kind in KINDS]).T for way, of_way in text.items()}
+    return {way: np.array([list(map(int, of_way[kind])) for kind in SCORED_KINDS]).T for way, of_way in text.items()}
 
 
-def read(path: Path = FILE) -> dict:
-    """What `measure` wrote, with the counts of right answers as arrays: right[stage][way] is (clips, kinds).
+def read_llama_vid(path: Path = LLAMA_VID_SCORES) -> dict:
+    """What `measure_llama_vid` wrote, with the counts of right answers as arrays: right[stage][way] is (clips, kinds).
 
     Raises FileNotFoundError where there is no file, and ValueError where it was measured with other weights.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")
     table = json.loads(path.read_text(encoding="utf-8"))
-    if table["weights"] != weights_digest():
-        raise ValueError(f"{path} was measured with other weights than those in {SHIPPED}: run `make llama-vid`")
+    if table["weights"] != trained_digest():
+        raise ValueError(f"{path} was measured with other weights than those in {LLAMA_VID}: run `make llama-vid`")
     return table | {"right": {stage: as_counts(text) for stage, text in table["right"].items()}}
 
 
@@ -274,7 +263,7 @@ def main() -> None:
     if frames:
         print(stream(frames))
         return
-    write_text(FILE, json.dumps(measure(), indent=1) + "\n")
+    write_text(LLAMA_VID_SCORES, json.dumps(measure_llama_vid(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ common. torch has it too (`torch.optim.Muon`), but computes in bfloat16, which m
 import torch
 from torch import Tensor
 
-STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the iteration, as in torch.optim.Muon
+NEWTON_SCHULZ_STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the iteration, as in torch.optim.Muon
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
         return orthogonalized(matrix.mT).mT  # the smaller of the two products of the matrix with itself
     a, b, c = COEFFICIENTS
     matrix = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         square = matrix @ matrix.mT
         matrix = a * matrix + (b * square + c * square @ square) @ matrix
     return matrix

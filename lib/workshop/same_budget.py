@@ -19,18 +19,18 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lib import toybox
-from lib.evaluate.exact import mark
+from lib.evaluate.exact import grade
 from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.toybox.world import GRID
 from lib.video import sample_uniform
 from lib.vlm.loading import digest, load
 from lib.vlm.model import VideoLM
 
-FILE = DATA / "measured" / "same_budget.json"
-GRID = toybox.CANVAS // toybox.PATCH  # patches on a side of tiny's frames
-BATCH = 8  # clips at once
-CLIPS = 1000  # seeds 0 to 999, which training never draws
-KINDS = ("code", "flash", "order", "motion", "count", "colour", "shape")  # what the methods may differ on
+SAME_BUDGET = DATA / "measured" / "same_budget.json"
+CLIPS_AT_ONCE = 8  # clips at once
+COMPARED_CLIPS = 1000  # seeds 0 to 999, which training never draws
+COMPARED_KINDS = ("code", "flash", "order", "motion", "count", "colour", "shape")  # what the methods may differ on
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Method:
 
         All questions about a clip read the same visual tokens. A reducer that looks at the question cannot do that.
         """
-        return mark(vlm, [self.look(vlm, of_clip) for of_clip in features], asked)
+        return grade(vlm, [self.look(vlm, of_clip) for of_clip in features], asked)
 
 
 def uniform(budget: int, frames: int, stride: int) -> Method:
@@ -114,13 +114,15 @@ class Counts(NamedTuple):
 @torch.inference_mode()
 def count_right(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method] = METHODS) -> Counts:
     """Asks all questions of KINDS about each clip, once for each method. A clip's frames are encoded once for all."""
-    parts = [count_batch(vlm, clips[start : start + BATCH], methods) for start in range(0, len(clips), BATCH)]
+    parts = [
+        count_batch(vlm, clips[start : start + CLIPS_AT_ONCE], methods) for start in range(0, len(clips), CLIPS_AT_ONCE)
+    ]
     return Counts(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def count_batch(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method]) -> Counts:
     """`count_right` for as many clips as fit into one batch."""
-    asked = [[qa for qa in toybox.questions(clip) if qa.kind in KINDS] for clip in clips]
+    asked = [[qa for qa in toybox.questions(clip) if qa.kind in COMPARED_KINDS] for clip in clips]
     features = [vlm.encode(toybox.render(clip)) for clip in clips]
     marks = [method.marks(vlm, features, asked) for method in methods]
     right = [[by_kind(*pair) for pair in zip(asked, of_method, strict=True)] for of_method in marks]
@@ -130,11 +132,11 @@ def count_batch(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Me
 def by_kind(asked: Sequence[toybox.QA], hits: Sequence[bool]) -> list[int]:
     """How many of the hits are answers to a question of each kind.
 
-    >>> asked = [qa for qa in toybox.questions(toybox.sample(7)) if qa.kind in KINDS]
-    >>> dict(zip(KINDS, by_kind(asked, [True] * len(asked))))
+    >>> asked = [qa for qa in toybox.questions(toybox.sample(7)) if qa.kind in COMPARED_KINDS]
+    >>> dict(zip(COMPARED_KINDS, by_kind(asked, [True] * len(asked))))
     {'code': 1, 'flash': 1, 'order': 0, 'motion': 4, 'count': 1, 'colour': 4, 'shape': 4}
     """
-    return [sum(hit for qa, hit in zip(asked, hits, strict=True) if qa.kind == kind) for kind in KINDS]
+    return [sum(hit for qa, hit in zip(asked, hits, strict=True) if qa.kind == kind) for kind in COMPARED_KINDS]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -142,18 +144,18 @@ def by_kind(asked: Sequence[toybox.QA], hits: Sequence[bool]) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def write(counts: Counts, path: Path = FILE) -> None:
+def write_same_budget(counts: Counts, path: Path = SAME_BUDGET) -> None:
     """One digit per clip, in the order of the seeds, for every kind of question and every method."""
-    lines = {kind: "".join(map(str, column)) for kind, column in zip(KINDS, counts.asked.T, strict=True)}
+    lines = {kind: "".join(map(str, column)) for kind, column in zip(COMPARED_KINDS, counts.asked.T, strict=True)}
     right = {
-        method.key: {kind: "".join(map(str, column)) for kind, column in zip(KINDS, columns.T, strict=True)}
+        method.key: {kind: "".join(map(str, column)) for kind, column in zip(COMPARED_KINDS, columns.T, strict=True)}
         for method, columns in zip(METHODS, counts.right.swapaxes(0, 1), strict=True)
     }
     table = {"command": "make compare", "weights": digest(), "first_seed": 0, "asked": lines, "right": right}
     write_text(path, json.dumps(table, indent=1) + "\n")
 
 
-def read(path: Path = FILE) -> Counts:
+def read_same_budget(path: Path = SAME_BUDGET) -> Counts:
     """The counts that `make compare` wrote, methods as in METHODS and kinds as in KINDS.
 
     Raises FileNotFoundError where there is no file, and ValueError where it is of other weights or other methods.
@@ -163,8 +165,10 @@ def read(path: Path = FILE) -> Counts:
     table = json.loads(path.read_text(encoding="utf-8"))
     if table["weights"] != digest() or list(table["right"]) != [method.key for method in METHODS]:
         raise ValueError(f"{path} was measured with other weights or methods than these: run `make compare`")
-    right = [[list(map(int, of_method[kind])) for kind in KINDS] for of_method in table["right"].values()]
-    return Counts(np.array(right).transpose(2, 0, 1), np.array([list(map(int, table["asked"][k])) for k in KINDS]).T)
+    right = [[list(map(int, of_method[kind])) for kind in COMPARED_KINDS] for of_method in table["right"].values()]
+    return Counts(
+        np.array(right).transpose(2, 0, 1), np.array([list(map(int, table["asked"][k])) for k in COMPARED_KINDS]).T
+    )
 
 
 def count_seeds(seeds: range) -> Counts:
@@ -175,10 +179,13 @@ def count_seeds(seeds: range) -> Counts:
 
 def main() -> None:
     """Measures all methods on all clips, on every core, and writes the file."""
-    shares = [range(start, min(start + 5 * BATCH, CLIPS)) for start in range(0, CLIPS, 5 * BATCH)]
+    shares = [
+        range(start, min(start + 5 * CLIPS_AT_ONCE, COMPARED_CLIPS))
+        for start in range(0, COMPARED_CLIPS, 5 * CLIPS_AT_ONCE)
+    ]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = list(tqdm(pool.map(count_seeds, shares), total=len(shares), unit=f" x {5 * BATCH} clips"))
-    write(Counts(*map(np.concatenate, zip(*parts, strict=True))))
+        parts = list(tqdm(pool.map(count_seeds, shares), total=len(shares), unit=f" x {5 * CLIPS_AT_ONCE} clips"))
+    write_same_budget(Counts(*map(np.concatenate, zip(*parts, strict=True))))
 
 
 if __name__ == "__main__":

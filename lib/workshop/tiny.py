@@ -44,7 +44,7 @@ from transformers import LlavaNextVideoConfig, LlavaNextVideoForConditionalGener
 
 from lib import toybox
 from lib.files import written_whole
-from lib.packing import IGNORE, Packed, answer_logits, pack, states
+from lib.packing import IGNORE, Packed, answer_logits, pack_questions, states
 from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool, VisualTokens
 from lib.toybox.world import FRAMES, GRID, TEST_SEEDS, new_clip
 from lib.video import sample_uniform
@@ -53,7 +53,7 @@ from lib.vlm.model import VideoLM
 from lib.vlm.pixels import PixelSettings
 from lib.workshop.muon import Muon
 
-SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
+SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>")
 SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
@@ -85,7 +85,7 @@ class Stage:
     hardest: float = 0.6  # the weight of the answers to the HARDEST questions, which is added
 
 
-RECIPE = (
+TINY_RECIPE = (
     Stage("vision", 1100, 32, 3e-3),
     Stage("images", 900, 10, 1.5e-3, scaffold=1.0, hardest=0.4),
     Stage("clips", 1500, 8, 1.5e-3, scaffold=1.0),
@@ -108,7 +108,7 @@ def tiny_tokenizer(vocabulary: int = 1024) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=list(SPECIALS),
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -157,8 +157,8 @@ def tiny_model(vocabulary: int = 1024) -> LlavaNextVideoForConditionalGeneration
             pad_token_id=0, bos_token_id=1, eos_token_id=2, rope_parameters={"rope_type": "default", "rope_theta": 1e6},
             initializer_range=0.08,  # the usual 0.02 suits models thirty times as wide
         ),
-        image_token_index=SPECIALS.index("<image>"),
-        video_token_index=SPECIALS.index("<video>"),
+        image_token_index=SPECIAL_TOKENS.index("<image>"),
+        video_token_index=SPECIAL_TOKENS.index("<video>"),
         image_grid_pinpoints=[[64, 128], [128, 64], [128, 128], [192, 64], [64, 192]],
         tie_word_embeddings=True,
     )  # fmt: skip
@@ -244,7 +244,7 @@ class Naming(nn.Module):
     def loss_of_news(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, news: Tensor) -> Tensor:
         """And at "things" where a new one has its middle, at "none" where a known one has, and at "none" elsewhere.
 
-        halfway: (B, N, D) states of the visual tokens; news: (B, T, 8, 8), as `news_of` tells.
+        halfway: (B, N, D) states of the visual tokens; news: (B, T, 8, 8), as `first_appearances` tells.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
@@ -303,7 +303,7 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
     return events
 
 
-def news_of(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
+def first_appearances(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
     """(T, 8, 8): where a thing has its middle, 1 in the first frame seen of its scene and 0 later; IGNORE elsewhere.
 
     A thing is seen in every frame and counts once: what is new can be counted.
@@ -458,7 +458,7 @@ def vision_loss(vlm: VideoLM, naming: Naming, size: int, rng: random.Random, noi
 def image_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
     images = [new_image(rng) for _ in range(stage.batch)]
     tokens = see(vlm, images, [0], SpatialPool(1 if rng.random() < 0.8 else 2), noise)
-    turns = ask(rng, images, stage.scaffold, [()] * len(images))
+    turns = draw_questions(rng, images, stage.scaffold, [()] * len(images))
     packed = pack_turns(vlm, tokens, turns)
     after = states(vlm.model, packed)
     events = torch.from_numpy(np.stack([events_of(image, 0)[None] for image in images]))
@@ -492,7 +492,7 @@ def look_and_ask(
     clips = [new_video(rng, length) for _ in range(batch_size(stage, reducer.count(len(indices), GRID, GRID) + 150))]
     tokens = see(vlm, clips, indices, reducer, noise)
     legible = bool(is_fine(tokens[0]).any())
-    turns = ask(rng, clips, stage.scaffold, [unseen_kinds(clip, indices, legible) for clip in clips])
+    turns = draw_questions(rng, clips, stage.scaffold, [unseen_kinds(clip, indices, legible) for clip in clips])
     packed = pack_turns(vlm, tokens, turns)
     after = states(vlm.model, packed)
     loss = answers_loss(vlm, stage, packed, turns, after)
@@ -506,7 +506,7 @@ def look_and_ask(
 def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Tensor:
     """Translations between English and Korean, with nothing to see."""
     blind = vlm.model.get_input_embeddings().weight.new_empty(0, vlm.model.config.text_config.hidden_size)
-    packed = pack(vlm.model, vlm.tokenizer, [blind] * len(clips), [translations(rng, clip) for clip in clips])
+    packed = pack_questions(vlm.model, vlm.tokenizer, [blind] * len(clips), [translations(rng, clip) for clip in clips])
     return answer_loss(vlm, packed, states(vlm.model, packed))
 
 
@@ -540,7 +540,7 @@ def unseen_kinds(clip: toybox.Clip, indices: Sequence[int], legible: bool) -> li
     return ([] if legible else ["code"]) + ([] if flashes_seen else ["flash", "order"])
 
 
-def ask(
+def draw_questions(
     rng: random.Random, clips: list[toybox.Clip], scaffold: float, unseen: Sequence[Collection[str]]
 ) -> list[list[tuple[str, str]]]:
     """Questions about each clip, none of the kinds `unseen`; in a share `scaffold` of the batches with a scaffold."""
@@ -551,7 +551,7 @@ def ask(
 
 
 def pack_turns(vlm: VideoLM, tokens: list[VisualTokens], turns: list[list[tuple[str, str]]]) -> Packed:
-    return pack(vlm.model, vlm.tokenizer, [of_clip.embeds for of_clip in tokens], turns)
+    return pack_questions(vlm.model, vlm.tokenizer, [of_clip.embeds for of_clip in tokens], turns)
 
 
 def only_hardest(packed: Packed, turns: list[list[tuple[str, str]]]) -> Packed:
@@ -586,7 +586,7 @@ def naming_loss(
 ) -> Tensor:
     """The loss of naming events and what is new, halfway through the language model, and how many a layer later."""
     events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
-    news = np.stack([news_of(clip, indices) for clip in clips])
+    news = np.stack([first_appearances(clip, indices) for clip in clips])
     halfway, later = (layer[:, packed.visual] for layer in after[len(after) // 2 :][:2])
     loss = naming.loss_of_events(vlm, tokens[0], halfway, torch.from_numpy(events))
     loss = loss + naming.loss_of_news(vlm, tokens[0], halfway, torch.from_numpy(news))
@@ -647,7 +647,7 @@ class Run:
         return {name: tensor for name, tensor in weights.items() if name != "model.lm_head.weight"}
 
 
-def start(folder: Path, recipe: tuple[Stage, ...] = RECIPE, seed: int = 0) -> Run:
+def start(folder: Path, recipe: tuple[Stage, ...] = TINY_RECIPE, seed: int = 0) -> Run:
     """A run before its first step."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
@@ -679,7 +679,7 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
         optimizers[place].load_state_dict({"state": of_optimizer, "param_groups": groups})
     began, losses = time.monotonic(), []
     for step in tqdm(range(steps_done, stage.steps), stage.name, initial=steps_done, total=stage.steps):
-        loss = checked(run.loss(stage, step), stage, step)
+        loss = checked_loss(run.loss(stage, step), stage, step)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -695,7 +695,7 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
             began, losses = time.monotonic(), []
 
 
-def checked(loss: Tensor, stage: Stage, step: int) -> Tensor:
+def checked_loss(loss: Tensor, stage: Stage, step: int) -> Tensor:
     """The loss of a step, as it is. Raises ValueError where it is no number: what is saved stays as it was."""
     if not loss.isfinite():
         raise ValueError(f"the loss is {loss.item()} at step {step + 1} of {stage.name}: lower its learning rate")

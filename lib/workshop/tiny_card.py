@@ -7,7 +7,7 @@ from lib.files import write_text
 from lib.reducers import SpatialPool
 from lib.vlm.loading import TINY, digest, load
 
-CARD = """# The tiny model
+TINY_CARD = """# The tiny model
 
 A LLaVA-NeXT-Video of {parameters:,} parameters (`LlavaNextVideoForConditionalGeneration`), trained from nothing by
 `make tiny` on Toybox, the course's world of moving shapes. It knows nothing else. It speaks English; its tokenizer
@@ -22,7 +22,7 @@ Recipe: `lib/workshop/tiny.py`. Weights: `model.safetensors`, sha256 `{digest}`.
 """
 
 
-def card(vlm, clips: int) -> str:
+def tiny_card(vlm, clips: int) -> str:
     """The text of the model card, with scores measured on `clips` clips."""
     frames, full = 16, SpatialPool(stride=1)
     right = exact_match(vlm, [toybox.sample(seed) for seed in range(clips)], full, frames)
@@ -31,7 +31,7 @@ def card(vlm, clips: int) -> str:
     for kind, answers in sorted(right.items()):
         share = score(answers)
         rows.append(f"| {kind} | {share.mean:.3f} | {share.low:.3f} to {share.high:.3f} | {share.asked} |")
-    return CARD.format(
+    return TINY_CARD.format(
         parameters=vlm.model.num_parameters(),
         clips=clips,
         last=clips - 1,
@@ -44,5 +44,5 @@ def card(vlm, clips: int) -> str:
 
 
 if __name__ == "__main__":
-    write_text(TINY / "README.md", card(load("tiny"), clips=1000))
+    write_text(TINY / "README.md", tiny_card(load("tiny"), clips=1000))
     print((TINY / "README.md").read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from lib.evaluate import middle
+from lib.evaluate import percentile_interval
 
 
 def as_sets(said, true):
@@ -50,7 +50,7 @@ RIGHT = {
     "10.interval": [
         lambda a, b, drawn: [gaps_by_loop(a, b, drawn)[int(q * len(drawn))] for q in (0.025, 0.975)],
         lambda a, b, drawn: np.percentile(gaps_by_loop(a, b, drawn), (2.5, 97.5)),
-        lambda a, b, drawn: middle(np.array([0, *gaps_by_loop(a, b, drawn)]), len(a))[1:3],
+        lambda a, b, drawn: percentile_interval(np.array([0, *gaps_by_loop(a, b, drawn)]), len(a))[1:3],
         lambda a, b, drawn: torch.tensor(gaps_by_loop(a, b, drawn)).quantile(torch.tensor([0.025, 0.975]).double()),
     ],
     "10.swap": [

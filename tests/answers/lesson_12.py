@@ -5,7 +5,7 @@ from math import ceil
 import numpy as np
 import torch
 
-from lib.data.shards import Plan, World
+from lib.data.shards import ShardPlan, World
 
 
 def clips_by_asking_each(clips, rank, world):
@@ -13,7 +13,7 @@ def clips_by_asking_each(clips, rank, world):
 
 
 def todo_by_lib(clips, size, rank, world, there):
-    mine = Plan(tuple(map(str, range(clips))), size, "").of(World(rank, world))
+    mine = ShardPlan(tuple(map(str, range(clips))), size, "").of(World(rank, world))
     return np.setdiff1d(mine, there)
 
 

@@ -13,9 +13,18 @@ from lib import budget, plots
 from lib.budget import ANSWER, CARDS, MODELS
 from lib.known import GIB
 from lib.tools import explorer
-from lib.tools.explorer import DRAWN, FRAMES, PRECISIONS, PROMPT, given, projected, sight, ways
+from lib.tools.explorer import (
+    DRAWN,
+    FRAME_CHOICES,
+    PRECISION_CHOICES,
+    PROMPT,
+    choices_of_methods,
+    projected,
+    sight,
+    spec_at_size,
+)
 
-WAYS = ways()
+WAYS = choices_of_methods()
 TEXT_FITS = """
 const pen = document.createElement("canvas").getContext("2d");
 return [...document.querySelectorAll("select")].flatMap(list => {
@@ -102,14 +111,14 @@ def test_script_computes_what_lib_budget_computes(page, model):
         {"model": model, "size": size, "way": way, "frames": frames, "precision": how, "card": next(cards)}
         for size in range(3)
         for way in range(len(WAYS))
-        for frames in range(len(FRAMES))
-        for how in PRECISIONS
+        for frames in range(len(FRAME_CHOICES))
+        for how in PRECISION_CHOICES
     ]
     found = page.execute_script("return JSON.stringify(arguments[0].map(compute))", choices)
     pixels = page.execute_script("return TABLES.models[arguments[0]].sizes.map(size => size.pixels)", model)
     for choice, cost in zip(choices, json.loads(found), strict=True):
-        spec = given(model, pixels[choice["size"]])
-        values = choice["way"], FRAMES[choice["frames"]], choice["card"], choice["precision"]
+        spec = spec_at_size(model, pixels[choice["size"]])
+        values = choice["way"], FRAME_CHOICES[choice["frames"]], choice["card"], choice["precision"]
         del cost["milliseconds"], cost["byMemory"], cost["byContext"]  # looked up: see tests/test_explorer.py
         assert cost == expected(spec, *values), choice
 
@@ -118,7 +127,7 @@ def test_script_computes_what_lib_budget_computes(page, model):
 def test_script_draws_what_tokens_see(page, model, size, side):
     for way in range(len(WAYS)):
         for frames in (4, 16, DRAWN):
-            choice = {"model": model, "size": size, "way": way, "frames": FRAMES.index(frames)}
+            choice = {"model": model, "size": size, "way": way, "frames": FRAME_CHOICES.index(frames)}
             found = torch.tensor(json.loads(page.execute_script(SIGHT, choice)))
             assert torch.equal(found, sight(WAYS[way].reducer, frames, side)), (WAYS[way], frames)
 
@@ -128,7 +137,7 @@ def test_keyboard_moves_the_numbers(page):
     page.switch_to.active_element.send_keys(Keys.TAB)
     assert page.switch_to.active_element.get_attribute("id") == "frames"
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT * 2)
-    frames = FRAMES[FRAMES.index(16) + 2]
+    frames = FRAME_CHOICES[FRAME_CHOICES.index(16) + 2]
     spec, peak = MODELS["7b"], budget.answering(MODELS["7b"], frames).total
     assert text(page, "frames-value") == str(frames)
     assert text(page, "tokens") == f"{spec.video_tokens(frames):,}"
@@ -140,7 +149,7 @@ def test_keyboard_moves_the_numbers(page):
     press(page, "card", "L4")
     press(page, "precision", Keys.ARROW_DOWN)
     press(page, "size", Keys.ARROW_DOWN)
-    spec = given("7b", 448)
+    spec = spec_at_size("7b", 448)
     tokens = spec.tokens_of(frames, WAYS[8].reducer)
     peak = budget.answering(spec, frames, "float16", reducer=WAYS[8].reducer).total
     assert text(page, "tokens") == f"{tokens:,}"

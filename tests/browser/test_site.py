@@ -8,7 +8,7 @@ from notebooks import build
 
 SCREEN, PHONE = (1280, 800), (390, 844)
 LESSONS = [f"course/{source.stem}" for source in build.lessons()]
-PAGES = ["index", "ko", "explorer", "onboarding", "lead", "glossary", "formulas", "papers", "api", "api/tokens",
+PAGES = ["index", "ko", "explorer", "onboarding", "lead", "glossary", "formulas", "papers", "api", "api/budget",
          "contributing", "search", *LESSONS]  # fmt: skip
 BOTTOM = "return Math.max(...[...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().bottom))"
 WIDTH = "return document.documentElement.scrollWidth"

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
@@ -35,6 +36,9 @@ _INDEXED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 _INDEXED_CODECS = {"h264", "hevc", "vp9", "av1"}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # libav draws a text file as pictures of a terminal
 _BAD_NAMES = {"metadata_errors": "replace"} if av.__version__ < "19" else {}  # 19 does so unasked
+# Where libav puts data beside a frame for which PyAV 18 has no name (EXIF, the views of a spatial video), PyAV raises
+# ValueError for all that lies there (its pull request 2392). So such data get the name of some that nobody reads here.
+Type._missing_ = classmethod(lambda names, number: names.PANSCAN)
 _MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
 
 
@@ -353,10 +357,11 @@ def _index_of_decoding(path) -> _Index:
 def _since_first(times: list[tuple[int | None, int | None]], stream) -> list[float]:
     """Seconds since the first frame, never decreasing, from the (pts, dts) of the frames in display order.
 
-    A missing time is counted on from the frame before, at the average rate (25 if unknown). So is one at which the
-    clock jumps back, as in joined streams; those after it go on from there.
+    A missing time is counted on from the frame before, at the rate that libav guesses (25 if unknown): an average one
+    is wrong in AVI with a fine clock, and absent in a raw stream. A time at which the clock jumps back, as in joined
+    streams, is counted on too; those after it go on from there.
     """
-    step = 1 / (stream.average_rate or 25)
+    step = 1 / (stream.guessed_rate or 25)
     seconds, last = [-step], None
     for stamp in _stamps(times):
         time = seconds[-1] + step

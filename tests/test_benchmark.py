@@ -3,13 +3,14 @@
 import importlib.util
 import inspect
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lib import toybox
-from lib.data import Video, toybox_videos
+from lib.data import Video, read_aihub, split, toybox_videos
 from lib.evaluate import metrics
 from lib.evaluate.metrics import Record
 from lib.tools import lmms_eval
@@ -95,12 +96,49 @@ def test_the_command_takes_toybox_or_a_folder_of_aihub(tmp_path, capsys):
     lmms_eval.main([str(tmp_path / "toybox_ko"), "--clips", "1"])
     assert capsys.readouterr().out.strip() == str(tmp_path / "toybox_ko" / "test.jsonl")
     lmms_eval.main([str(tmp_path / "aihub_ko"), "--aihub", str(FOLDER.parent / "aihub_sample")])
-    assert "6" in capsys.readouterr().out.splitlines()[0]  # how many were found is said first
+    assert "6" in capsys.readouterr().out.splitlines()[0]  # how many were found is printed first
     lines = [json.loads(line) for line in (tmp_path / "aihub_ko" / "test.jsonl").read_text("utf-8").splitlines()]
-    assert len(lines) == 6 and all(Path(line["video"]).exists() for line in lines)
+    assert len(lines) == 2 and all(Path(line["video"]).exists() for line in lines)
 
 
 def test_a_video_without_a_caption_is_named(tmp_path):
     video = Video("toybox-7", {"en": "A ring."}, VIDEOS[0].clip)
     with pytest.raises(ValueError, match="toybox-7 has no caption in 'ko'"):
         lmms_eval.write_task(tmp_path, [video])
+
+
+def test_no_clip_of_aihub_is_scored_that_split_keeps_for_training(tmp_path, capsys):
+    def scored(aihub):
+        lmms_eval.main([str(tmp_path / "task"), "--aihub", str(aihub)])
+        lines = (tmp_path / "task" / "test.jsonl").read_text("utf-8").splitlines()
+        return {json.loads(line)["clip"] for line in lines}
+
+    sample = FOLDER.parent / "aihub_sample"
+    assert scored(sample) == {"toybox_000304", "toybox_000305"}
+    assert "as the data set's own folders say" in capsys.readouterr().out
+    flat = tmp_path / "no split of its own"
+    for path in (path for path in sample.rglob("*.*") if path.suffix in (".mp4", ".json")):
+        flat.mkdir(exist_ok=True)
+        for number in range(5):
+            shutil.copy(path, flat / f"{path.stem.replace('_', '-')}{number}{path.suffix}".replace("-", ""))
+    parts = split(read_aihub(flat).videos)
+    assert scored(flat) == {video.name for video in parts.test} and parts.test
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--aihub", "nowhere"], "error: nowhere: no such folder. Fix: "),
+        (["--aihub", "{one clip}"], "error: no clip to score. Fix: "),
+        (["--clips", "0"], "error: no clip to score. Fix: "),
+        (["--clips", "-3"], "error: no clip to score. Fix: "),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, capsys, arguments, words):
+    for path in (FOLDER.parent / "aihub_sample" / "Training").rglob("toybox_000301.*"):  # which split trains on
+        shutil.copy(path, tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        lmms_eval.main([str(tmp_path / "task"), *(one.replace("{one clip}", str(tmp_path)) for one in arguments)])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.startswith(words) and said.count("\n") == 1
+    assert not (tmp_path / "task").exists()

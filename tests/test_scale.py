@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lib import budget
 from lib.budget import jobs
 from lib.budget.jobs import Workload
-from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
+from lib.data import Collator, Features, Video, aihub, captioning, shards, split, toybox_videos
 from lib.data.shards import Cache, ShardPlan, World, extract, plan_of, seal, shard_path
 from lib.finetune import processes
 from lib.finetune.processes import Extraction, Training
@@ -254,6 +254,25 @@ def test_training_refuses(settings, words):
 def test_training_refuses_a_world(settings, here, words):
     with pytest.raises(ValueError, match=words):
         Training("toybox:0:8", "cache", **settings).run(here)
+
+
+def test_a_folder_of_aihub_is_trained_on_as_split_says(tmp_path):
+    """All of it is extracted; clips for validation and test are not trained on. Toybox clips stay as chosen."""
+    sample, official = "data/aihub_sample", {f"toybox_{seed:06}" for seed in range(300, 304)}
+    assert {video.name for video in processes.videos_to_train_on(sample)} == official
+    assert len(processes.videos_of(sample)) == 6
+    toybox = "toybox:0:50"
+    assert processes.videos_to_train_on(toybox) == processes.videos_of(toybox)
+    Extraction(sample, str(tmp_path), frames=4).run(World())
+    seal(tmp_path)
+    with pytest.raises(ValueError, match="1 steps of 5 need 5 examples, there are 4"):
+        Training(sample, str(tmp_path), steps=1, batch=5, language="ko").run(World())
+
+
+def test_a_folder_without_a_split_of_its_own_is_trained_on_as_split_says(monkeypatch):
+    videos = [replace(video, clip=None, path=Path(video.name)) for video in toybox_videos(range(50))]
+    monkeypatch.setattr(processes, "read_aihub", lambda source: aihub.Folder(videos, []))
+    assert processes.videos_to_train_on("folder") == split(videos).train != videos
 
 
 def test_too_few_examples_are_refused():

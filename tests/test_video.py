@@ -43,7 +43,9 @@ KINDS = {  # name: (keyword arguments of `write`, timestamps)
     "vp9.webm": (dict(codec="libvpx-vp9", g=20), MILLISECONDS),
     "vp8.webm": (dict(codec="libvpx", g=20, auto_alt_ref=1, lag_in_frames=16), MILLISECONDS),
     "h264.ts": (dict(x264_params=GOPS), EVEN),
-    "raw.h264": (dict(x264_params=GOPS), None),  # no timestamps at all
+    "raw.h264": (dict(x264_params=GOPS), EVEN),  # no timestamps at all, but a rate in its header
+    "raw.m2v": (dict(codec="mpeg2video", bf=2), EVEN),
+    "raw.hevc": (dict(codec="libx265", x265_params="log-level=none:keyint=20:bframes=3"), EVEN),
     "mpeg4.avi": (dict(codec="mpeg4", bf=2), EVEN),
     "h264.avi": (dict(x264_params=GOPS + ":bframes=3:b-adapt=0:b-pyramid=normal"), EVEN),  # times of decoding only
     "mpeg4.mov": (dict(codec="mpeg4", g=20), EVEN),
@@ -52,7 +54,7 @@ KINDS = {  # name: (keyword arguments of `write`, timestamps)
     "rotated270.mkv": (dict(rotation=-90), MILLISECONDS),
 }
 TURNS = {"rotated90.mp4": 1, "rotated180.mp4": 2, "rotated270.mkv": 3}  # quarter turns counter-clockwise
-IN_SEQUENCE = {"vp8.webm", "h264.ts", "raw.h264", "mpeg4.avi", "h264.avi", "mpeg4.mov"}
+IN_SEQUENCE = {"vp8.webm", "h264.ts", "raw.h264", "raw.m2v", "raw.hevc", "mpeg4.avi", "h264.avi", "mpeg4.mov"}
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +96,7 @@ class TestEveryKindOfFile:
         info, times = video.probe(files / name), KINDS[name][1]
         assert info.frames == 60 and (info.height, info.width) == ((96, 64) if TURNS.get(name, 0) % 2 else (64, 96))
         assert (info.rotation, info.mirrored) == (-90 * TURNS.get(name, 0) % 360, False)
-        if times:
-            assert np.abs(np.array(info.timestamps) - times).max() < 1e-9 + (5e-4 if name.endswith("ts") else 0)
+        assert np.abs(np.array(info.timestamps) - times).max() < 1e-9 + (5e-4 if name.endswith("ts") else 0)
         assert video.read_frames(files / name, [58, 2]).seconds.tolist() == [info.timestamps[58], info.timestamps[2]]
 
     def test_seeks_where_it_can_and_only_there(self, files, name, monkeypatch):
@@ -140,13 +141,13 @@ class TestTimes:
         }.items(),
     )
     def test_what_is_missing_or_wrong_is_counted_on_from_the_frame_before(self, stamps, seconds):
-        stream = SimpleNamespace(time_base=Fraction(1, 2), average_rate=2)
+        stream = SimpleNamespace(time_base=Fraction(1, 2), guessed_rate=2)
         for dts in ([None] * len(stamps), stamps):
             times = list(zip(stamps, dts, strict=True))
             assert video._since_first(times, stream) == [second / 2 for second in seconds]
 
     def test_pts_that_are_none_give_way_to_dts(self):
-        stream = SimpleNamespace(time_base=Fraction(1, 30), average_rate=30)
+        stream = SimpleNamespace(time_base=Fraction(1, 30), guessed_rate=30)
         pts, dts = [1, 4, 3, 5, 2, 8, 7], [2, 3, 4, 5, 6, None, None]
         seconds = video._since_first(list(zip(pts, dts, strict=True)), stream)
         assert seconds == pytest.approx([n / 30 for n in range(7)])
@@ -160,6 +161,12 @@ class TestTimes:
         numbers = numbers_of(video.read_frames(path, range(info.frames)).pixels)
         assert len(numbers) >= 57 and numbers == sorted(numbers)  # mp4: an edit list hides the first ones
         assert numbers_of(video.read_frames(path, [20, 3]).pixels) == [numbers[20], numbers[3]]
+
+    def test_an_avi_whose_clock_is_finer_than_its_rate(self, files, tmp_path):
+        path = remux(files / "h264.ts", tmp_path / "copied.avi", lambda n, packet: (packet.pts, packet.dts))
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].average_rate == 600  # what it claims
+        assert video.probe(path).timestamps == pytest.approx(EVEN, abs=1e-3)  # the last frames have no time
 
     def test_transport_stream_whose_frames_lack_timestamps(self, files, tmp_path):
         data, at = bytearray((files / "h264.ts").read_bytes()), -1
@@ -438,6 +445,17 @@ class TestWhatCannotBeRead:
         finally:
             os.seteuid(user)
             shut.chmod(0o700)
+
+    @pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\xff\xdb"])  # before the first table, and between two
+    def test_data_beside_a_frame_for_which_pyav_has_no_name_does_not_matter(self, tmp_path, start):
+        """EXIF of a camera that writes one JPEG after another."""
+        path = write(tmp_path / "camera.mjpeg", 5, codec="mjpeg", strict="unofficial")
+        exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0" + bytes(4)
+        segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+        at = start.index(b"\xff", 1) if len(start) > 2 else 0
+        path.write_bytes(path.read_bytes().replace(start, start[:at] + segment + start[at:]))
+        assert (video.probe(path).frames, video.probe(path).rotation) == (5, 0)
+        assert numbers_of(video.read_frames(path, range(5)).pixels) == list(range(5))
 
     def test_a_title_that_is_no_utf_8_does_not_matter(self, files, tmp_path):
         path = remux(files / "constant.mp4", tmp_path / "title.mp4", lambda n, p: (p.pts, p.dts), title="TITLE")

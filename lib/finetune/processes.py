@@ -35,7 +35,7 @@ from lib.data.aihub import read_aihub
 from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.shards import Cache, World, extract
-from lib.data.videos import Example, Video, captioning, toybox_videos
+from lib.data.videos import Example, Video, captioning, split, toybox_videos
 from lib.files import ROOT
 from lib.finetune.adapters import add_lora, trainable
 from lib.machine import peak_megabytes
@@ -84,6 +84,16 @@ def videos_of(source: str) -> list[Video]:
     return read_aihub(source).videos
 
 
+def videos_to_train_on(source: str) -> list[Video]:
+    """Those of a folder that `split` keeps for training; of Toybox all, as their seeds were chosen one by one.
+
+    >>> [video.part for video in videos_to_train_on("data/aihub_sample")]
+    ['train', 'train', 'train', 'train']
+    """
+    videos = videos_of(source)
+    return videos if all(video.clip for video in videos) else split(videos).train
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Features
 # ---------------------------------------------------------------------------------------------------------------------
@@ -113,6 +123,8 @@ class Extraction:
 @dataclass(frozen=True)
 class Training:
     """Some steps of LoRA on captions, from the features in a sealed folder; with four_bit, QLoRA.
+
+    source: as for `Extraction`. Of a folder, clips for validation and test are left out (`videos_to_train_on`).
 
     way: "ddp": each process holds the whole model, gradients are averaged (accelerate wraps it). "fsdp2": each process
     holds its part of every weight, and fetches the others' while a layer computes (`fully_shard`).
@@ -152,7 +164,7 @@ class Training:
         vlm.model.train()
         began, losses = time.monotonic(), []
         with vlm.looking_through(collate.reducer):
-            for mine in shares(captioning(videos_of(self.source), self.language), self, here):
+            for mine in shares(captioning(videos_to_train_on(self.source), self.language), self, here):
                 losses.append(step(model, optimizer, collate(mine), here))
         seconds = (time.monotonic() - began) / self.steps
         return {"losses": losses, "seconds": seconds, "all": numbers_of(vlm.model), "held": held}

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from lib import toybox
 from lib.data.aihub import read_aihub
-from lib.data.videos import Video, toybox_videos
+from lib.data.videos import Video, split, toybox_videos
 from lib.files import write_text
 
 
 def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko") -> Path:
     """Writes test.jsonl, a line per video: clip, video (its full path), question, reference. Drawn clips become mp4s.
 
-    Returns the path of test.jsonl. Raises ValueError for a video without a caption in that language.
+    Returns the path of test.jsonl. Raises ValueError for no videos, and for one without a caption in that language.
     """
+    if not videos:
+        raise ValueError("no clip to score. Fix: --clips 1 or more, or a folder with clips for validation or test")
     if without := [video.name for video in videos if language not in video.captions]:
         raise ValueError(f"{without[0]} has no caption in {language!r}: leave it out, or choose another language")
     folder = Path(folder).resolve()
@@ -32,15 +34,25 @@ def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko"
     return folder / "test.jsonl"
 
 
+def aihub_to_score(folder: str) -> list[Video]:
+    """The test part of `split`, or its validation part where there is no other. Prints what was found and split."""
+    found = read_aihub(folder)
+    parts = split(found.videos)
+    print(f"{found}\n{parts}")
+    return parts.test or parts.validation
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", help="where test.jsonl goes, and the clips that are drawn")
     parser.add_argument("--clips", type=int, default=200, help="how many Toybox clips (seeds 0, 1, 2 ...)")
-    parser.add_argument("--aihub", help="a folder of AI-Hub's data, in place of Toybox")
+    parser.add_argument("--aihub", help="a folder of AI-Hub's data, in place of Toybox; training clips are left out")
     options = parser.parse_args(arguments)
-    found = read_aihub(options.aihub) if options.aihub else None
-    path = write_task(options.folder, found.videos if found else toybox_videos(range(options.clips)))
-    print(f"{found}\n{path}" if found else path)
+    try:
+        videos = aihub_to_score(options.aihub) if options.aihub else toybox_videos(range(options.clips))
+        print(write_task(options.folder, videos))
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ DATA = ROOT / "data"
 
 @contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Inside: a path beside the old file. At the end it takes the old file's place; after an error it is gone.
+    """Yields a path beside the old file. At the end it takes the old file's place; after an error it is gone.
 
-    For one process at a time: two that write the same file share the path beside it.
+    The path names the process, so that several may write the same file: the last one wins, whole.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, path)

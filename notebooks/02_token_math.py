@@ -633,7 +633,7 @@ ex.check(my_choice)
 
 # %% [markdown]
 # **Training.** QLoRA keeps what each layer needs for its backward pass: `22 D + 4 K + 14 M` bytes for every token and layer (D wide, K of keys,
-# M in the MLP; `lib.budget.trained_layer_bytes` says of what). With gradient checkpointing a layer keeps its input alone, `4 D`, and is
+# M in the MLP; `lib.budget.memory.trained_layer_bytes` says of what). With gradient checkpointing a layer keeps its input alone, `4 D`, and is
 # computed again when its turn comes. A Korean caption of 932 tokens is part of the sequence:
 
 # %%

@@ -38,6 +38,7 @@ HERE = Path(__file__).resolve().parent
 COURSE = HERE.parent / "course"
 sys.path.insert(0, str(HERE.parent))  # this file is run as a script
 
+from lib.files import write_text, written_whole  # noqa: E402
 from lib.machine import cores, free_memory  # noqa: E402
 
 MAX_BYTES = 400_000  # a notebook with its outputs: it must open fast on GitHub and diff in reason
@@ -121,14 +122,8 @@ def write_picture(nb: NotebookNode, path: Path) -> None:
     """The picture of the cell tagged "readme", where there is one: README shows what a lesson drew."""
     for cell in nb.cells:
         if "readme" in cell.metadata.get("tags", []):
-            replace(path, base64.b64decode(cell.outputs[-1].data["image/png"]))
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that an interrupted write leaves the old file."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+            with written_whole(path) as beside:
+                beside.write_bytes(base64.b64decode(cell.outputs[-1].data["image/png"]))
 
 
 def build(source: Path, target: Path) -> Run:
@@ -145,7 +140,7 @@ def build(source: Path, target: Path) -> Run:
     for_course = target.parent == COURSE
     problems = [error] if error else [] if for_course else run_problems(nb) + committed_problems(normalise(nb))
     if for_course or not problems:
-        replace(target, f"{nbformat.writes(normalise(nb))}\n".encode())
+        write_text(target, f"{nbformat.writes(normalise(nb))}\n")
     if not for_course and not problems:
         write_picture(nb, target.with_suffix(".png"))
     return Run(source.stem, "; ".join(problems) or None, seconds, used.ru_utime + used.ru_stime, peak)

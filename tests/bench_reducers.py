@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers.models.llava_next_video.modeling_llava_next_video import LlavaNextVideoPooler
 from transformers.models.llava_onevision.modeling_llava_onevision import LlavaOnevisionModel
 
+from lib.files import write_text
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 
 MEASURED = Path(__file__).resolve().parent.parent / "data" / "measured"
@@ -293,13 +294,10 @@ def machine(device: str) -> dict:
 
 
 def write(report: dict, path: Path) -> None:
-    """Beside the file, then in its place; one case per line."""
+    """One case per line."""
     head = json.dumps({key: value for key, value in report.items() if key != "cases"}, indent=1)
     lines = ",\n".join(f"  {json.dumps(case)}" for case in report["cases"])
-    beside = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(f'{head[:-2]},\n "cases": [\n{lines}\n ]\n}}\n')
-    os.replace(beside, path)
+    write_text(path, f'{head[:-2]},\n "cases": [\n{lines}\n ]\n}}\n')
 
 
 @torch.inference_mode()

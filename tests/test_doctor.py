@@ -88,9 +88,9 @@ def test_a_full_disk_is_told():
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_every_lesson_fits_a_t4_with_real_weights(name):
-    """What it declares covers the plan, by less than a GiB, and is at most 14.5 GiB."""
+    """What it declares covers the plan, by less than a GiB, and is at most 14.5 GiB: T4s differ, some show 14.56."""
     lesson = LESSONS[name]
-    assert lesson.memory.total / GIB <= lesson.gib <= min(doctor.T4_GIB, lesson.memory.total / GIB + 1)
+    assert lesson.memory.total / GIB <= lesson.gib <= min(14.5, lesson.memory.total / GIB + 1)
 
 
 def test_the_lessons_are_all_there_and_each_has_its_line():

@@ -1,6 +1,7 @@
 """The house: lib/README.md is its map, and files import only from those before them on it."""
 
 import ast
+import pkgutil
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -98,3 +99,19 @@ def defined(node: ast.stmt) -> set[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         names = {name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)}
     return {name for name in names if not name.startswith("_")}
+
+
+NAMED = re.compile(r"`~?(lib(?:\.\w+)+)[`(]", re.ASCII)
+LINKED = re.compile(r"\{py:\w+\}`~?(lib[\w.]+)`")
+PLACES_OF_TEXT = ("*.md", "docs/**/*.md", "data/*/README.md", "lib/**/*.py", "notebooks/*.py")
+TEXTS = [path.relative_to(ROOT).as_posix() for place in PLACES_OF_TEXT for path in sorted(ROOT.glob(place))]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_name_of_lib_in_a_text_leads_somewhere(text):
+    """In lessons, exercises, pages and docstrings; a link of the website names the file, where the reference has it."""
+    content = (ROOT / text).read_text("utf-8")
+    for name in NAMED.findall(content):
+        pkgutil.resolve_name(name)
+    for name in LINKED.findall(content):
+        assert pkgutil.resolve_name(name).__module__ == name.rpartition(".")[0]

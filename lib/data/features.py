@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lib.data.videos import Video
+from lib.files import written_whole
 from lib.vlm.model import VideoLM
 
 FEATURE_FILES = "features-*"  # what Features may delete in its folder: nothing else
@@ -108,9 +109,8 @@ class Features:
         data = save({"features": features.contiguous()})
         self.check_size(len(data))
         self.path(key).parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path(key).with_suffix(f".{os.getpid()}.part")
-        beside.write_bytes(data)
-        os.replace(beside, self.path(key))
+        with written_whole(self.path(key)) as beside:
+            beside.write_bytes(data)
         delete_oldest(Path(self.folder), self.max_bytes)
 
     def check_size(self, size: int) -> None:
@@ -124,7 +124,7 @@ class Features:
 def delete_oldest(folder: Path, max_bytes: int) -> None:
     """Deletes feature files, and pieces that were never finished, the longest unused first, until the rest fits."""
     kept = []
-    for path in folder.glob(FEATURE_FILES):
+    for path in [*folder.glob(FEATURE_FILES), *folder.glob(f".{FEATURE_FILES}.part")]:
         with suppress(FileNotFoundError):  # another process may delete as well
             stat = path.stat()
             kept.append((stat.st_mtime_ns, stat.st_size, path))

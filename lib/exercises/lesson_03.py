@@ -190,8 +190,8 @@ image_tokens = Write(
         "cut = (지도의 행 - 덮은 행) // 2입니다. 남는 행은 행 - 2 x cut이고 줄마다 newline이 하나씩 있습니다.",
     ),
     why=Text(
-        "`lib.budget.anyres_tokens` counts so; 480 x 640 makes 2,340 tokens.",
-        "`lib.budget.anyres_tokens`가 이렇게 셉니다. 480 x 640은 2,340토큰입니다.",
+        "`lib.anyres.anyres_tokens` counts so; 480 x 640 makes 2,340 tokens.",
+        "`lib.anyres.anyres_tokens`가 이렇게 셉니다. 480 x 640은 2,340토큰입니다.",
     ),
 )
 

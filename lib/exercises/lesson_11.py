@@ -74,8 +74,8 @@ weight_bytes = Write(
         "`layers`는 하나에 1 / 2 + 1 / 64 + 4 / (64 x 256)바이트, `others`는 하나에 2바이트입니다.",
     ),
     why=Text(
-        "`lib.vlm.weight_bytes`, which `load` asks before a download. 4.127 bits for most of the 7B, 16 for the rest.",
-        "`load`가 내려받기 전에 묻는 `lib.vlm.weight_bytes`입니다. 7B의 대부분은 4.127비트, 나머지는 16비트입니다.",
+        "`lib.vlm.bytes_to_load`, which `load` asks before a download. 4.127 bits for most of the 7B, 16 for the rest.",
+        "`load`가 내려받기 전에 묻는 `lib.vlm.bytes_to_load`입니다. 7B의 대부분은 4.127비트, 나머지는 16비트입니다.",
     ),
 )
 

@@ -65,10 +65,10 @@ split = Write(
     hint_1=Text("range takes a start, an end and a step.", "range에는 시작, 끝, 간격을 줄 수 있습니다."),
     hint_2=Text("It starts at rank and steps by world.", "rank에서 시작하여 world씩 건너뜁니다."),
     why=Text(
-        "`lib.data.shards.Plan.of` gives out shards so, `lib.finetune.processes.shares` the examples of a batch. "
+        "`lib.data.shards.ShardPlan.of` gives out shards so, `lib.finetune.processes.shares` the examples of a batch. "
         "Nobody has to ask anybody.",
-        "`lib.data.shards.Plan.of`는 샤드를, `lib.finetune.processes.shares`는 배치의 예제를 이렇게 나눕니다. 서로 "
-        "물어볼 필요가 없습니다.",
+        "`lib.data.shards.ShardPlan.of`는 샤드를, `lib.finetune.processes.shares`는 배치의 예제를 이렇게 나눕니다. "
+        "서로 물어볼 필요가 없습니다.",
     ),
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from lib.files import written_whole
 from lib.text import LANGUAGES, Text
 
 VERSION = 1
@@ -101,9 +102,8 @@ def change(edit: Callable[[dict], None]) -> None:
         data = load_progress()
         edit(data)
         if file := path():
-            beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-            beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(beside, file)
+            with written_whole(file) as beside:
+                beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         print(say(UNSAVED.fill(error=error), fresh()))
 

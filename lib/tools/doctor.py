@@ -3,9 +3,6 @@
 Looks at the card and its compute capability, memory, disk, and the packages against the bounds of pyproject.toml; says
 which lessons run here, with which model, frames and dtype, and why. The last block can be pasted into a bug report: no
 path, no user's and no machine's name is in it.
-
-A card's dtype follows from its compute capability, as in `vlm.compute_dtype`; torch.cuda.is_bf16_supported() is no
-help, it is True on a T4, which only emulates bfloat16.
 """
 
 import json
@@ -29,10 +26,10 @@ from lib.files import ROOT
 from lib.known import GIB, NAMES
 from lib.machine import cores, total_memory
 from lib.vlm.hub import cache_disk
+from lib.vlm.loading import dtype_of
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
-T4_GIB = 14.5  # at most, for any lesson with real weights: T4s differ, some show 14.56 GiB
 
 
 # ---------------------------------------------------------------- the machine
@@ -90,13 +87,14 @@ def dtype(machine: Machine) -> tuple[str, str]:
     >>> dtype(t4)[0]
     'float16'
     """
-    if machine.capability is None:
-        apple = "; Apple's GPU is not used" if machine.mps else ""
-        return "float32", f"no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}"
-    capability = ".".join(map(str, machine.capability))
-    if machine.capability >= (8, 0):
-        return "bfloat16", f"compute capability {capability} computes in it (8.0 and later do)"
-    return "float16", f"compute capability {capability} has no bfloat16 (8.0 and later have); torch only emulates it"
+    kind = str(dtype_of(machine.capability)).removeprefix("torch.")
+    capability = ".".join(map(str, machine.capability or ()))
+    apple = "; Apple's GPU is not used" if machine.mps else ""
+    return kind, {
+        "float32": f"no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}",
+        "bfloat16": f"compute capability {capability} computes in it (8.0 and later do)",
+        "float16": f"compute capability {capability} has no bfloat16 (8.0 and later have); torch only emulates it",
+    }[kind]
 
 
 def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:

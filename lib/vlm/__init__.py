@@ -8,7 +8,7 @@ Read `chat`, `pixels`, `model`, `loading`, in this order. Not in it: several vid
 greedy).
 """
 
-from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, SLOWFAST_YI, VICUNA, YI
+from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, VICUNA, YI
 from lib.vlm.loading import (
     FAMILIES,
     TINY,

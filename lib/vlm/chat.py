@@ -44,14 +44,10 @@ YI = Chat(
     "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<video>\n",
     "<|im_end|><|im_start|>assistant\n",
 )
-# SlowFast-LLaVA asks in words of its own (apple/ml-slowfast-llava `prompt.py`, image_seq_v3 and image_seq_34b_v3).
+# SlowFast-LLaVA asks in words of its own (apple/ml-slowfast-llava `prompt.py`, image_seq_v3).
 KEY_FRAMES = (
     "The input consists of a sequence of key frames from a video. Answer concisely with overall content and context "
     "of the video, highlighting any significant events, characters, or objects that appear throughout the video. "
     "Question: "
 )
 SLOWFAST_VICUNA = Chat(f"USER: <video>\n{KEY_FRAMES}", " \nASSISTANT:\nAnswer: In the video,")
-SLOWFAST_YI = Chat(
-    f"<|im_start|>system\n Answer the question. <|im_end|>\n<|im_start|>user\n <video>\n{KEY_FRAMES}",
-    " <|im_end|>\n<|im_start|>assistant\nAnswer: In the video,",
-)

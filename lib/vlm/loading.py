@@ -280,13 +280,18 @@ def family_of(name: str | os.PathLike, config: dict) -> Family:
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """float32 on a CPU, bfloat16 on a GPU that computes in it (Ampere and later), else float16.
+    """The type in which a model computes on a device."""
+    return dtype_of(torch.cuda.get_device_capability(device) if device.type == "cuda" else None)
+
+
+def dtype_of(capability: tuple[int, int] | None) -> torch.dtype:
+    """float32 on a CPU (None), bfloat16 from compute capability 8.0 (Ampere), else float16.
 
     torch.cuda.is_bf16_supported() is no help: it is True on a T4, which only emulates bfloat16.
     """
-    if device.type != "cuda":
+    if capability is None:
         return torch.float32
-    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    return torch.bfloat16 if capability >= (8, 0) else torch.float16
 
 
 def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:

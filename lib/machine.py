@@ -84,9 +84,11 @@ def groups(controller: str) -> Iterator[Path]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
-            top = CGROUPS / controllers if controllers else CGROUPS
+            tops = (
+                {CGROUPS / controllers, CGROUPS / controller} if controllers else {CGROUPS}
+            )  # "cpu,cpuacct", and "cpu"
             own = Path(path.lstrip("/"))
-            yield from (top / folder for folder in (own, *own.parents))
+            yield from (top / folder for top in tops for folder in (own, *own.parents))
 
 
 def words(path: Path) -> list[str]:

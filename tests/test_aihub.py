@@ -493,6 +493,30 @@ def test_labels_under_annotations(add):
     assert {v.name: v.captions["ko"] for v in found.videos} == {"a": "a", "b": "b"} and not found.problems
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"description_kr": CAPTION},
+        label(),
+        {"sentences": [{"timestamps": ["00:01", "00:02"], "sentences_ko": CAPTION}]},
+    ],
+)
+def test_a_list_of_one_label_is_read_as_one_of_several(add, count, entry):
+    names = [f"{n}.mp4" for n in range(count)]
+    for name in names:
+        add(name)
+    found = read_aihub(add("all.json", {"annotations": [entry | {"video_name": name} for name in names], "version": 1}))
+    assert [(v.path.name, v.captions["ko"]) for v in found.videos] == [(name, CAPTION) for name in names]
+    assert not found.problems
+
+
+def test_a_list_under_annotations_that_holds_no_label(add, only_problem):
+    add("labels/v.json", {"annotations": [7], "description_en": "A beach."})
+    add("clips/v.mp4")
+    assert "labels/v.json: it is no JSON object {...} but int. Fix: " in only_problem()
+
+
 # -------------------------------------------------------------------------------------------------------------- texts
 
 
@@ -522,6 +546,14 @@ def test_half_a_character_is_found_where_it_stands(add, only_problem, half, key)
     add("labels/v.json", content.encode())
     problem = only_problem()
     assert problem.startswith(f"labels/v.json: its annotation.{key} is damaged: it holds half a character (\\ud")
+
+
+@pytest.mark.parametrize("caption", ["바다\ufffd 보입니다.", "\ufffd\ufffd\ufffd", "a\ufffd"])
+def test_what_stands_for_an_unreadable_character_is_damage(add, only_problem, caption):
+    add("clips/v.mp4")
+    add("labels/v.json", label(caption))
+    said = "its annotation.description_kr is damaged: it holds half a character (\\ufffd)"
+    assert only_problem().startswith(f"labels/v.json: {said}")
 
 
 def test_whole_surrogate_pairs_and_zero_width_characters_inside_are_text(add):
@@ -595,10 +627,20 @@ def test_a_dense_caption_is_whole_or_a_problem(add, only_problem, sentence, said
 # ------------------------------------------------------------------------------------------- what cannot be looked at
 
 
-@pytest.mark.parametrize("name", ["TS_a.zip", "[원천]a 1.ZIP", "download.tar", "a.tar.gz", "b/c.7z"])
+@pytest.mark.parametrize(
+    "name", ["TS_a.zip", "[원천]a 1.ZIP", "download.tar", "a.tar.gz", "b/c.7z", "a.tar.bz2", "a.txz", "a.zst"]
+)
 def test_what_is_packed_is_a_problem(add, only_problem, name):
     add(name, b"PK")
     assert f"{name}: it is packed, and nothing in it was read. Fix: unpack it" in only_problem()
+
+
+@pytest.mark.parametrize(
+    "name", ["TS_a.zip.crdownload", "TS_a.zip.part", "TS_a.zip.part0.crdownload", "c/v.mp4.part", "v.MP4.aria2"]
+)
+def test_a_download_that_has_not_finished_is_a_problem(add, only_problem, name):
+    add(name, b"PK")
+    assert only_problem() == f"{name}: its download has not finished. Fix: finish it, or download it again"
 
 
 def test_parts_are_to_be_joined_in_numeric_order(add, only_problem):

@@ -14,7 +14,7 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
@@ -368,8 +368,13 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-30])
 
 
+def without_metadata(path):
+    save_file(load_file(path), path)
+
+
 @pytest.mark.parametrize("file, damage, words", [
     ("checkpoint.safetensors", cut, "checkpoint.safetensors is cut off or damaged: delete the folder"),
+    ("checkpoint.safetensors", without_metadata, r"was begun with other settings \(steps: None before, 6 now; "),
     ("log.jsonl", cut, "log.jsonl, line 4 is cut off or no step: delete it and what follows"),
     ("log.jsonl", lambda path: path.write_text(""), "log.jsonl ends before its checkpoint .step 4.: delete the folder"),
     ("log.jsonl", lambda path: path.write_text("[1]\n"), "line 1 is cut off or no step"),
@@ -488,6 +493,19 @@ def test_reducers_with_objects_among_their_settings_are_told_apart_by_what_they_
     assert finetune.reducer_settings(content) != told
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [dict(steps=0), dict(steps=-1), dict(steps=1, batch=0), dict(steps=1, learning_rate=-1e-3),
+     dict(steps=1, learning_rate=float("nan")), dict(steps=1, warmup=-1)],
+)  # fmt: skip
+def test_a_plan_that_trains_nothing_or_uphill_is_refused(fresh, examples, wrong, tmp_path):
+    finetune.projector_only(fresh)
+    for folder in (None, tmp_path / "run"):
+        with pytest.raises(ValueError, match=r"Plan\(.* trains nothing, or away from the answers: give "):
+            fit(fresh, collator(fresh), examples, Plan(**wrong), folder)
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_few_examples_and_nothing_to_train(fresh, examples):
     finetune.projector_only(fresh)
     with pytest.raises(ValueError, match="6 steps of 2 need 12 examples, there are 11"):
@@ -570,7 +588,8 @@ from lib import quiet
 quiet()
 import gptqmodel, torchao
 from torch import nn
-from lib import finetune, korean, vlm
+from lib import finetune, vlm
+from lib.workshop import korean
 import peft  # after lib.finetune, which hides what peft refuses
 
 adapter = finetune.add_lora(vlm.load("tiny"), rank=2)
@@ -647,6 +666,16 @@ def test_a_trained_adapter_is_not_thrown_away(saved, again):
     with pytest.raises(ValueError, match="has an adapter that was trained: `fit` trains it further, `save_adapter`"):
         add_lora(model) if again == "add_lora" else finetune.load_adapter(model, folder)
     assert all(torch.equal(weights_of(model)[name], weight) for name, weight in before.items())
+
+
+def test_a_trained_adapter_is_not_thrown_away_where_something_else_is_trained_since(saved):
+    model, _ = saved
+    for way in (finetune.projector_only, finetune.all_but_tower):
+        way(model)
+        if way == finetune.all_but_tower:
+            model.model.requires_grad_(False)
+        with pytest.raises(ValueError, match="has an adapter that was trained"):
+            add_lora(model)
 
 
 def test_an_adapter_that_is_loaded_twice_counts_once(saved, fresh, make_frames):

@@ -69,6 +69,11 @@ LIMITS = {  # lines of /proc/self/cgroup, files under /sys/fs/cgroup, and GiB in
         },
         (24, 24, 8),
     ),
+    "version 1, CentOS 7: controllers in another order than in their folder's name": (
+        ["4:memory:/", "3:cpuacct,cpu:/docker/0a1b"],
+        {"cpu/cpu.cfs_quota_us": 300000, "cpu/cpu.cfs_period_us": 100000},  # cpu is a link to cpu,cpuacct
+        (64, 60, 3),
+    ),
     "both versions at once, nothing limited": (
         ["4:memory:/", "1:cpu:/", "0::/init.scope"],
         {

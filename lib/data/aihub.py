@@ -25,7 +25,10 @@ from lib.text import Text, comparable
 from lib.video import probe
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-ARCHIVE = re.compile(r"(.+\.(?:zip|tar|tgz|gz|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?", re.IGNORECASE | re.DOTALL)
+UNFINISHED = re.compile(r".+\.(?:part|partial|crdownload|download|aria2)", re.IGNORECASE | re.DOTALL)
+ARCHIVE = re.compile(
+    r"(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?", re.IGNORECASE | re.DOTALL
+)
 CAPTIONS = {  # where a label may hold its caption, by language: the first place that is there, and not null, counts
     "ko": (
         ("annotation", "description_kr"),  # what code that reads the real files uses
@@ -88,6 +91,10 @@ PACKED = Text(
     "then move it out of the folder",
     "압축 파일이라 내용을 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) "
     "압축 파일은 폴더 밖으로 옮기세요",
+)
+NOT_FINISHED = Text(
+    "its download has not finished. Fix: finish it, or download it again",
+    "다운로드가 끝나지 않았습니다. 해결: 이어서 받거나 다시 받으세요",
 )
 IN_PARTS = Text(
     "one of {n} parts of {whole}, and nothing in them was read. Fix: join them in the order of the numbers at their "
@@ -259,6 +266,8 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
                 problem(path, OUTSIDE)
             elif path.name in subfolders:
                 continue
+            elif UNFINISHED.fullmatch(path.name):
+                problem(path, NOT_FINISHED)
             elif packed:
                 archives[path.with_name(packed[1])].append((int(packed[2] or 0), path))
             elif suffix in (".json", *VIDEO_SUFFIXES) and not os.path.isfile(path):  # reading a pipe would never end
@@ -469,7 +478,7 @@ def readable(path: Path) -> Path:
 def read_label(path: Path) -> list:
     """The labels in a file: one, or those of a list, which may stand under "annotations".
 
-    Raises ValueError where it holds no JSON in UTF-8 or CP949.
+    What stands beside a list of one belongs to that label. Raises ValueError where it holds no JSON in UTF-8 or CP949.
     """
     try:
         text = decoded(path.read_bytes())
@@ -482,7 +491,9 @@ def read_label(path: Path) -> list:
     if content == []:
         raise ValueError(NO_ENTRY.say())
     many = content.get("annotations") if isinstance(content, dict) else content
-    return many if isinstance(many, list) and (many is content or len(many) > 1) else [content]
+    if not isinstance(many, list) or not many:
+        return [content]
+    return many if many is content or len(many) > 1 or not isinstance(many[0], dict) else [content | many[0]]
 
 
 def decoded(data: bytes) -> str:
@@ -558,7 +569,7 @@ def checked(place: str, caption: object, language: str) -> str:
     """
     if not isinstance(caption, str):
         raise ValueError(BAD_CAPTION.say(place=place, what=NOT_TEXT.say(kind=type(caption).__name__)))
-    if half := re.search("[\ud800-\udfff]", caption):
+    if half := re.search("[\ud800-\udfff\ufffd]", caption):
         raise ValueError(BAD_CAPTION.say(place=place, what=HALF.say(code=ord(half[0]))))
     if any(letter.isalnum() for letter in caption if letter not in HANGUL_FILLERS):
         return comparable(caption)

@@ -95,10 +95,11 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
 def take_off(vlm: VideoLM) -> None:
     """Takes the model's adapter off, if it has one, so that a cell that puts one on may run twice.
 
-    Raises ValueError for an adapter in training: what it has learned would be lost.
+    Raises ValueError for one that was trained here and not only loaded: what it has learned would be lost.
     """
+    new = getattr(vlm.model, "adapter_start", "").startswith("seed")
     weights = vlm.model.named_parameters()
-    if any("lora_B" in name and weight.requires_grad and weight.any() for name, weight in weights):
+    if any("lora_B" in name and (new or weight.requires_grad) and weight.any() for name, weight in weights):
         raise ValueError(
             f"{vlm.name} has an adapter that was trained: `fit` trains it further, `save_adapter` saves it; "
             "for another one load the model again"

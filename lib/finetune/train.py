@@ -100,8 +100,8 @@ def fit(
     its 16-bit type; with float16 the loss is scaled up, so that small gradients do not vanish.
     folder: for `checkpoint.safetensors` and `log.jsonl`, written ten times in a run, whole or not at all.
 
-    Raises ValueError where the examples are too few, nothing may change, the loss is no number any more, the folder's
-    checkpoint or log is damaged, or the folder was begun with other settings (`run_fingerprint`).
+    Raises ValueError where the plan holds no step, the examples are too few, nothing may change, the loss is no number
+    any more, the folder's checkpoint or log is damaged, or it was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
     run = TrainingRun(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
@@ -142,6 +142,11 @@ def progress(steps: int, done: int) -> tqdm:
 
 def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn.Parameter]:
     """The weights that may change. Raises ValueError as `fit` says."""
+    if plan.steps < 1 or plan.batch < 1 or plan.warmup < 0 or not 0 <= plan.learning_rate < math.inf:
+        raise ValueError(
+            f"{plan} trains nothing, or away from the answers: give at least 1 step and a batch of 1, and no negative "
+            "warmup or learning rate"
+        )
     if len(examples) < plan.examples:
         raise ValueError(
             f"{plan.steps} steps of {plan.batch} need {plan.examples} examples, there are {len(examples)}: "
@@ -271,7 +276,7 @@ class Files:
             return []
         try:
             with safe_open(self.checkpoint, framework="pt", device=str(run.vlm.device)) as file:
-                where = file.metadata()
+                where = file.metadata() or {}
                 if changed := differences(json.loads(where.get("run", "{}")), self.fingerprint):
                     raise ValueError(
                         f"{self.folder} was begun with other settings ({changed}): keep those, or {self.again}"

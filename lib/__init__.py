@@ -9,7 +9,8 @@ import logging
 import sys
 import warnings
 
-if sys.argv[:1] == ["-m"]:  # python -m lib.NAME: what the terminal cannot show is written as \uXXXX, as on stderr
+# python -m lib.NAME: what the terminal cannot show is written as \uXXXX, as on stderr.
+if sys.argv[:1] == ["-m"] and sys.stdout:
     sys.stdout.reconfigure(errors="backslashreplace")
 
 

@@ -126,6 +126,12 @@ def test_the_module_runs_as_a_command(random_vlm_folder, clip):
     assert "no-such.mp4" in bad.stderr and "Traceback" not in bad.stderr
 
 
+def test_a_command_without_a_stdout_still_reports_its_mistakes():
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "lib", "ask", "no-such.mp4", "What?"]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error: no-such.mp4") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp949", "latin-1"])
 def test_a_command_loses_nothing_on_a_terminal_of_any_encoding(tmp_path, encoding):
     """A team's folder without a progress file: one line on stdout names what is left out, one on stderr the fix."""

@@ -24,8 +24,10 @@ def imports(path: Path) -> set[str]:
     """The files of lib that a file imports, also inside functions; a package stands for its last file on the map."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lib":
-            found |= {file_of(f"{node.module}.{name.name}") or file_of(node.module) for name in node.names}
+        if isinstance(node, ast.ImportFrom):
+            above = path.relative_to(ROOT).with_suffix("").parts[: -node.level] if node.level else ()  # from . import
+            module = ".".join([*above, *filter(None, [node.module])])
+            found |= {file_of(f"{module}.{name.name}") or file_of(module) for name in node.names}
         elif isinstance(node, ast.Import):
             found |= {file_of(name.name) for name in node.names}
     return found - {None}
@@ -33,7 +35,8 @@ def imports(path: Path) -> set[str]:
 
 def file_of(module: str) -> str | None:
     """The file on the map that a module's name stands for; None for a name that is no module of lib."""
-    place = "/".join(module.split(".")[1:])
+    top, *inner = module.split(".")
+    place = "/".join(inner) if top == "lib" else ""
     inside = [file for file in FILES if place and file.startswith(f"{place}/")]
     return f"{place}.py" if f"{place}.py" in FILES else inside[-1] if inside else None
 
@@ -58,6 +61,13 @@ def test_a_file_imports_only_from_those_before_it(file):
     assert not after, f"{file} imports from {sorted(after)}, which come after it on the map (lib/README.md)"
 
 
+@pytest.mark.parametrize("file", sorted(path.relative_to(LIB).as_posix() for path in LIB.rglob("__init__.py")))
+def test_a_package_imports_only_from_itself_and_those_before_it(file):
+    own = file_of(f"lib.{Path(file).parent.name}")  # its last file; none for lib itself, which imports nothing of lib
+    after = {other for other in imports(LIB / file) if own is None or PLACES[other] > PLACES[own]}
+    assert not after, f"{file} imports from {sorted(after)}, which come after it on the map (lib/README.md)"
+
+
 def test_the_street_does_not_lead_through_a_door():
     found = {file: imports(LIB / file) - set(ON_STREET) for file in ON_STREET}
     assert not {file: doors for file, doors in found.items() if doors}
@@ -71,13 +81,14 @@ def test_nothing_in_lib_builds_on_the_workshop_or_the_tools():
 
 
 def test_the_reference_follows_the_map():
-    """docs/api lists the modules in the same order."""
+    """docs/api lists the modules in the same order; all but the exercises and the command lines."""
     pages = re.findall(r"^api/(\w+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
     texts = [(ROOT / "docs" / "api" / f"{page}.md").read_text("utf-8") for page in pages]
     named = [module for text in texts for module in re.findall(r"automodule:: (lib\.[\w.]+)", text)]
     files = [module.removeprefix("lib.").replace(".", "/") + ".py" for module in named]
     places = [PLACES[file] for file in files if file in PLACES]  # a package's own page is not on the map
     assert places == sorted(places)
+    assert [file for file in FILES if file not in files and not re.search(r"lesson_|__main__", file)] == []
 
 
 def test_a_name_has_one_owner():

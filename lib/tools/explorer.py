@@ -7,6 +7,7 @@ holds them. The tests compare what the page says with `lib.budget`, for every co
 """
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -407,5 +408,8 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    try:
+        write()
+    except OSError as error:  # a read-only folder
+        sys.exit(f"error: {error}")
     print(f"{PAGE.relative_to(ROOT)}: {PAGE.stat().st_size:,} bytes; open it in a browser")

@@ -5,6 +5,7 @@ the vision tower. Then adapters are trained on the same preference pairs by each
 that no training ever drew. Logs and scores go to data/measured/dpo.json, which lesson 09 reads.
 """
 
+import argparse
 import copy
 import json
 import random
@@ -138,4 +139,7 @@ def main(file: Path = DPO_RUNS) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m lib.workshop.dpo_habit", description="Train with DPO by each recipe, and measure it."
+    ).parse_args()
     main()

@@ -5,6 +5,7 @@ of question and every clip, how many answers were exactly right. Lesson 07 makes
 counts.
 """
 
+import argparse
 import json
 import multiprocessing
 from collections.abc import Sequence
@@ -189,4 +190,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m lib.workshop.same_budget",
+        description="Ask 1,000 clips through every reducer at the same budget.",
+    ).parse_args()
     main()

@@ -1,5 +1,7 @@
 """The model card of tiny: its scores on unseen clips, with intervals (`python -m lib.workshop.tiny_card`)."""
 
+import argparse
+
 from lib import toybox
 from lib.evaluate.exact import exact_match
 from lib.evaluate.intervals import score
@@ -44,5 +46,9 @@ def tiny_card(vlm, clips: int) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m lib.workshop.tiny_card",
+        description="Score the tiny model on unseen clips and write its model card.",
+    ).parse_args()
     write_text(TINY / "README.md", tiny_card(load("tiny"), clips=1000))
     print((TINY / "README.md").read_text(encoding="utf-8"))

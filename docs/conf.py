@@ -7,6 +7,7 @@ pages.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,12 @@ def make_index(app, exception) -> None:
         subprocess.run([sys.executable, "-m", "pagefind", "--quiet", *pages, *what], check=True)
 
 
+def font_beside_lessons(app, error) -> None:
+    """Lesson 02 embeds the explorer, which looks for its Korean font beside the page that it stands on."""
+    if error is None and app.builder.name == "html":
+        shutil.copy(ROOT / "data" / "fonts" / "NanumSquareR.ttf", Path(app.outdir) / "course")
+
+
 def setup(app) -> dict:
     app.add_html_math_renderer("mathml", (draw_mathematics, None), (draw_mathematics, None))
     app.connect("builder-inited", without_sphinx_search)
@@ -165,4 +172,5 @@ def setup(app) -> dict:
     app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-skip-member", skip)
     app.connect("build-finished", make_index)
+    app.connect("build-finished", font_beside_lessons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -179,7 +179,9 @@ for name, array in (
 ex = exercises.get("00.visual_tokens")
 
 
-def my_visual_tokens(frames, pixels, patch, stride): ...  # your code: one line will do
+def my_visual_tokens(frames, pixels, patch, stride):
+    # your code: one line will do
+    ...
 
 
 ex.check(my_visual_tokens)

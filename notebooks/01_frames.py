@@ -287,7 +287,9 @@ except ValueError as error:
 ex = exercises.get("01.decoded")
 
 
-def my_decoded(keys, wanted): ...  # your code
+def my_decoded(keys, wanted):
+    # your code
+    ...
 
 
 ex.check(my_decoded)
@@ -328,7 +330,9 @@ plots.clock(info.timestamps, info.fps)
 ex = exercises.get("01.on_screen")
 
 
-def my_on_screen(timestamps): ...  # your code
+def my_on_screen(timestamps):
+    # your code
+    ...
 
 
 ex.check(my_on_screen)
@@ -369,7 +373,9 @@ print("the second list's true seconds:", [round(info.timestamps[i], 1) for i in 
 ex = exercises.get("01.uniform")
 
 
-def my_uniform(total, n): ...  # your code
+def my_uniform(total, n):
+    # your code
+    ...
 
 
 ex.check(my_uniform)

@@ -169,7 +169,9 @@ print(
 ex = exercises.get("02.frame_tokens")
 
 
-def my_frame_tokens(height, width, stride, mode, newline): ...  # your code
+def my_frame_tokens(height, width, stride, mode, newline):
+    # your code
+    ...
 
 
 ex.check(my_frame_tokens)
@@ -214,7 +216,9 @@ if MODEL == "tiny":
 ex = exercises.get("02.max_frames")
 
 
-def my_max_frames(context, per_frame, prompt, answer): ...  # your code
+def my_max_frames(context, per_frame, prompt, answer):
+    # your code
+    ...
 
 
 ex.check(my_max_frames)
@@ -423,7 +427,9 @@ for name, per_frame in ways.items():
 ex = exercises.get("02.kv_bytes")
 
 
-def my_kv_bytes(layers, heads, kv_heads, width, value_bytes, tokens): ...  # your code
+def my_kv_bytes(layers, heads, kv_heads, width, value_bytes, tokens):
+    # your code
+    ...
 
 
 ex.check(my_kv_bytes)

@@ -90,7 +90,9 @@ print(f"{MODEL}: tiles of {tile} x {tile} pixels, canvases (height, width) {pinp
 ex = exercises.get("03.canvas")
 
 
-def my_canvas(height, width, canvases): ...  # your code
+def my_canvas(height, width, canvases):
+    # your code
+    ...
 
 
 ex.check(my_canvas)
@@ -336,7 +338,9 @@ print("at most, in rows or columns of patches on each side:", {name: round(most,
 ex = exercises.get("03.image_tokens")
 
 
-def my_image_tokens(height, width, rows, columns, side): ...  # your code
+def my_image_tokens(height, width, rows, columns, side):
+    # your code
+    ...
 
 
 ex.check(my_image_tokens)

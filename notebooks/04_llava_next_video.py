@@ -132,7 +132,9 @@ for (model, setting), of in scores.items():
 ex = exercises.get("04.pool")
 
 
-def my_pool(hidden, height, width, stride): ...  # your code
+def my_pool(hidden, height, width, stride):
+    # your code
+    ...
 
 
 ex.check(my_pool)
@@ -369,7 +371,9 @@ ex.check(my_choice)
 ex = exercises.get("04.splice")
 
 
-def my_splice(words, visual, at): ...  # your code
+def my_splice(words, visual, at):
+    # your code
+    ...
 
 
 ex.check(my_splice)
@@ -472,7 +476,9 @@ print("lib's answer:          ", repr(vlm.answer(two, "What is the code?")))
 ex = exercises.get("04.newlines")
 
 
-def my_rows(grid, newline): ...  # your code
+def my_rows(grid, newline):
+    # your code
+    ...
 
 
 ex.check(my_rows)

@@ -132,7 +132,9 @@ for rows in (published("arXiv 2407.15841v2, Table 4"), published("arXiv 2407.158
 ex = exercises.get("05.slow_indices")
 
 
-def my_slow_indices(total, n): ...  # your code
+def my_slow_indices(total, n):
+    # your code
+    ...
 
 
 ex.check(my_slow_indices)
@@ -180,7 +182,9 @@ print(f"predicted {my_last}, measured {slow_frames(50, 10)[-1]}")
 ex = exercises.get("05.slow_pool")
 
 
-def my_slow_pool(grid): ...  # your code
+def my_slow_pool(grid):
+    # your code
+    ...
 
 
 ex.check(my_slow_pool)
@@ -549,7 +553,9 @@ for (model, _), row in table.items():
 ex = exercises.get("05.video_tokens")
 
 
-def my_video_tokens(frames, slow_every, side, stride): ...  # your code
+def my_video_tokens(frames, slow_every, side, stride):
+    # your code
+    ...
 
 
 ex.check(my_video_tokens)

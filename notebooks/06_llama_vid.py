@@ -179,7 +179,9 @@ except ValueError as error:
 ex = exercises.get("06.content")
 
 
-def my_content(features, rows, columns): ...  # your code
+def my_content(features, rows, columns):
+    # your code
+    ...
 
 
 ex.check(my_content)
@@ -206,7 +208,9 @@ print("two halves:", tuple(ex.or_lib(my_content)(features, 1, 2).shape))
 ex = exercises.get("06.context")
 
 
-def my_context(queries, patches, key_weight): ...  # your code
+def my_context(queries, patches, key_weight):
+    # your code
+    ...
 
 
 ex.check(my_context)

@@ -248,7 +248,9 @@ for kind in COMPARED_KINDS:
 ex = exercises.get("07.score")
 
 
-def my_score(right, asked): ...  # your code
+def my_score(right, asked):
+    # your code
+    ...
 
 
 ex.check(my_score)
@@ -370,7 +372,9 @@ plots.share_table([m.key for m in METHODS], [m.budget for m in METHODS], COMPARE
 ex = exercises.get("07.leads")
 
 
-def my_leads(first, second, drawn): ...  # your code
+def my_leads(first, second, drawn):
+    # your code
+    ...
 
 
 ex.check(my_leads)
@@ -524,7 +528,9 @@ for name, of in (("one scene", ~two), ("two scenes", two)):
 ex = exercises.get("07.line")
 
 
-def my_line(tokens, scores): ...  # your code
+def my_line(tokens, scores):
+    # your code
+    ...
 
 
 ex.check(my_line)

@@ -208,7 +208,9 @@ ex.check(my_frames)
 ex = exercises.get("08.labels")
 
 
-def my_labels(ids, prompt, length): ...  # your code
+def my_labels(ids, prompt, length):
+    # your code
+    ...
 
 
 ex.check(my_labels)
@@ -247,7 +249,9 @@ plots.token_strips(
 ex = exercises.get("08.lora")
 
 
-def my_lora(x, weight, A, B, alpha): ...  # your code
+def my_lora(x, weight, A, B, alpha):
+    # your code
+    ...
 
 
 ex.check(my_lora)

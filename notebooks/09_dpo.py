@@ -258,7 +258,9 @@ for pair in bad.values():
 ex = exercises.get("09.answers")
 
 
-def my_log_probs(logits, ids, mask): ...  # your code
+def my_log_probs(logits, ids, mask):
+    # your code
+    ...
 
 
 ex.check(my_log_probs)
@@ -280,7 +282,9 @@ print(
 ex = exercises.get("09.loss")
 
 
-def my_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta): ...  # your code
+def my_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta):
+    # your code
+    ...
 
 
 ex.check(my_dpo_loss)

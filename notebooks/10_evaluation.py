@@ -210,7 +210,9 @@ for count in (1, 2, 12, 48):
 ex = exercises.get("10.chair")
 
 
-def my_chair(said, true): ...  # your code
+def my_chair(said, true):
+    # your code
+    ...
 
 
 ex.check(my_chair)
@@ -260,7 +262,9 @@ print("invented in the caption above:", sorted(said - true))
 ex = exercises.get("10.interval")
 
 
-def my_interval(first, second, drawn): ...  # your code
+def my_interval(first, second, drawn):
+    # your code
+    ...
 
 
 ex.check(my_interval)
@@ -290,7 +294,9 @@ print(
 ex = exercises.get("10.swap")
 
 
-def my_p(first, second, swapped): ...  # your code
+def my_p(first, second, swapped):
+    # your code
+    ...
 
 
 ex.check(my_p)

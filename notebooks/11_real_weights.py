@@ -174,7 +174,9 @@ print(", ".join(f"{part}: {'/'.join(found)}" for part, found in kinds.items()))
 ex = exercises.get("11.weights")
 
 
-def my_weight_bytes(layers, others): ...  # your code
+def my_weight_bytes(layers, others):
+    # your code
+    ...
 
 
 ex.check(my_weight_bytes)
@@ -252,7 +254,9 @@ plots.stacked_bars(list(rows), {"weights": gib, "cache of 16 frames": clip}, ["p
 ex = exercises.get("11.plan")
 
 
-def my_plan(card, fixed, per_frame, context, tokens, text): ...  # your code
+def my_plan(card, fixed, per_frame, context, tokens, text):
+    # your code
+    ...
 
 
 ex.check(my_plan)

@@ -177,7 +177,9 @@ for line in say(processes.torchrun_command(2, str(trainer), str(work / "out"))):
 ex = exercises.get("12.split")
 
 
-def my_clips(clips, rank, world): ...  # your code
+def my_clips(clips, rank, world):
+    # your code
+    ...
 
 
 ex.check(my_clips)
@@ -260,7 +262,9 @@ plots.shard_map({"two processes, ended": first, "one process, to the end": state
 ex = exercises.get("12.todo")
 
 
-def my_todo(clips, size, rank, world, there): ...  # your code
+def my_todo(clips, size, rank, world, there):
+    # your code
+    ...
 
 
 ex.check(my_todo)
@@ -329,7 +333,9 @@ print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):
 ex = exercises.get("12.gradient")
 
 
-def my_gradient(gradients, tokens): ...  # your code
+def my_gradient(gradients, tokens):
+    # your code
+    ...
 
 
 ex.check(my_gradient)
@@ -569,7 +575,9 @@ print(f"16 frames and 128 tokens in place of 32 and 256: {saved:.0%} fewer hours
 ex = exercises.get("12.hours")
 
 
-def my_hours(clips, batch, answer, weights, cache, speed): ...  # your code
+def my_hours(clips, batch, answer, weights, cache, speed):
+    # your code
+    ...
 
 
 ex.check(my_hours)

@@ -6,6 +6,7 @@ The twins (lib/vlm/twins.py) are written under the names, in the shards and with
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_twin_keeps_what_matters(twin):
 
 def test_every_weight_of_the_files_arrives(twin):
     stored = {}
-    for shard in vlm.Path(twin.name).glob("*.safetensors"):
+    for shard in Path(twin.name).glob("*.safetensors"):
         stored |= load_file(shard)
     assert len(stored) == len(dict(twin.model.named_parameters()))
     for key, weight in twin.model.named_parameters():

@@ -91,13 +91,13 @@ def plan(
     settings. `model` may be a spec.
 
     >>> plan("T4", "7b")
-    Plan(by_memory=109, by_context=25)
+    FramePlan(by_memory=109, by_context=25)
     >>> plan("T4", "7b").binds, plan("T4", "7b", precision="float16").binds
     ('context', 'memory')
     >>> plan("A100-40", "7b", precision="float16", attention="eager", answer=932, rope_factor=2)
-    Plan(by_memory=61, by_context=49)
+    FramePlan(by_memory=61, by_context=49)
     >>> plan("T4", "7b", memory=training, answer=932, checkpointing=True)
-    Plan(by_memory=49, by_context=21)
+    FramePlan(by_memory=49, by_context=21)
 
     Raises ValueError for an unknown card, model, precision or attention, listing the known ones.
     """

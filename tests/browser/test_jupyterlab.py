@@ -169,7 +169,7 @@ def test_learner_runs_a_lesson_solves_an_exercise_and_keeps_it(lab, browser, cou
     lesson.menu("Kernel", "kernelmenu:restart-and-clear")
     lesson.click((By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"))
     browser.until(lambda _: set(lesson.prompts()) == {"[ ]:"}, "the restarted kernel", 120)
-    for order, words in enumerate(("colab.set_up()", "doctor.look()", progress), 1):
+    for order, words in enumerate(("colab.set_up()", "doctor.this_machine()", progress), 1):
         lesson.run(order, words)
     assert lesson.green(progress) > 100
     browser.execute_script("arguments[0].scrollIntoView({block: 'end'})", lesson.cell(progress))

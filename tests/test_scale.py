@@ -340,6 +340,13 @@ def processes_of(torchrun):
     return psutil.Process(torchrun.pid).children(recursive=True)
 
 
+def test_sealing_deletes_what_a_killed_process_had_half_written(features, tmp_path):
+    extract(VIDEOS[:2], features, tmp_path, size=2)
+    (tmp_path / ".shard-00000.safetensors.99999.part").write_bytes(b"half")
+    seal(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "plan.json", "shard-00000.safetensors"]
+
+
 def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
     job = Extraction("toybox:0:160", str(tmp_path / "killed"), frames=16, size=2)
     with processes.started([job], processes=2) as (torchrun, reports):

@@ -202,7 +202,7 @@ def unreadable(path: Path) -> dict[str, str]:
 
 
 def seal(folder: str | os.PathLike) -> "Cache":
-    """Writes the manifest once every shard is there, and opens the cache.
+    """Writes the manifest once every shard is there, and opens the cache. Pieces of killed processes are deleted.
 
     Raises ValueError that counts what is missing or damaged. (Whether a sealed folder still holds the bytes of its
     manifest is what `extract` looks at: run it first.)
@@ -216,6 +216,8 @@ def seal(folder: str | os.PathLike) -> "Cache":
             f"{folder}: {len(wrong)} of {plan.count} shards are not ready (number {first}: {text}): run extract again, "
             "it goes on where it stopped"
         )
+    for piece in folder.glob(".shard-*.part"):  # of a process that was killed while it wrote
+        piece.unlink()
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
     lost = {name: why for path in paths for name, why in unreadable(path).items()}
     write_json(folder / "manifest.json", {"shards": [fingerprint(path) for path in paths], "unread": lost})

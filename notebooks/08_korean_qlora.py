@@ -453,7 +453,7 @@ for card, capability in (("T4", (7, 5)), ("A100", (8, 0)), ("H100", (9, 0))):
 
 # %%
 from datasets import Dataset
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments, get_cosine_schedule_with_warmup
 from trl import SFTConfig, SFTTrainer
 
 my_difference = 0.1  # change me
@@ -463,7 +463,8 @@ examples = mixed(captioning(train[:24], "ko"), captioning(train[:24], LANGUAGES[
 
 def loop_by_hand(vlm, collate):
     weights = [weight for weight in vlm.model.parameters() if weight.requires_grad]
-    optimizer, losses = torch.optim.AdamW(weights, weight_decay=0.0), []
+    optimizer, losses = torch.optim.AdamW(weights, SHORT.learning_rate, weight_decay=0.0), []
+    schedule = get_cosine_schedule_with_warmup(optimizer, SHORT.warmup, SHORT.steps)  # up in a line, down in a cosine
     vlm.model.train()
     with vlm.looking_through(VIEW):  # transformers' forward takes features, and this reducer makes tokens of them
         for step in range(SHORT.steps):
@@ -471,8 +472,8 @@ def loop_by_hand(vlm, collate):
             loss = vlm.model(**{name: tensor.to(vlm.device) for name, tensor in batch.items()}).loss
             loss.backward()
             nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.param_groups[0]["lr"] = SHORT.rate(step)  # up in a line, down along a cosine
             optimizer.step()
+            schedule.step()
             optimizer.zero_grad()
             losses.append(loss.item())
     return losses
@@ -526,8 +527,8 @@ apart = max(abs(np.array(curves["by hand"]) - curve).max() for curve in curves.v
 print(f"predicted {my_difference}, measured at most {apart:.0e}")
 
 # %% [markdown]
-# `max_length=None` matters: TRL's default of 1,024 cuts sequences, and 8 frames of the 7B are 1,152 visual tokens: *"video features and video tokens do not match"*. TRL's own collators know images and no videos, so ours is needed. `lib.finetune.fit` is the loop above with
-# a log, a checkpoint and 16 bits on a GPU.
+# `max_length=None` matters: TRL's default of 1,024 cuts sequences, and 8 frames of the 7B are 1,152 visual tokens: *"video features and video tokens do not match"*. TRL's own collators know images and no videos, so ours is needed. `lib.finetune.fit` is
+# `Trainer` with a log, a checkpoint in one file, and 16 bits on a GPU.
 #
 # ## 7. Train it
 #

@@ -47,6 +47,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from transformers import get_cosine_schedule_with_warmup
 
 from lib import exercises, plots, toybox
 from lib.data import Collator, Features, Pair, toybox_videos
@@ -363,9 +364,9 @@ assert abs(hand - trl) <= 1e-6 and abs(hand - lib) <= 1e-6
 
 # %%
 def train_by_hand(vlm, model, collate, pairs, plan, beta):
-    optimizer = torch.optim.AdamW(trainable(vlm).values(), weight_decay=0)
+    optimizer = torch.optim.AdamW(trainable(vlm).values(), plan.learning_rate, weight_decay=0)
+    schedule = get_cosine_schedule_with_warmup(optimizer, plan.warmup, plan.steps)
     for step in range(plan.steps):
-        optimizer.param_groups[0]["lr"] = plan.rate(step)
         batch = collate.pairs(pairs[step * plan.batch : (step + 1) * plan.batch])
         with vlm.looking_through(collate.reducer):
             loss = loss_by_hand(model, batch, beta)
@@ -373,6 +374,7 @@ def train_by_hand(vlm, model, collate, pairs, plan, beta):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainable(vlm).values(), 1.0)
         optimizer.step()
+        schedule.step()
 
 
 short, ends = replace(OURS.plan, steps=3, warmup=1, batch=4), []

@@ -40,6 +40,7 @@ from lib.files import write_text
 from lib.known import CONFIGS, GIB
 from lib.reducers import LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM, twins
+from lib.vlm.loading import compute_dtype
 
 REPORT = bench.MEASURED / "gpu.json"
 NO_GPU = "make gpu-check needs an NVIDIA GPU that PyTorch can use, and there is none on this machine."
@@ -208,15 +209,22 @@ def train_once(vlm: VideoLM, case: Case) -> tuple[Callable[[], object], int]:
             model.gradient_checkpointing_disable()
         else:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    weights = finetune.trainable(vlm)
-    plan = finetune.Plan(steps=3, batch=1, learning_rate=1e-4)
-    run = finetune.TrainingRun(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
-    batch = one_example(vlm, reducer, case.frames)
+    weights = list(finetune.trainable(vlm).values())
+    optimizer, dtype = torch.optim.AdamW(weights, 1e-4, weight_decay=0), compute_dtype(vlm.device)
+    scaler = torch.amp.GradScaler(vlm.device.type, enabled=dtype == torch.float16)
+    batch = {name: tensor.to(vlm.device) for name, tensor in one_example(vlm, reducer, case.frames).items()}
 
     def step() -> None:
+        """As Trainer takes one."""
         model.train()
-        with vlm.looking_through(reducer):
-            run.step(1, batch)
+        with vlm.looking_through(reducer), torch.autocast(vlm.device.type, dtype, enabled=dtype != torch.float32):
+            loss = model(**batch).loss
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        scaler.step(optimizer)
+        scaler.update()
         model.eval()
 
     step()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from transformers import get_cosine_schedule_with_warmup
 
 from lib import toybox
 from lib import vlm as models
@@ -228,9 +229,9 @@ def test_a_new_adapter_has_gained_nothing(vlm):
 
 def by_hand(vlm, model, collate, pairs, plan, beta):
     """The loop of the lesson: (losses, weights afterwards)."""
-    optimizer, losses = torch.optim.AdamW(trainable(vlm).values(), weight_decay=0), []
+    optimizer = torch.optim.AdamW(trainable(vlm).values(), plan.learning_rate, weight_decay=0)
+    schedule, losses = get_cosine_schedule_with_warmup(optimizer, plan.warmup, plan.steps), []
     for step in range(plan.steps):
-        optimizer.param_groups[0]["lr"] = plan.rate(step)
         batch = collate.pairs(pairs[step * plan.batch : (step + 1) * plan.batch])
         with vlm.looking_through(collate.reducer):
             loss = dpo.dpo_loss(*dpo.gains(model, batch), beta).mean()
@@ -238,6 +239,7 @@ def by_hand(vlm, model, collate, pairs, plan, beta):
         loss.backward()
         nn.utils.clip_grad_norm_(trainable(vlm).values(), 1.0)
         optimizer.step()
+        schedule.step()
         losses.append(loss.item())
     return losses, [weight.detach().clone() for weight in trainable(vlm).values()]
 

@@ -110,7 +110,7 @@ def test_encoding_needs_what_the_formula_says(attention, frames):
 def test_a_step_of_qlora_needs_what_the_formula_says(monkeypatch, task, vocabulary):
     """Beyond the weights and the moments, which were there: activations, and of LoRA 16-bit copies (2 bytes) and the
     last step's gradients (4), which with checkpointing are gone at the peak."""
-    monkeypatch.setattr("lib.finetune.train.compute_dtype", lambda device: torch.bfloat16)  # as on a GPU
+    monkeypatch.setattr("gpu_check.compute_dtype", lambda device: torch.bfloat16)  # as on a GPU
     vlm = build(vocabulary=vocabulary)
     finetune.add_lora(vlm, rank=4)
     found = gpu_check.measure(vlm, Case(task, "nf4-double", "sdpa", 8))
@@ -150,7 +150,7 @@ def test_the_process_is_held_to_the_memory_of_the_card(monkeypatch):
 
 
 def test_all_of_it_on_a_cpu_and_the_report_is_read_by_the_lessons(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("lib.finetune.train.compute_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("gpu_check.compute_dtype", lambda device: torch.bfloat16)
     monkeypatch.setattr(gpu_check, "ANSWER", 2)
     wanted = [Case("answer", "nf4-double", "sdpa", 2), Case("train, checkpointing", "nf4-double", "sdpa", 2)]
     sizes = {"frames": 2, "shape": (4, 8, 8, 32), "copied": 2**20}

@@ -334,9 +334,15 @@ def test_the_own_way_of_the_model_comes_back(random_vlm, make_frames):
     torch.testing.assert_close(random_vlm.logits(frames, random_vlm.prompt("What?")), official, atol=1e-5, rtol=0)
 
 
-def test_onevision_looks_through_nothing(random_onevision):
-    with pytest.raises(ValueError, match="no LLaVA-NeXT-Video"), random_onevision.looking_through(SpatialPool(2)):
-        pass
+@pytest.mark.parametrize("reducer", [None, SpatialPool(3)], ids=["its own", "another"])
+def test_onevision_looks_through_a_reducer_too(random_onevision, make_frames, reducer):
+    """Its own reducer ends in a newline, which transformers' forward must not add once more."""
+    reducer = reducer or random_onevision.default_reducer
+    features = random_onevision.encode(make_frames(3))
+    with torch.no_grad(), random_onevision.looking_through(reducer):
+        inside = random_onevision.model(**expanded(random_onevision, features, reducer)).logits[0]
+    outside = random_onevision.logits(features, random_onevision.prompt("What?"), reducer)
+    torch.testing.assert_close(inside, outside, atol=1e-5, rtol=0)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -13,4 +13,4 @@ from lib.finetune.adapters import (
     trainable,
     without_deprecations,
 )
-from lib.finetune.train import Plan, Step, TrainingRun, fit, mixed, read_log, reducer_settings
+from lib.finetune.train import Plan, Step, fit, mixed, read_log, reducer_settings

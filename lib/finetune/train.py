@@ -1,18 +1,25 @@
-"""The training loop: a plan, examples in the order in which they are trained on, a checkpoint and a log.
+"""The training loop is transformers' Trainer; here is what it is told, and what it writes.
 
 A run is a plan (how long, on how much at a time, how fast), a sequence of examples, and what may change:
 `lib.finetune.adapters` decides that, `fit` trains it. With a folder, `fit` keeps a checkpoint and a log there, and a
 run that was interrupted goes on where its last checkpoint stands and ends with the same weights as one that was not.
 
-Not in it: training the vision tower (its features are computed once), several GPUs (lesson 12).
+The checkpoint is one safetensors file, written whole or not at all: what was trained, the optimizer's moments, and the
+settings of the run. It does not depend on the number of processes, so a run may go on with more or fewer. (Trainer's
+own checkpoint is a folder of pickled files; a kill may leave half of it.)
+
+Lesson 08 writes the loop by hand and shows that it is equal. Not in it: training the vision tower (its features are
+computed once).
 """
 
 import json
 import math
+import os
 import random
 import re
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +29,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from tqdm import tqdm
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lib.data.batches import Collator
 from lib.data.videos import Example
@@ -35,29 +44,42 @@ from lib.vlm.model import VideoLM
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run trains, on how many examples at a time, and how fast it learns at its peak."""
+    """How long a run trains, on how many examples at a time, and how fast it learns at its peak.
+
+    A step learns from `batch` examples at a time, `accumulation` times, in each of `processes`.
+
+    >>> Plan(steps=25, batch=2, accumulation=4).examples
+    200
+    """
 
     steps: int
     batch: int = 8
     learning_rate: float = 5e-3
     warmup: int = 5  # steps
     checkpointing: bool = False  # keep each layer's input only and compute the rest again: less memory, more time
+    accumulation: int = 1
+    schedule: str = "cosine"  # or another name of transformers' schedules: "linear", "constant_with_warmup"
+    seed: int = 0  # of dropout
+    every: int = 0  # steps from one checkpoint and validation to the next; 0: ten times in a run
 
     @property
     def examples(self) -> int:
-        return self.steps * self.batch
+        """Examples of the whole run."""
+        return self.steps * self.step_size
 
-    def rate(self, step: int) -> float:
-        """Up in a line, then down along a cosine to 0: transformers' schedule "cosine".
+    @property
+    def step_size(self) -> int:
+        """Examples of one step, over all processes."""
+        return self.batch * self.accumulation * processes()
 
-        >>> plan = Plan(steps=25, learning_rate=1.0, warmup=5)
-        >>> [round(plan.rate(step), 3) for step in (0, 1, 5, 15, 25)]
-        [0.0, 0.2, 1.0, 0.5, 0.0]
-        """
-        if step < self.warmup:
-            return self.learning_rate * step / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is written after this step."""
+        return step % (self.every or math.ceil(self.steps / 10)) == 0 or step == self.steps
+
+
+def processes() -> int:
+    """How many processes train together, as torchrun and accelerate leave it in the environment."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def mixed(main: Sequence[Example], other: Sequence[Example], count: int, share: float, seed: int = 0) -> list[Example]:
@@ -89,35 +111,91 @@ class Step(NamedTuple):
     loss: float
     learning_rate: float
     seconds: float
+    validation: float | None = None  # the loss on the validation examples, where it was measured after this step
 
 
 def fit(
-    vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan, folder: str | Path | None = None
+    vlm: VideoLM,
+    collate: Collator,
+    examples: Sequence[Example],
+    plan: Plan,
+    folder: str | Path | None = None,
+    validation: Sequence[Example] = (),
+    keep: Callable[[Step], None] | None = None,
+    report_to: str = "none",
 ) -> list[Step]:
     """Trains what may change, batch by batch in the order of the examples; returns the log, one Step per step.
 
-    AdamW without weight decay, gradients clipped to a norm of 1, as transformers' Trainer does by default. On a GPU in
-    its 16-bit type; with float16 the loss is scaled up, so that small gradients do not vanish.
-    folder: for `checkpoint.safetensors` and `log.jsonl`, written ten times in a run, whole or not at all.
+    transformers' Trainer with AdamW without weight decay, gradients clipped to a norm of 1. On a GPU in its 16-bit
+    type; with float16 the loss is scaled up, so that small gradients do not vanish. The loss of a step is the mean over
+    all its answer tokens, however they are spread over batches and processes.
+
+    folder: for `checkpoint.safetensors` and `log.jsonl`, written when `plan.due`, each whole or not at all. A run that
+    is there goes on; with more steps than before it is prolonged.
+    keep: called when a checkpoint is due and its validation loss is the lowest so far (without validation: each time).
+    report_to: "none", "tensorboard" or "wandb".
 
     Raises ValueError where the plan holds no step, the examples are too few, nothing may change, the loss is no number
     any more, the folder's checkpoint or log is damaged, or it was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
-    run = TrainingRun(vlm, weights, torch.optim.AdamW(weights.values(), weight_decay=0), plan)
-    files = Files(Path(folder), run_fingerprint(vlm, collate, examples, plan)) if folder else None
-    log = files.restore(run) if files else []
-    vlm.model.train()
+    files = Files(Path(folder), lambda steps: run_fingerprint(vlm, collate, examples, plan, steps)) if folder else None
+    log = files.read() if files else []
+    if len(log) >= plan.steps:
+        files.load_weights(weights)
+        return log
+    settings = trainer_arguments(vlm, plan, folder, bool(validation), report_to)
+    recorder = Recorder(weights, plan, files, log, keep)
     kept, looking = checkpointing(vlm, plan.checkpointing), vlm.looking_through(collate.reducer)
-    with kept, looking, progress(plan.steps, len(log)) as bar:
-        for step in range(len(log), plan.steps):
-            log.append(run.step(step, collate(examples[step * plan.batch : (step + 1) * plan.batch])))
-            bar.set_postfix_str(f"loss {log[-1].loss:.3f}", refresh=False)
-            bar.update()
-            if files and (len(log) % math.ceil(plan.steps / 10) == 0 or len(log) == plan.steps):
-                files.save(run, log)
-    vlm.model.eval()
+    with kept, looking, ready_for_trainer(vlm), without_deprecations():
+        rest = examples[len(log) * plan.step_size : plan.examples]
+        trainer = recorder.trainer = CaptionTrainer(
+            vlm.model, settings, collate, list(rest), list(validation) or None, callbacks=[recorder]
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return log
+
+
+def trainer_arguments(
+    vlm: VideoLM, plan: Plan, folder: str | Path | None, validate: bool, report_to: str
+) -> TrainingArguments:
+    """The plan in transformers' words. `Recorder` writes the files, so Trainer saves nothing."""
+    return TrainingArguments(
+        output_dir=str(folder or tempfile.gettempdir()), seed=plan.seed,
+        max_steps=plan.steps, per_device_train_batch_size=plan.batch, gradient_accumulation_steps=plan.accumulation,
+        learning_rate=plan.learning_rate, lr_scheduler_type=plan.schedule, warmup_steps=plan.warmup,
+        weight_decay=0.0, max_grad_norm=1.0, train_sampling_strategy="sequential", remove_unused_columns=False,
+        dataloader_pin_memory=False, ddp_find_unused_parameters=False, per_device_eval_batch_size=plan.batch,
+        eval_strategy="steps" if validate else "no", eval_steps=plan.every or math.ceil(plan.steps / 10),
+        logging_steps=1, logging_nan_inf_filter=False, save_strategy="no", report_to=report_to, disable_tqdm=True,
+        use_cpu=vlm.device.type == "cpu", **precision(vlm.device),
+    )  # fmt: skip
+
+
+def precision(device: torch.device) -> dict[str, bool]:
+    """Mixed precision on a GPU: bfloat16 where its hardware has it, else float16 with a loss scaler.
+
+    >>> precision(torch.device("cpu"))
+    {'fp16': False, 'bf16': False}
+    """
+    dtype = compute_dtype(device)
+    return {"fp16": dtype == torch.float16, "bf16": dtype == torch.bfloat16}
+
+
+@contextmanager
+def ready_for_trainer(vlm: VideoLM) -> Iterator[None]:
+    """Inside, Trainer trains a model in 4 bits whose adapter lies in it and not around it; outside all is as before."""
+    config, marked = vlm.model.config, getattr(vlm.model, "_hf_peft_config_loaded", False)
+    cached, config.text_config.use_cache = config.text_config.use_cache, False  # keys and values that nobody asks for
+    vlm.model._hf_peft_config_loaded = True  # what transformers' own add_adapter leaves
+    try:
+        yield
+    finally:
+        vlm.model._hf_peft_config_loaded = marked
+        config.text_config.use_cache = cached
+        vars(config).pop("use_cache", None)  # Trainer's, meant for models without text_config
+        vlm.model.eval()
 
 
 @contextmanager
@@ -142,14 +220,15 @@ def progress(steps: int, done: int) -> tqdm:
 
 def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn.Parameter]:
     """The weights that may change. Raises ValueError as `fit` says."""
-    if plan.steps < 1 or plan.batch < 1 or plan.warmup < 0 or not 0 <= plan.learning_rate < math.inf:
+    counts = min(plan.steps, plan.batch, plan.accumulation)
+    if counts < 1 or min(plan.warmup, plan.every) < 0 or not 0 <= plan.learning_rate < math.inf:
         raise ValueError(
             f"{plan} trains nothing, or away from the answers: give at least 1 step and a batch of 1, and no negative "
             "warmup or learning rate"
         )
     if len(examples) < plan.examples:
         raise ValueError(
-            f"{plan.steps} steps of {plan.batch} need {plan.examples} examples, there are {len(examples)}: "
+            f"{plan.steps} steps of {plan.step_size} need {plan.examples} examples, there are {len(examples)}: "
             "`mixed` repeats them, or plan fewer steps"
         )
     if not (weights := trainable(vlm)):
@@ -160,48 +239,105 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
     return weights
 
 
-@dataclass(eq=False)
-class TrainingRun:
-    """What changes from step to step."""
+class CaptionTrainer(Trainer):
+    """Trainer, which stops where the loss is no number and tells its callback every batch's loss."""
 
-    vlm: VideoLM
-    weights: dict[str, nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    plan: Plan
-
-    def __post_init__(self):
-        self.dtype = compute_dtype(self.vlm.device)
-        self.scaler = torch.amp.GradScaler(self.vlm.device.type, enabled=self.dtype == torch.float16)
-
-    def step(self, number: int, batch: dict[str, Tensor]) -> Step:
-        """One step of training."""
-        began, rate = time.monotonic(), self.plan.rate(number)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch = {name: tensor.to(self.vlm.device) for name, tensor in batch.items()}
-        with torch.autocast(self.vlm.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.vlm.model(**batch).loss
+    def training_step(self, model: nn.Module, inputs: dict, num_items_in_batch: Tensor | None = None) -> Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
         if not loss.isfinite():
-            raise ValueError(f"the loss is {loss.item()} at step {number + 1}: lower the learning rate ({rate:.1e})")
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return Step(number + 1, loss.item(), rate, time.monotonic() - began)
+            rate = self.optimizer.param_groups[0]["lr"]
+            raise ValueError(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}: lower the learning rate ({rate:.1e})"
+            )
+        self.state.loss += loss.item()
+        return loss
 
 
-def run_fingerprint(vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan) -> dict:
+class Recorder(TrainerCallback):
+    """Puts a run where its checkpoint stands, and writes down what happens. Its methods are called by Trainer.
+
+    The log of Trainer counts from the start of a session; this one goes on where the checkpoint's ends.
+    """
+
+    trainer: CaptionTrainer
+
+    def __init__(
+        self,
+        weights: dict[str, nn.Parameter],
+        plan: Plan,
+        files: "Files | None",
+        log: list[Step],
+        keep: Callable | None,
+    ):
+        self.weights, self.plan, self.files, self.log, self.keep = weights, plan, files, log, keep
+        self.bar = progress(plan.steps, len(log))
+
+    def on_train_begin(self, args, state, control, optimizer, lr_scheduler, **_):
+        """The checkpoint's weights and moments; the schedule as if the steps before had been taken here."""
+        done = state.global_step = len(self.log)
+        if done:
+            self.files.restore(self.trained(), optimizer, self.trainer.accelerator.scaler)
+            lr_scheduler.last_epoch = done
+            rates = zip(optimizer.param_groups, lr_scheduler.base_lrs, lr_scheduler.lr_lambdas, strict=True)
+            for group, peak, share in rates:
+                group["lr"] = peak * share(done)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """What is trained, as it is now: FSDP replaces weights by shards under the same names."""
+        now = dict(self.trainer.accelerator.unwrap_model(self.trainer.model).named_parameters())
+        return {name: now[name] for name in self.weights}
+
+    def on_step_begin(self, args, state, control, **_):
+        """Dropout draws from the step's own seed: a run that goes on draws what it would have drawn."""
+        torch.manual_seed(hash((self.plan.seed, state.global_step, args.process_index)))
+        state.loss, self.began = 0.0, time.monotonic()
+
+    def on_pre_optimizer_step(self, args, state, control, optimizer, **_):
+        self.rate = optimizer.param_groups[0]["lr"]
+
+    def on_step_end(self, args, state, control, **_):
+        loss = torch.tensor(state.loss, dtype=torch.float64 if args.device.type == "cpu" else torch.float32)
+        loss = self.trainer.accelerator.reduce(loss.to(args.device), "mean").item()
+        self.log.append(Step(state.global_step, loss, self.rate, time.monotonic() - self.began))
+        self.bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+        self.bar.update()
+        if self.plan.due(state.global_step):
+            if self.trainer.eval_dataset is None:
+                self.save(best=True)
+            else:
+                control.should_evaluate = True
+
+    def on_evaluate(self, args, state, control, metrics, **_):
+        before = [step.validation for step in self.log if step.validation is not None]
+        self.log[-1] = self.log[-1]._replace(validation=metrics["eval_loss"])
+        self.save(best=metrics["eval_loss"] <= min(before, default=math.inf))
+
+    def save(self, best: bool) -> None:
+        """Kept before it is written down: a run that is killed in between keeps it again."""
+        if best and self.keep:
+            self.keep(self.log[-1])
+        if self.files:
+            self.files.save(self.trained(), self.trainer.optimizer, self.trainer.accelerator.scaler, self.log)
+
+    def on_train_end(self, args, state, control, **_):
+        self.bar.close()
+
+
+def run_fingerprint(
+    vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan, steps: int | None = None
+) -> dict:
     """The settings that decide over the weights that a run ends with, by name: a checkpoint belongs to one run.
 
-    The type in which a GPU computes is left out, so that a run may go on on another card.
+    `steps`: those of the run's first session, where it is prolonged now. The type in which a GPU computes is left out,
+    so that a run may go on on another card, and so is the number of processes.
     """
-    told = [(example.video.name, example.prompt, example.answer) for example in examples[: plan.examples]]
+    steps = plan.steps if steps is None else steps
+    told = [(one.video.name, one.prompt, one.answer) for one in examples[: steps * plan.step_size]]
     data = dict(zip(("clips", "prompts", "answers"), map(short_digest, zip(*told, strict=True)), strict=True))
     weights = trainable(vlm)
     before = {name: tensor_digest(weight) for name, weight in changed_weights(vlm).items() if name not in weights}
-    return asdict(plan) | data | adapter_settings(vlm) | {
+    numbers = {name: value for name, value in asdict(plan).items() if name not in ("batch", "accumulation", "every")}
+    return numbers | {"steps": steps, "batch": plan.step_size} | data | adapter_settings(vlm) | {
         "frames": len(collate.features(examples[0].video)),
         "reducer": reducer_settings(collate.reducer),
         "prompt": repr(vlm.prompt("...")),
@@ -214,11 +350,11 @@ def run_fingerprint(vlm: VideoLM, collate: Collator, examples: Sequence[Example]
 
 
 def adapter_settings(vlm: VideoLM) -> dict[str, int | float | str | None]:
-    """Rank, alpha, and what the adapter's weights were at first; nothing for a model without one."""
+    """Rank, alpha, dropout, and what the adapter's weights were at first; nothing for a model without one."""
     if not any("lora_" in name for name, _ in vlm.model.named_parameters()):
         return {}
-    config = vlm.model.peft_config["default"]
-    return {"rank": config.r, "alpha": config.lora_alpha, "adapter": getattr(vlm.model, "adapter_start", None)}
+    config, start = vlm.model.peft_config["default"], getattr(vlm.model, "adapter_start", None)
+    return {"rank": config.r, "alpha": config.lora_alpha, "dropout": config.lora_dropout, "adapter": start}
 
 
 def reducer_settings(reducer: Reducer) -> str:
@@ -237,10 +373,10 @@ def reducer_settings(reducer: Reducer) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """The checkpoint and the log of a run, whose settings are its `fingerprint`."""
+    """The checkpoint and the log of a run. `fingerprint(steps)` are its settings as a run of that many steps."""
 
     folder: Path
-    fingerprint: dict
+    fingerprint: Callable[[int], dict]
 
     @property
     def checkpoint(self) -> Path:
@@ -254,52 +390,82 @@ class Files:
     def again(self) -> str:
         return f"delete the folder {self.folder} to start from nothing"
 
-    def save(self, run: TrainingRun, log: Sequence[Step]) -> None:
-        """The log first: a checkpoint always finds the lines up to it."""
+    def save(self, weights: dict[str, nn.Parameter], optimizer, scaler, log: Sequence[Step]) -> None:
+        """The log first: a checkpoint always finds the lines up to it. All processes gather, the first one writes."""
+        tensors = {f"weight {name}": gathered(weight) for name, weight in weights.items()}
+        for name, weight in weights.items():
+            tensors |= {f"{moment} {name}": gathered(tensor) for moment, tensor in optimizer.state[weight].items()}
+        if int(os.environ.get("RANK", 0)):
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(step._asdict()) + "\n" for step in log)
-        write_text(self.log, lines)
-        tensors = {f"weight {name}": weight.detach() for name, weight in run.weights.items()}
-        for name, weight in run.weights.items():
-            tensors |= {f"{moment} {name}": tensor for moment, tensor in run.optimizer.state[weight].items()}
+        write_text(self.log, "".join(json.dumps(step._asdict()) + "\n" for step in log))
         where = {
-            "run": json.dumps(self.fingerprint),
+            "run": json.dumps(self.fingerprint(None)),
             "steps": str(len(log)),
-            "scaler": json.dumps(run.scaler.state_dict()),
+            "scaler": json.dumps(scaler.state_dict() if scaler else {}),
         }
         with written_whole(self.checkpoint) as beside:
             save_file(tensors, beside, metadata=where)
 
-    def restore(self, run: TrainingRun) -> list[Step]:
-        """Loads the checkpoint into the run, if there is one; returns the log up to it."""
+    def read(self) -> list[Step]:
+        """The log up to the checkpoint; [] where there is none. Raises ValueError for files of another run."""
         if not self.checkpoint.exists():
             return []
-        try:
-            with safe_open(self.checkpoint, framework="pt", device=str(run.vlm.device)) as file:
-                where = file.metadata() or {}
-                if changed := differences(json.loads(where.get("run", "{}")), self.fingerprint):
-                    raise ValueError(
-                        f"{self.folder} was begun with other settings ({changed}): keep those, or {self.again}"
-                    )
-                load_tensors(run, {name: file.get_tensor(name) for name in file.keys()})
-        except SafetensorError:
-            raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
-        if state := json.loads(where["scaler"]):
-            run.scaler.load_state_dict(state)
+        where = self.metadata()
+        before = json.loads(where.get("run", "{}"))
+        now, steps = self.fingerprint(None), before.get("steps", 0)
+        if 0 < steps < now["steps"]:  # prolonged
+            now = self.fingerprint(steps)
+        if changed := differences(before, now):
+            raise ValueError(f"{self.folder} was begun with other settings ({changed}): keep those, or {self.again}")
         log = read_log(self.log)[: int(where["steps"])]
         if len(log) < int(where["steps"]):
             raise ValueError(f"{self.log} ends before its checkpoint (step {where['steps']}): {self.again}")
         return log
 
+    def metadata(self) -> dict[str, str]:
+        with self.opened() as file:
+            return file.metadata() or {}
 
-def load_tensors(run: TrainingRun, tensors: dict[str, Tensor]) -> None:
-    """Weights and the optimizer's moments, as `Files.save` named them."""
-    for key, tensor in tensors.items():
-        kind, name = key.split(" ")
-        if kind == "weight":
-            run.weights[name].data.copy_(tensor)
-        else:
-            run.optimizer.state[run.weights[name]][kind] = tensor if tensor.dim() else tensor.cpu()
+    @contextmanager
+    def opened(self) -> Iterator:
+        """The checkpoint. Raises ValueError where it is damaged."""
+        try:
+            with safe_open(self.checkpoint, framework="pt") as file:
+                yield file
+        except SafetensorError:
+            raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
+
+    def load_weights(self, weights: dict[str, nn.Parameter]) -> None:
+        """Into these weights, in place."""
+        with self.opened() as file, torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(shared_like(file.get_tensor(f"weight {name}"), weight))
+
+    def restore(self, weights: dict[str, nn.Parameter], optimizer, scaler) -> None:
+        """Loads weights, moments and the scaler's state, as `save` named them."""
+        self.load_weights(weights)
+        with self.opened() as file:
+            for key in file.keys():
+                moment, name = key.split(" ")
+                if moment != "weight":
+                    tensor = file.get_tensor(key)
+                    moments = optimizer.state[weights[name]]
+                    moments[moment] = shared_like(tensor, weights[name]) if tensor.dim() else tensor
+        if scaler and (state := json.loads(self.metadata()["scaler"])):
+            scaler.load_state_dict(state)
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """A weight or moment, whole, wherever its parts lie."""
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
+
+
+def shared_like(tensor: Tensor, weight: Tensor) -> Tensor:
+    """A whole tensor on the device of a weight and, where that is a shard, cut as it is."""
+    if isinstance(weight, DTensor):
+        return distribute_tensor(tensor.to(weight.device), weight.device_mesh, weight.placements)
+    return tensor.to(weight.device)
 
 
 def read_log(path: str | Path) -> list[Step]:

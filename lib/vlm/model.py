@@ -219,11 +219,7 @@ class VideoLM:
         """Inside, transformers' own forward takes features (B, T, h, w, C) as `pixel_values_videos`, and `reducer`
         makes their visual tokens. So Trainer, TRL and generate work with any reducer, and the vision tower, which is
         frozen, looks at each clip once instead of in every step. A prompt holds one `<video>` per visual token.
-
-        Raises ValueError for OneVision, whose forward adds a newline of its own.
         """
-        if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
-            raise ValueError(f"{self.name} is no LLaVA-NeXT-Video: train one of those, or pass pixels")
 
         # `generate` looks for the name pixel_values_videos, and passes features under it
         def get_video_features(pixel_values_videos: Tensor, **_) -> BaseModelOutputWithPooling:

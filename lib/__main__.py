@@ -1,23 +1,31 @@
-"""The course on the command line: python -m lib ask clip.mp4 "What colour is the circle?"
+"""The course on the command line: questions about videos, and the job from a folder of videos to a captioner.
 
-The answer goes to stdout. Bad input is one line on stderr and exit code 2; Ctrl-C is exit code 130.
+    python -m lib ask clip.mp4 "What colour is the circle?"
+    python -m lib plan|train|caption|evaluate|merge job.yaml
+
+Answers, captions and plans go to stdout, all else to stderr. Bad input is one line on stderr and exit code 2; Ctrl-C is
+exit code 130.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from lib import video
+from lib import quiet, video
 from lib.known import REAL_MODELS
 
 MOST_FRAMES = 16  # what tiny was trained with
+LONGEST = 256  # tokens of an answer, if not asked for otherwise
 
 
 class Parser(argparse.ArgumentParser):
     """Reports a wrong command as every other mistake is reported: in one line, by `main`."""
 
     def error(self, message: str):
-        raise ValueError(f"{message}; see python -m lib ask --help")
+        raise ValueError(f"{message}; see {self.prog} --help")
 
 
 def parser() -> Parser:
@@ -25,38 +33,110 @@ def parser() -> Parser:
 
     >>> parser().parse_args(["ask", "clip.mp4", "What moves?", "--frames", "8"]).frames
     8
+    >>> parser().parse_args(["train", "jobs/tiny.yaml", "steps=50"]).changes
+    ['steps=50']
     """
     parser = Parser(prog="python -m lib", description="Frames to Tokens")
-    ask = parser.add_subparsers(dest="command", required=True).add_parser("ask", help="ask a question about a video")
-    ask.add_argument("path", help="a video file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    ask = commands.add_parser("ask", help="ask a question about videos")
+    ask.add_argument("paths", nargs="+", metavar="path", help="video files")
     ask.add_argument("question")
     ask.add_argument("--model", default="tiny", help="tiny, a folder, or a Hugging Face Hub id (default: tiny)")
+    ask.add_argument("--adapter", help="a folder that train or save_adapter wrote")
     ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {MOST_FRAMES})")
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
+    ask.add_argument("--prompt", help="a whole prompt with <video> and {question} in it, in place of the model's")
+    ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST}, or what fits)")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("job", help="a file of settings, such as jobs/tiny.yaml")
+        if name == "caption":
+            command.add_argument("videos", nargs="*", help="files or folders; without any, the job's test clips")
+            command.add_argument("--base", action="store_true", help="by the model before training")
+        elif name == "merge":
+            command.add_argument("out", help="a new folder")
+        elif name == "evaluate":
+            command.add_argument("--against", type=Path, help="another run's captions.jsonl, in place of the base's")
+        else:
+            command.add_argument("changes", nargs="*", metavar="key=value", help="settings to change")
     return parser
 
 
-def ask(path: str, question: str, model: str, frames: int | None, four_bit: bool) -> str:
-    """The model's answer to one question about one video file. Raises ValueError or FileNotFoundError for bad input."""
+COMMANDS = {
+    "plan": "does a job fit, on which card, how long; nothing is downloaded",
+    "train": "train an adapter; what was interrupted goes on",
+    "caption": "one JSON line per clip",
+    "evaluate": "scores of the test clips with intervals, against the model before training",
+    "merge": "whole weights that transformers and vLLM load",
+}
+
+
+def ask(options: argparse.Namespace) -> None:
+    """Answers one question about each video, word by word. Raises ValueError or FileNotFoundError for bad input."""
+    if options.max_new_tokens is not None and options.max_new_tokens < 1:
+        raise ValueError(f"--max-new-tokens {options.max_new_tokens}: give at least 1")
+    clips = [frames_of(path, options.frames) for path in options.paths]
+    from lib import vlm  # seconds of imports that a wrong file name need not wait for
+
+    loaded = vlm.load(options.model, four_bit=options.four_bit)
+    if options.adapter:
+        from lib.finetune.adapters import load_adapter
+
+        load_adapter(loaded, options.adapter)
+    if options.model == "tiny":
+        print(f"tiny knows Toybox clips only; a real model: --model {REAL_MODELS[0]}", file=sys.stderr)
+    if options.prompt:
+        loaded = replace(loaded, chat=vlm.Chat.of(options.prompt))
+    for path, clip in zip(options.paths, clips, strict=True):
+        if len(clips) > 1:
+            print(f"{path}: ", end="", flush=True)
+        streamer = vlm.AnswerStreamer(loaded.tokenizer)
+        longest = options.max_new_tokens or max(1, min(LONGEST, loaded.room(len(clip), options.question)))
+        loaded.generate([clip], [options.question], None, longest, streamer)
+
+
+def frames_of(path: str, frames: int | None):
+    """Frames of a video, evenly spread."""
     total = video.probe(path).frames
     if frames is not None and not 1 <= frames <= total:
         raise ValueError(f"cannot look at {frames} frames: {path} has {total}; give --frames from 1 to {total}")
-    indices = video.sample_uniform(total, frames or min(MOST_FRAMES, total))
-    pixels = video.read_frames(path, indices).pixels
+    return video.read_frames(path, video.sample_uniform(total, frames or min(MOST_FRAMES, total))).pixels
 
-    from lib import vlm  # seconds of imports that a wrong file name need not wait for
 
-    loaded = vlm.load(model, four_bit=four_bit)
-    if model == "tiny":
-        print(f"tiny knows Toybox clips only; a real model: --model {REAL_MODELS[0]}", file=sys.stderr)
-    return loaded.answer(pixels, question)
+def run_job(options: argparse.Namespace) -> None:
+    """One of the commands on a job. What was torn by a kill or a full disk goes on from the last checkpoint."""
+    from lib.job.settings import read_job
+
+    job = read_job(options.job, getattr(options, "changes", ()))
+    quiet()
+    if options.command == "plan":
+        from lib.job.planning import plan
+
+        print(plan(job))
+    elif options.command == "train":
+        from lib.job.training import train
+
+        train(job)
+        print(job.folder / "adapter")
+    elif options.command == "caption":
+        from lib.job.captioning import caption
+
+        caption(job, options.videos, options.base, show=True)
+    elif options.command == "evaluate":
+        from lib.job.scoring import evaluate
+
+        print(evaluate(job, options.against).read_text(encoding="utf-8"), end="")
+    else:
+        from lib.job.merging import merge
+
+        print(merge(job, options.out))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     try:
         options = parser().parse_args(arguments)
-        print(ask(options.path, options.question, options.model, options.frames, options.four_bit))
+        (ask if options.command == "ask" else run_job)(options)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -67,4 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "RANK" in os.environ:  # a process of torchrun: the others wait for it in vain unless it goes
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

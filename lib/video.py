@@ -140,6 +140,9 @@ def probe(path: str | os.PathLike) -> VideoInfo:
 # ------------------------------------------------------------------------------------------------- choosing frames
 
 
+SAMPLING_RULES = ("llava_next", "slowfast_llava", "huggingface")
+
+
 def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
     """`n` of `total` frames, evenly spread, by one of three official rules that disagree: train and test with the same.
 

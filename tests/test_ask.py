@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,12 @@ def asked(monkeypatch, random_vlm):
     """What the model is asked, as (number of frames, question); it answers "a red circle"."""
     calls = []
 
-    def answer(self, pixels, question):
-        calls.append((len(pixels), question))
-        return "a red circle"
+    def generate(self, clips, questions, reducer, longest, streamer):
+        calls.append((len(clips[0]), *questions))
+        streamer.on_finalized_text("a red circle", stream_end=True)
 
     monkeypatch.setattr(vlm, "load", lambda model, four_bit: random_vlm)
-    monkeypatch.setattr(vlm.VideoLM, "answer", answer)
+    monkeypatch.setattr(vlm.VideoLM, "generate", generate)
     return calls
 
 
@@ -58,7 +59,45 @@ def test_a_real_answer(capsys, random_vlm, random_vlm_folder, clip):
 
     pixels = video.read_frames(clip, video.sample_uniform(20, 16)).pixels
     expected = random_vlm.answer(pixels, "What?")
-    assert run(capsys, "ask", clip, "What?", "--model", random_vlm_folder) == (0, expected + "\n", "")
+    options = ["--model", random_vlm_folder, "--max-new-tokens", 32]
+    assert run(capsys, "ask", clip, "What?", *options) == (0, expected + "\n", "")
+
+
+def test_several_videos_are_answered_one_after_the_other(capsys, asked, clip, tmp_path):
+    other = write(tmp_path / "other.mp4", 5)
+    told = f"{clip}: a red circle\n{other}: a red circle\n"
+    assert run(capsys, "ask", clip, other, "What?", "--model", "mine") == (0, told, "")
+    assert asked == [(16, "What?"), (5, "What?")]
+
+
+def test_an_adapter_and_a_prompt_of_ones_own(capsys, monkeypatch, random_vlm_folder, clip, tmp_path):
+    """The answer is that of the model with the adapter on, to the prompt as it is written."""
+    from lib import finetune, video
+
+    model = vlm.load(random_vlm_folder)
+    adapter = finetune.add_lora(model, rank=2)
+    for weight in finetune.trainable(model).values():
+        weight.data.add_(0.2)
+    finetune.save_adapter(model, adapter, tmp_path / "adapter")
+    pixels = video.read_frames(clip, video.sample_uniform(20, 16)).pixels
+    template = "USER: <video>\nLook! {question} ASSISTANT:"
+    expected = replace(model, chat=vlm.Chat.of(template)).answer(pixels, "What?", max_new_tokens=8)
+    assert expected != model.answer(pixels, "What?", max_new_tokens=8)
+    options = ["--model", random_vlm_folder, "--max-new-tokens", 8, "--adapter", tmp_path / "adapter"]
+    assert run(capsys, "ask", clip, "What?", *options, "--prompt", template)[:2] == (0, expected + "\n")
+
+
+def test_the_longest_answer_is_what_the_context_holds(capsys, random_vlm, random_vlm_folder, clip, monkeypatch):
+    asked = []
+    original = vlm.VideoLM.generate
+
+    def generate(self, clips, questions, reducer, longest, streamer):
+        asked.append(longest)
+        return original(self, clips, questions, reducer, longest, streamer)
+
+    monkeypatch.setattr(vlm.VideoLM, "generate", generate)
+    assert run(capsys, "ask", clip, "What?", "--model", random_vlm_folder)[0] == 0
+    assert asked == [random_vlm.room(16, "What?")] and 32 < asked[0] < 256
 
 
 def test_tiny_says_what_it_knows_and_how_to_ask_a_real_model(capsys, monkeypatch, random_vlm, clip):
@@ -76,7 +115,12 @@ def test_four_bit_reaches_the_loader(capsys, monkeypatch, random_vlm, clip):
 
 
 BAD = {
-    "no command": ([], "ask"),
+    "no command": ([], "command"),
+    "no room for an answer": (["ask", "CLIP", "What?", "--max-new-tokens", "0"], "at least 1"),
+    "a prompt without a place for the video": (
+        ["ask", "CLIP", "What?", "--model", "MODEL", "--prompt", "Tell {question}"],
+        "needs <video> once",
+    ),
     "unknown command": (["tell"], "invalid choice"),
     "no question": (["ask", "CLIP"], "question"),
     "unknown option": (["ask", "CLIP", "What?", "--size", "3"], "--size"),

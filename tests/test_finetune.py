@@ -239,11 +239,12 @@ def test_validation_is_logged_and_the_best_is_kept(random_vlm_folder, examples, 
     adapter, kept = add_lora(model, rank=4), []
     plan = replace(PLAN, steps=5, learning_rate=0.2, warmup=0, every=1, schedule="constant")
 
-    def keep(step):
-        kept.append(step)
-        finetune.save_adapter(model, adapter, tmp_path / "adapter")
+    def watch(step, best):
+        if best:
+            kept.append(step)
+            finetune.save_adapter(model, adapter, tmp_path / "adapter")
 
-    log = fit(model, collator(model), examples, plan, validation=examples[:2], keep=keep)
+    log = fit(model, collator(model), examples, plan, validation=examples[:2], watch=watch)
     losses = [step.validation for step in log]
     best = min(losses)
     assert None not in losses and best < losses[-1] and kept[-1].validation == best

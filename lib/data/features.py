@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lib.data.videos import Video
 from lib.files import written_whole
+from lib.reducers import Reducer
 from lib.vlm.model import VideoLM
 
 FEATURE_FILES = "features-*"  # what Features may delete in its folder: nothing else
@@ -48,6 +50,8 @@ class Features:
     folder: str | os.PathLike | None = None
     max_bytes: int = 2**30
     dtype: torch.dtype | None = None
+    reducer: Reducer | None = None  # then what its `split` does to each frame is done before features are kept
+    rule: str = "llava_next"  # of `sample_uniform`
     encoded: int = field(default=0, init=False)  # how many times the tower had to look
     memory: OrderedDict[str, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
 
@@ -55,17 +59,24 @@ class Features:
         key = self.key(video)
         features = self.recall(key) if self.folder is None else self.read(key)
         if features is None:
-            features = self.vlm.encode(video.frames(self.frames)).to("cpu", self.dtype)
-            self.encoded += 1
+            features = self.encode(video.frames(self.frames, self.rule))
             (self.remember if self.folder is None else self.write)(key, features)
         return features
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Frames (T, H, W, 3) to what is kept of them."""
+        self.encoded += 1
+        features = self.vlm.encode(frames)
+        return (self.reducer.split()[0](features) if self.reducer else features).to("cpu", self.dtype).contiguous()
 
     @cached_property
     def way(self) -> bytes:
         """A digest of all that decides over the features besides the video."""
         config = self.vlm.model.config
         layer = (config.vision_feature_layer, config.vision_feature_select_strategy)
-        digest = hashlib.sha256(repr((self.frames, self.dtype, self.vlm.pixels, layer)).encode())
+        first = self.reducer and getattr(self.reducer.split()[0], "keywords", None)
+        settings = (self.frames, self.rule, self.dtype, self.vlm.pixels, layer, first)
+        digest = hashlib.sha256(repr(settings).encode())
         for name, weights in self.vlm.model.model.vision_tower.state_dict().items():
             digest.update(name.encode() + weights.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.digest()

@@ -154,11 +154,11 @@ def write_shard(videos: Sequence[Video], features: Features, path: Path) -> None
     tensors, unreadable = {}, {}
     for video in videos:
         try:
-            frames = video.frames(features.frames)
+            frames = video.frames(features.frames, features.rule)
         except (ValueError, OSError) as error:
             unreadable[video.name] = str(error)
             continue
-        tensors[video.name] = features.vlm.encode(frames).to("cpu", features.dtype).contiguous()
+        tensors[video.name] = features.encode(frames)
     # one key only: safetensors writes several in any order, and the bytes should not depend on chance
     data = save(tensors, metadata={"unread": json.dumps(unreadable, ensure_ascii=False, sort_keys=True)})
     with written_whole(path) as beside, open(beside, "wb") as file:

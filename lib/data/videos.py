@@ -40,14 +40,14 @@ class Video:
         if (self.clip is None) == (self.path is None):
             raise ValueError(f"{self.name}: a video is drawn or read from a file: give one of clip and path")
 
-    def frames(self, n: int) -> np.ndarray:
-        """`n` frames (n, H, W, 3) uint8 by LLaVA-NeXT's rule; a clip of fewer repeats some.
+    def frames(self, n: int, rule: str = "llava_next") -> np.ndarray:
+        """`n` frames (n, H, W, 3) uint8 by a rule of `sample_uniform`; by LLaVA-NeXT's a short clip repeats some.
 
         Raises ValueError or FileNotFoundError for a file that has gone or is damaged where a wanted frame lies.
         """
         if self.clip is not None:
-            return toybox.render(self.clip, indices=sample_uniform(self.clip.frames, n))
-        return read_frames(self.path, sample_uniform(probe(self.path).frames, n)).pixels
+            return toybox.render(self.clip, indices=sample_uniform(self.clip.frames, n, rule))
+        return read_frames(self.path, sample_uniform(probe(self.path).frames, n, rule)).pixels
 
 
 def toybox_videos(seeds: Sequence[int]) -> list[Video]:
@@ -70,6 +70,11 @@ class Split(NamedTuple):
     train: list[Video]
     validation: list[Video]
     test: list[Video]
+
+    @property
+    def held_out(self) -> list[Video]:
+        """The clips to report scores of: those for test or, where the data set has none, those for validation."""
+        return self.test or self.validation
 
     def __str__(self) -> str:
         how = OFFICIAL if is_official([*self.train, *self.validation, *self.test]) else HASHED
@@ -150,8 +155,8 @@ class Pair(NamedTuple):
     rejected: str
 
 
-def captioning(videos: Sequence[Video], language: str) -> list[Example]:
-    """One example per video: the prompt of that language, and the caption. Raises ValueError where there is none.
+def captioning(videos: Sequence[Video], language: str, prompt: str | None = None) -> list[Example]:
+    """One example per video: the prompt (that of the language), and the caption. Raises ValueError where there is none.
 
     >>> captioning(toybox_videos([7]), "ko")[0].prompt
     '영상을 설명하십시오.'
@@ -159,4 +164,4 @@ def captioning(videos: Sequence[Video], language: str) -> list[Example]:
     for video in videos:
         if language not in video.captions:
             raise ValueError(f"{video.name} has no caption in {language!r}, only in {sorted(video.captions)}")
-    return [Example(video, toybox.CAPTION_PROMPTS[language], video.captions[language]) for video in videos]
+    return [Example(video, prompt or toybox.CAPTION_PROMPTS[language], video.captions[language]) for video in videos]

@@ -10,6 +10,7 @@ from lib.finetune.adapters import (
     projector_only,
     save_adapter,
     size_on_disk,
+    train_projector,
     trainable,
     without_deprecations,
 )

@@ -70,12 +70,13 @@ def train_only(vlm: VideoLM, *parts: nn.Module) -> None:
         part.float().requires_grad_(True)
 
 
-def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
+def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = None, dropout: float = 0.0) -> PeftModel:
     """Puts LoRA adapters beside every linear layer of the language model, in place: only they may change.
 
-    alpha is twice the rank, so the adapters' output is doubled. A model in 4 bits becomes QLoRA: the rest of it is
-    cast to float32 (`prepare_model_for_kbit_training`). The second factor starts at 0: at first nothing changes.
-    An adapter that the model already has is taken off first: `take_off` says when that is refused.
+    alpha: without it twice the rank, so the adapters' output is doubled. The second factor starts at 0: at first
+    nothing changes. A whole base keeps its type. A model in 4 bits becomes QLoRA: the rest of it is cast to float32
+    (`prepare_model_for_kbit_training`). An adapter that the model already has is taken off first: `take_off` says when
+    that is refused.
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny")
@@ -84,12 +85,26 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0) -> PeftModel:
     40960
     """
     take_off(vlm)
-    prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=language_targets(vlm.model))
+    freeze(vlm)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules=language_targets(vlm.model)
+    )
     vlm.model.adapter_start = f"seed {seed}"
     with torch.random.fork_rng(), without_deprecations():
         torch.manual_seed(seed)
         return get_peft_model(vlm.model, config)
+
+
+def freeze(vlm: VideoLM) -> None:
+    """Nothing of the base may change. What is not in 4 bits of a base in 4 bits becomes float32."""
+    if getattr(vlm.model, "is_loaded_in_4bit", False):
+        prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+    vlm.model.requires_grad_(False)
+
+
+def train_projector(vlm: VideoLM) -> None:
+    """The projector may change too, beside an adapter: `save_adapter` saves it with the adapter."""
+    vlm.model.model.multi_modal_projector.float().requires_grad_(True)
 
 
 def take_off(vlm: VideoLM) -> None:
@@ -148,9 +163,10 @@ def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
     return {name: w for name, w in own.items() if w.is_floating_point() and tensor_digest(w) not in filed}
 
 
-def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
+def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: str = "") -> None:
     """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to.
 
+    notice: whom the data's terms of use ask to be named in what is made of it, adapters included (AI-Hub's: NIA).
     Weights of the base that were trained before (a projector, mostly) are saved with it: `load_adapter`, and peft,
     put them back.
     """
@@ -164,7 +180,8 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path) -> None:
             path = Path(beside, ADAPTER_FILES[1])
             save_file(load_file(path) | tensors, path, metadata={"format": "pt"})
         base = {"base": vlm.name, "revision": vlm.revision, "sha256": weights_digest(vlm.name, vlm.revision)}
-        Path(beside, "base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
+        base |= {"notice": notice} if notice else {}
+        Path(beside, "base.json").write_text(json.dumps(base, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         drop_nulls(Path(beside, "adapter_config.json"))
         for file in ADAPTER_FILES:
             os.replace(Path(beside, file), folder / file)
@@ -204,7 +221,7 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
     take_off(vlm)
     check_base(vlm, folder, [key.removeprefix("base_model.model.").replace(".base_layer", "") for key in tensors])
     if is_trainable:
-        prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
+        freeze(vlm)
     vlm.model.adapter_start = short_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
     with without_deprecations():
         return PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)

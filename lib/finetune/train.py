@@ -121,7 +121,7 @@ def fit(
     plan: Plan,
     folder: str | Path | None = None,
     validation: Sequence[Example] = (),
-    keep: Callable[[Step], None] | None = None,
+    watch: Callable[[Step, bool], None] | None = None,
     report_to: str = "none",
 ) -> list[Step]:
     """Trains what may change, batch by batch in the order of the examples; returns the log, one Step per step.
@@ -132,7 +132,8 @@ def fit(
 
     folder: for `checkpoint.safetensors` and `log.jsonl`, written when `plan.due`, each whole or not at all. A run that
     is there goes on; with more steps than before it is prolonged.
-    keep: called when a checkpoint is due and its validation loss is the lowest so far (without validation: each time).
+    watch: called with the step when a checkpoint is due, and with whether its validation loss is the lowest so far
+    (without validation each is).
     report_to: "none", "tensorboard" or "wandb".
 
     Raises ValueError where the plan holds no step, the examples are too few, nothing may change, the loss is no number
@@ -145,7 +146,7 @@ def fit(
         files.load_weights(weights)
         return log
     settings = trainer_arguments(vlm, plan, folder, bool(validation), report_to)
-    recorder = Recorder(weights, plan, files, log, keep)
+    recorder = Recorder(weights, plan, files, log, watch)
     kept, looking = checkpointing(vlm, plan.checkpointing), vlm.looking_through(collate.reducer)
     with kept, looking, ready_for_trainer(vlm), without_deprecations():
         rest = examples[len(log) * plan.step_size : plan.examples]
@@ -267,9 +268,9 @@ class Recorder(TrainerCallback):
         plan: Plan,
         files: "Files | None",
         log: list[Step],
-        keep: Callable | None,
+        watch: Callable[[Step, bool], None] | None,
     ):
-        self.weights, self.plan, self.files, self.log, self.keep = weights, plan, files, log, keep
+        self.weights, self.plan, self.files, self.log, self.watch = weights, plan, files, log, watch
         self.bar = progress(plan.steps, len(log))
 
     def on_train_begin(self, args, state, control, optimizer, lr_scheduler, **_):
@@ -313,9 +314,9 @@ class Recorder(TrainerCallback):
         self.save(best=metrics["eval_loss"] <= min(before, default=math.inf))
 
     def save(self, best: bool) -> None:
-        """Kept before it is written down: a run that is killed in between keeps it again."""
-        if best and self.keep:
-            self.keep(self.log[-1])
+        """Shown before it is written down: a run that is killed in between shows it again."""
+        if self.watch:
+            self.watch(self.log[-1], best)
         if self.files:
             self.files.save(self.trained(), self.trainer.optimizer, self.trainer.accelerator.scaler, self.log)
 

@@ -4,7 +4,15 @@ from lib.plots.base import COLORS, FONT, canvas, feature_colours, style
 from lib.plots.costs import frames_per_card, shard_map, stacked_hours
 from lib.plots.frames import asked_and_got, clock, frame_strip, named_pictures, packet_order, timeline
 from lib.plots.progress import progress_board, team_board
-from lib.plots.scores import at_a_glance, pareto, score_curves, score_intervals, scores_by_budget, share_table
+from lib.plots.scores import (
+    at_a_glance,
+    paired_scores,
+    pareto,
+    score_curves,
+    score_intervals,
+    scores_by_budget,
+    share_table,
+)
 from lib.plots.tokens import (
     anyres_crops,
     anyres_maps,

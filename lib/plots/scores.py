@@ -57,6 +57,24 @@ def score_intervals(
     return figure
 
 
+def paired_scores(scores: dict[str, Sequence[tuple[float, float, float, int]]], names: Sequence[str]) -> Figure:
+    """A panel for each score, (mean, low, high, asked) of two systems, each with its own axis.
+
+    >>> figure = paired_scores({"chrF++": [(50, 45, 55, 9), (20, 15, 25, 9)]}, ["after", "before"])
+    >>> [cell.get_title() for cell in figure.axes]
+    ['chrF++']
+    """
+    figure, axes = canvas(max(4.5, 1.6 * len(scores)), 3, 1, len(scores))
+    for cell, (name, systems) in zip(axes.flat, scores.items(), strict=True):
+        for place, ((mean, low, high, _), colour) in enumerate(zip(systems, ("measured", "text"), strict=True)):
+            mark = dict(fmt="o", capsize=4, color=COLORS[colour])
+            cell.errorbar([place], [mean], [[mean - low], [high - mean]], **mark)
+        cell.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        cell.set(title=name, xlim=(-0.6, len(names) - 0.4))
+        cell.grid(axis="y", color="0.9")
+    return figure
+
+
 def scores_by_budget(points: Sequence[tuple[int, int, float]], score: str) -> Figure:
     """Points (frames, tokens per frame, score): score over all visual tokens, one line per tokens per frame.
 

@@ -80,6 +80,14 @@ class Reducer(nn.Module):
         """The number of tokens that `frames` frames of height x width patches become."""
         raise NotImplementedError
 
+    def split(self) -> tuple[Project, "Reducer"]:
+        """What is done to each frame before anything learned, and the reducer of the rest.
+
+        The first part's result may be kept on disk in place of the features: `rest(first(features), project)` is what
+        the whole reducer makes of them, bit for bit (boxes apart). Here nothing can be done before.
+        """
+        return identity, self
+
     def check(self, features: Tensor, question: str | None) -> None:
         """Raises ValueError unless the features are (T, H, W, C) and a question is given exactly where one is used."""
         if features.dim() != 4:

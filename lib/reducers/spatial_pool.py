@@ -6,7 +6,7 @@ Official code: LLaVA-VL/LLaVA-NeXT. Branch `video_inference` (the April 2024 rel
 `project="before"`; so does transformers' `llava_onevision`, which adds one newline per video.
 """
 
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from typing import Literal
 
 import torch
@@ -85,6 +85,19 @@ class SpatialPool(Reducer):
             pooled = project(pool_2d(features, self.stride, self.mode, self.conv))
         check_learned("newline_embed", self.newline_embed, pooled.shape[-1])
         return VisualTokens(with_newlines(pooled, self.newline, self.newline_embed), *where)
+
+    def split(self) -> tuple[Project, Reducer]:
+        """Pooling before the projector needs nothing learned: a quarter of the features is left at stride 2.
+
+        >>> features = torch.randn(2, 8, 8, 3)
+        >>> pool, rest = SpatialPool(2).split()
+        >>> pool(features).shape, torch.equal(rest(pool(features)).embeds, SpatialPool(2)(features).embeds)
+        (torch.Size([2, 4, 4, 3]), True)
+        """
+        if self.project == "before" or self.mode == "conv":
+            return identity, self
+        rest = SpatialPool(1, newline=self.newline, newline_embed=self.newline_embed)
+        return partial(pool_2d, stride=self.stride, mode=self.mode), rest
 
     def count(self, frames: int, height: int, width: int) -> int:
         check_sizes(frames, height, width)

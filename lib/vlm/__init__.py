@@ -8,7 +8,7 @@ Read `chat`, `pixels`, `model`, `loading`, in this order. Not in it: several vid
 greedy).
 """
 
-from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, VICUNA, YI
+from lib.vlm.chat import QWEN, SLOWFAST_VICUNA, VICUNA, YI, Chat
 from lib.vlm.loading import (
     FAMILIES,
     TINY,
@@ -22,5 +22,5 @@ from lib.vlm.loading import (
     model_files,
     weights_digest,
 )
-from lib.vlm.model import VideoLM, check_context
+from lib.vlm.model import AnswerStreamer, VideoLM, check_context
 from lib.vlm.pixels import CLIP_MEAN, CLIP_STD, PixelSettings

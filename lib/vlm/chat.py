@@ -16,6 +16,18 @@ class Chat:
     opening: str
     closing: str
 
+    @classmethod
+    def of(cls, template: str) -> "Chat":
+        """From a whole prompt with {question} in it. Raises ValueError unless `<video>` stands once, before it.
+
+        >>> Chat.of("USER: <video>\\n{question} ASSISTANT:") == VICUNA
+        True
+        """
+        opening, found, closing = template.partition("{question}")
+        if not found or opening.count("<video>") != 1 or "<video>" in closing:
+            raise ValueError(f"the prompt {template!r} needs <video> once, and {{question}} behind it")
+        return cls(opening, closing)
+
     def prompt(self, question: str) -> str:
         return f"{self.opening}{question}{self.closing}"
 

@@ -11,12 +11,15 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from packaging.version import Version
 from torch import Tensor
 from transformers import (
     LlavaNextVideoForConditionalGeneration,
     LlavaOnevisionForConditionalGeneration,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    TextStreamer,
+    __version__,
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -27,7 +30,21 @@ from lib.reducers import Reducer, SpatialPool, VisualTokens
 from lib.vlm.chat import VICUNA, Chat
 from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
 
+NEWLINE_INSIDE = Version("5.18")  # transformers from which OneVision adds its newline where it makes video features
 Seen = FrameArray | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
+
+
+class AnswerStreamer(TextStreamer):
+    """Prints an answer while it is written, without the blank before its first word."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.begun = False
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        text = text if self.begun else text.lstrip()
+        self.begun = self.begun or bool(text)
+        super().on_finalized_text(text, stream_end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +173,12 @@ class VideoLM:
         """The prompt that this model was trained with; `<video>` stands where the visual tokens go."""
         return self.chat.prompt(question)
 
+    def room(self, frames: int, question: str) -> int:
+        """Tokens of context that are left for the answer to a question about that many frames."""
+        side = self.model.config.vision_config.image_size // self.model.config.vision_config.patch_size
+        asked = len(self.tokenizer(self.prompt(question)).input_ids) - 1
+        return self.context - asked - self.default_reducer.count(frames, side, side)
+
     def splice(self, input_ids: Tensor, visual: VisualTokens | None = None) -> Tensor:
         """Token ids (L,) -> embeddings (L - 1 + N, D): the N visual tokens in place of `<video>`.
 
@@ -219,7 +242,11 @@ class VideoLM:
         """Inside, transformers' own forward takes features (B, T, h, w, C) as `pixel_values_videos`, and `reducer`
         makes their visual tokens. So Trainer, TRL and generate work with any reducer, and the vision tower, which is
         frozen, looks at each clip once instead of in every step. A prompt holds one `<video>` per visual token.
+
+        Raises ValueError for OneVision in an older transformers, whose forward added a newline after any tokens.
         """
+        if isinstance(self.model, LlavaOnevisionForConditionalGeneration) and Version(__version__) < NEWLINE_INSIDE:
+            raise ValueError(f"OneVision needs transformers {NEWLINE_INSIDE}, here is {__version__}: pip install -U it")
 
         # `generate` looks for the name pixel_values_videos, and passes features under it
         def get_video_features(pixel_values_videos: Tensor, **_) -> BaseModelOutputWithPooling:
@@ -241,7 +268,6 @@ class VideoLM:
         """The model's most likely answer to one question about one clip, word by word (greedy)."""
         return self.answers([frames], [question], reducer, max_new_tokens)[0]
 
-    @torch.no_grad()
     def answers(
         self,
         clips: Sequence[Seen],
@@ -250,13 +276,30 @@ class VideoLM:
         max_new_tokens: int = 32,
     ) -> list[str]:
         """One answer for each (clip, question), all at once."""
+        ids = self.generate(clips, questions, reducer, max_new_tokens)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    @torch.no_grad()
+    def generate(
+        self,
+        clips: Sequence[Seen],
+        questions: Sequence[str],
+        reducer: Reducer | None = None,
+        max_new_tokens: int = 32,
+        streamer: TextStreamer | None = None,
+    ) -> Tensor:
+        """The tokens of the answers (B, at most max_new_tokens), greedy; after an end token only padding."""
         prompts = [self.prompt(question) for question in questions]
         inputs = self.batch(clips, prompts, reducer, max_new_tokens)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        ids = self.model.generate(  # the 34B's configuration switches the cache off, as it was in training
-            **inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, use_cache=True
+        return self.model.generate(  # the 34B's configuration switches the cache off, as it was in training
+            **inputs,
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=pad,
+            use_cache=True,
+            streamer=streamer,
         )
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
 def check_context(

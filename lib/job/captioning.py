@@ -1,0 +1,135 @@
+"""`caption`: one JSON line per clip, of the test clips or of any videos; a run that was stopped goes on."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from lib.budget.cards import SHARE
+from lib.budget.memory import answering
+from lib.budget.specs import ModelSpec
+from lib.data.aihub import VIDEO_SUFFIXES
+from lib.data.shards import fingerprint
+from lib.data.videos import Video
+from lib.files import differences, write_text
+from lib.finetune.adapters import load_adapter
+from lib.job.settings import Job, reducer_of
+from lib.job.training import append, load_base, longest_answer, prompts_of, tell, videos_of
+from lib.vlm.loading import free_bytes
+from lib.vlm.model import VideoLM
+
+MOST_AT_ONCE = 32
+
+
+def caption(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool = False) -> Path:
+    """Captions videos, or without any the job's test clips, in a file of JSON lines; returns the file.
+
+    paths: files and folders of videos. base: by the model before training. show: print the lines too.
+
+    What is in the file already is not captioned again. Raises ValueError where the file belongs to other settings.
+    """
+    source, parts = videos_of(job)
+    videos = files_of(paths) if paths else parts.held_out
+    if not videos:
+        raise ValueError(f"{job.data} leaves no clip to test on: raise `test`, or name videos")
+    vlm = load_base(job)
+    if not base:
+        load_adapter(vlm, job.folder / "adapter")
+    longest = longest_answer(job, vlm, parts.train)
+    prompt = prompts_of(job, source)[0]
+    name = ("base" if base else "captions") + ("-of-videos" if paths else "")
+    path = job.folder / f"{name}.jsonl"
+    settings = {
+        "model": vlm.name, "revision": vlm.revision, "adapter": None if base else digest_of(job),
+        "frames": job.frames, "sampling": job.sampling, "reducer": job.reducer, "prompt": prompt, "longest": longest,
+    }  # fmt: skip
+    done = begin(path, settings)
+    todo = [video for video in videos if video.name not in done]
+    tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
+    for line in captions(job, vlm, todo, prompt, longest):
+        append(path, line)
+        if show:
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+    failed = sum("error" in line for line in read_lines(path)[1:])
+    tell(f"{path}: {len(videos)} clips, {failed} of which could not be read")
+    return path
+
+
+def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longest: int) -> Iterator[dict]:
+    """A line for each clip: its caption and whether that was cut off, or its error."""
+    reducer = reducer_of(job.reducer) or vlm.default_reducer
+    ends = {*listed(vlm.model.generation_config.eos_token_id), vlm.tokenizer.eos_token_id}
+    size = batch_size(job, vlm, longest)
+    for some in (videos[start : start + size] for start in range(0, len(videos), size)):
+        seen = {}
+        for video in some:
+            try:
+                seen[video.name] = vlm.encode(video.frames(job.frames, job.sampling))
+            except (ValueError, OSError) as error:
+                yield {"video": video.name, "error": " ".join(str(error).split())}
+        if not seen:
+            continue
+        ids = vlm.generate(list(seen.values()), [prompt] * len(seen), reducer, longest)
+        for name, row in zip(seen, ids.tolist(), strict=True):
+            text = vlm.tokenizer.decode(row, skip_special_tokens=True).strip()
+            yield {"video": name, "caption": text, "cut": not ends & {*row}}
+
+
+def listed(token: int | list[int] | None) -> list[int]:
+    """The end tokens of a generation configuration, which may be one, several or none."""
+    return [token] if isinstance(token, int) else token or []
+
+
+def batch_size(job: Job, vlm: VideoLM, longest: int) -> int:
+    """How many clips fit beside the weights, by lib.budget's arithmetic."""
+    spec, reducer = ModelSpec.from_config(vlm.model.config), reducer_of(job.reducer)
+    room = SHARE * free_bytes(vlm.device)
+    precision = {torch.float32: "float32", torch.bfloat16: "bfloat16"}.get(vlm.dtype, "float16")
+    one = answering(spec, job.frames, precision, job.attention, answer=longest, reducer=reducer)
+    return max(1, min(MOST_AT_ONCE, int(room // (one.cache + one.activations))))
+
+
+def files_of(paths: Sequence[str]) -> list[Video]:
+    """Videos named on the command line: files, and what lies in folders. Raises FileNotFoundError for a missing one."""
+    found = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(f"there is no video {path}: correct the path")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        clips = [file for file in inside if file.suffix.lower() in VIDEO_SUFFIXES or not path.is_dir()]
+        if not clips:
+            raise ValueError(f"there is no video in the folder {path}: {' '.join(VIDEO_SUFFIXES)} are known")
+        found += clips
+    return [Video(str(file), {}, path=file) for file in dict.fromkeys(found)]
+
+
+def digest_of(job: Job) -> str:
+    """Which adapter it is: the digest of its weights."""
+    file = job.folder / "adapter" / "adapter_model.safetensors"
+    if not file.exists():
+        raise FileNotFoundError(f"{job.folder} holds no adapter: run `python -m lib train` first")
+    return fingerprint(file)["sha256"]
+
+
+def begin(path: Path, settings: dict) -> set[str]:
+    """The clips that a file of captions holds already; a file of other settings is refused, a cut line is dropped."""
+    lines = read_lines(path)
+    if not lines:
+        write_text(path, json.dumps(settings, ensure_ascii=False) + "\n")
+        return set()
+    if changed := differences(lines[0], settings):
+        raise ValueError(f"{path} was made with other settings ({changed}): move it away, or keep those")
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return {line["video"] for line in lines[1:]}
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The lines of a file of captions, the settings first; [] where there is none. A last line may be cut off."""
+    if not path.exists():
+        return []
+    *whole, last = path.read_text(encoding="utf-8").split("\n")
+    try:
+        return [json.loads(line) for line in whole]
+    except json.JSONDecodeError:
+        raise ValueError(f"{path} is damaged: move it away, and caption again") from None

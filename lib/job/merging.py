@@ -1,0 +1,37 @@
+"""`merge`: the base and a job's adapter as one folder of whole weights, which transformers and vLLM load."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lib.finetune.adapters import load_adapter
+from lib.job.settings import Job
+from lib.job.training import load_base, tell
+from lib.vlm.loading import model_files
+
+
+def merge(job: Job, folder: str | Path) -> Path:
+    """Writes the merged model, whole or not at all; returns its folder.
+
+    The base is loaded whole, also where it was trained in 4 bits: merged into 4 bits, rounding would eat the adapter.
+    Raises ValueError where the folder holds something already.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: name a new folder")
+    vlm = load_base(job, whole=True)
+    load_adapter(vlm, job.folder / "adapter").merge_and_unload()
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        vlm.model.save_pretrained(beside)
+        for file in model_files(vlm.name, vlm.revision)[0].parent.iterdir():  # tokenizer and processor, as they came
+            if file.suffix in (".json", ".model", ".txt", ".jinja") and not (beside / file.name).exists():
+                shutil.copyfile(file, beside / file.name)
+        shutil.copyfile(job.folder / "adapter" / "base.json", beside / "base.json")
+        folder.mkdir(parents=True, exist_ok=True)
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    if job.reducer != "default":
+        tell(f"served by transformers or vLLM the model pools as its configuration says, not by {job.reducer}")
+    return folder

@@ -1,0 +1,101 @@
+"""`evaluate`: scores of a job's captions with intervals, paired against the model before training or another run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib import plots
+from lib.data.videos import Video, recording
+from lib.evaluate.intervals import Score, score
+from lib.evaluate.metrics import CHRF_PP, FACTS_RIGHT, LENGTH, Metric, Record, bleu, characters, cider, distinct
+from lib.evaluate.metrics import morphemes as in_morphemes
+from lib.evaluate.records import Paired, measure, paired
+from lib.files import write_text, written_whole
+from lib.job.captioning import caption, read_lines
+from lib.job.settings import Job
+from lib.job.training import tell, videos_of
+
+Row = tuple[Score, Score, Paired]  # of this job, of the other, and the difference
+
+
+def evaluate(job: Job, other: Path | None = None) -> Path:
+    """Scores the captions of the test clips: report.md (returned), report.png and scores.json in the job's folder.
+
+    other: another run's captions.jsonl to compare with; without it, the model before training. The captions of this
+    job, and those before training, are made first where they are missing.
+    """
+    _, parts = videos_of(job)
+    if other and not other.exists():
+        raise FileNotFoundError(f"there is no file of captions {other}: caption with that job first")
+    files = caption(job), other or caption(job, base=True)
+    truth = {video.name: video for video in parts.held_out}
+    lines = on_the_same([told(path, truth) for path in files])
+    systems = [[record(line, truth, job.language, path.stem) for line in of] for path, of in zip(files, lines)]  # noqa: B905
+    rows = {metric.name: compared(metric, *systems) for metric in metrics_for(job, parts.held_out)}
+    shares = {
+        "cut off at the longest answer": [score([line["cut"] for line in of]) for of in lines],
+        "different captions per clip": [float(distinct(records)) for records in systems],
+    }
+    failed = [len(read_lines(path)) - 1 - len(of) for path, of in zip(files, lines, strict=True)]
+    write_report(job, rows, shares, files, failed, len({recording(line["video"]) for line in lines[0]}))
+    return job.folder / "report.md"
+
+
+def told(path: Path, truth: dict[str, Video]) -> list[dict]:
+    """The captions of a file that are about clips whose truth is known. Raises ValueError where there is none."""
+    lines = [line for line in read_lines(path)[1:] if "caption" in line and line["video"] in truth]
+    if not lines:
+        raise ValueError(f"{path} holds no caption of the test clips: caption them first")
+    return lines
+
+
+def on_the_same(files: list[list[dict]]) -> list[list[dict]]:
+    """Of each file the captions of the clips that all files have, in the order of the first."""
+    both = [line["video"] for line in files[0] if all(line["video"] in {x["video"] for x in of} for of in files)]
+    if not both:
+        raise ValueError("the two files of captions share no clip: compare runs with the same test clips")
+    return [[by_name[name] for name in both] for by_name in ({line["video"]: line for line in of} for of in files)]
+
+
+def record(line: dict, truth: dict[str, Video], language: str, system: str) -> Record:
+    video = line["video"]
+    return Record(system, video, "caption", language, "", truth[video].captions[language], line["caption"])
+
+
+def compared(metric: Metric, ours: Sequence[Record], theirs: Sequence[Record]) -> Row:
+    return measure(metric, ours), measure(metric, theirs), paired(metric, ours, theirs)
+
+
+def metrics_for(job: Job, videos: Sequence[Video]) -> list[Metric]:
+    """What is measured: of Korean captions in morphemes, where MeCab is installed; facts where they are known."""
+    metrics, tokens = [CHRF_PP, bleu("char" if job.language == "ko" else "13a")], characters
+    if job.language == "ko":
+        try:
+            metrics, tokens = [*metrics, bleu("ko-mecab")], in_morphemes
+        except ModuleNotFoundError as error:
+            tell(str(error))
+    known = all(video.clip for video in videos) and job.language in ("en", "ko")
+    return [*[FACTS_RIGHT] * known, *metrics, cider("CIDEr-D", tokens), LENGTH]
+
+
+def write_report(
+    job: Job, rows: dict[str, Row], shares: dict[str, list], files: Sequence[Path], failed: list[int], groups: int
+) -> None:
+    """The report as Markdown, as a figure and as JSON."""
+    clips, names = next(iter(rows.values()))[0].asked, [path.stem for path in files]
+    lines = [
+        f"# {job.output}", "",
+        f"{clips} test clips of {groups} recordings; {failed[0]} and {failed[1]} could not be read. Brackets: 95 % "
+        "intervals, clips drawn again (bootstrap); p: approximate randomisation.", "",
+        f"| score | {names[0]} | {names[1]} | difference |", "| --- | --- | --- | --- |",
+        *(f"| {name} | {mine} | {other} | {gap} |" for name, (mine, other, gap) in rows.items()),
+        *(f"| {name} | {mine:.2f} | {other:.2f} | |" if isinstance(mine, float) else f"| {name} | {mine} | {other} | |"
+          for name, (mine, other) in shares.items()),
+        "", f"Model {job.model}, {job.frames} frames, reducer {job.reducer}. Captions: {files[0]}, {files[1]}.", "",
+    ]  # fmt: skip
+    write_text(job.folder / "report.md", "\n".join(lines))
+    content = {name: [list(mine), list(other), list(gap.gap), gap.p] for name, (mine, other, gap) in rows.items()}
+    write_text(job.folder / "scores.json", json.dumps(content | shares, ensure_ascii=False, indent=1) + "\n")
+    plots.style()
+    with written_whole(job.folder / "report.png") as beside:
+        plots.paired_scores({name: row[:2] for name, row in rows.items()}, names).savefig(beside, format="png")

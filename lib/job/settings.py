@@ -1,0 +1,182 @@
+"""The settings of a job: one YAML file, and what may be changed on the command line.
+
+    python -m lib train jobs/tiny.yaml steps=50 output=runs/short
+
+transformers' HfArgumentParser checks types and makes the help; a wrong key is answered with the nearest right one.
+"""
+
+import ast
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from transformers import HfArgumentParser
+
+from lib.files import write_text
+from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.video import SAMPLING_RULES
+
+REDUCERS = {"SpatialPool": SpatialPool, "SlowFastLlava": SlowFastLlava.from_spec, "LlavaVideo": LlavaVideo}
+
+
+def setting(default, text: str):
+    """A field with a line of help."""
+    return field(metadata={"help": text}, **{"default_factory" if callable(default) else "default": default})
+
+
+@dataclass
+class Job:
+    """From a folder of videos to a captioner. All of it is in the file of settings, and nothing else decides."""
+
+    data: str = field(metadata={"help": "an AI-Hub folder, a .jsonl or .json of records, or toybox:START:STOP"})
+    output: str = field(metadata={"help": "the folder that receives everything"})
+    language: str = setting("ko", "language of the captions")
+    prompts: list[str] = setting(
+        list, "drawn from in training; the first one asks for captions; without any those of the data"
+    )
+    validation: float = setting(0.1, "share of the clips, where the data has no split of its own")
+    test: float = setting(0.1, "share of the clips, where the data has no split of its own")
+
+    model: str = setting("tiny", "tiny, a folder, or an id of the Hugging Face Hub")
+    revision: str | None = setting(None, "a commit of the Hub; without it the pinned or the newest one")
+    four_bit: bool = setting(False, "keep the language model in 4 bits (QLoRA)")
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = setting("sdpa", "kernel of the attention")
+
+    frames: int = setting(8, "frames of each clip")
+    sampling: Literal[SAMPLING_RULES] = setting("llava_next", "which frames: a rule of lib.video")
+    reducer: str = setting("default", "the model's own, or as in Python: SpatialPool(4), LlavaVideo(slow_every=4)")
+
+    rank: int = setting(16, "of LoRA")
+    alpha: int | None = setting(None, "of LoRA; without it twice the rank")
+    dropout: float = setting(0.0, "of LoRA")
+    projector: bool = setting(False, "train the projector too")
+
+    epochs: float = setting(1.0, "how often each clip is seen")
+    steps: int | None = setting(None, "optimizer steps, instead of epochs")
+    batch: int = setting(1, "clips at a time on one card")
+    accumulation: int = setting(8, "batches to a step on each card")
+    learning_rate: float = setting(2e-4, "at its peak")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = setting("cosine", "of the learning rate")
+    warmup: float = setting(0.03, "share of the steps")
+    checkpointing: bool = setting(True, "keep each layer's input only: less memory, a third more time")
+    every: int = setting(0, "steps from one validation and checkpoint to the next; 0: ten times in a run")
+    seed: int = setting(0, "of the adapter, the order, the prompts and dropout")
+
+    max_new_tokens: int = setting(0, "longest answer; 0: 5/4 of the longest caption for training")
+    notice: str = setting("", "whom the data's terms ask to be named; of an AI-Hub folder NIA, if nothing is given")
+    log: Literal["none", "tensorboard", "wandb"] = setting("none", "where losses are shown")
+
+    def __post_init__(self):
+        if Path(self.data).is_dir():
+            self.notice = self.notice or NIA
+        for name, lowest in LOWEST.items():
+            value = getattr(self, name)
+            if value is not None and not (lowest <= value < math.inf):
+                raise ValueError(f"{name} is {value}: give at least {lowest}")
+        if self.learning_rate == 0 or self.validation + self.test >= 1 or not 0 <= self.dropout < 1:
+            raise ValueError("a learning rate of 0, a dropout of 1, or shares of 1 leave nothing to train: change them")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output)
+
+
+# AI-Hub's terms of use (usagepolicy.do): what is made from its data names NIA, derived works too.
+NIA = "과학기술정보통신부와 한국지능정보사회진흥원(NIA)의 사업결과인 AI-Hub(aihub.or.kr) 데이터로 만들었습니다."
+LOWEST = {
+    "frames": 1, "rank": 1, "alpha": 1, "dropout": 0, "epochs": 1e-9, "steps": 1, "batch": 1, "accumulation": 1,
+    "learning_rate": 0, "warmup": 0, "every": 0, "max_new_tokens": 0, "validation": 0, "test": 0,
+}  # fmt: skip
+
+
+class Parser(HfArgumentParser):
+    """Reports what is wrong as everything in this course does: in one line."""
+
+    def error(self, message: str):
+        raise ValueError(message.removeprefix("argument --"))
+
+
+def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
+    """The settings of a file, with changes such as "steps=50".
+
+    Raises FileNotFoundError without a file, and ValueError, in one line, for unknown keys and impossible values.
+
+    >>> job = read_job("jobs/tiny.yaml", ["frames=4", "reducer=SpatialPool(2)"])
+    >>> job.frames, job.model, reducer_of(job.reducer).stride
+    (4, 'tiny', 2)
+    """
+    values = read_yaml(Path(path))
+    for change in changes:
+        name, sign, value = change.partition("=")
+        if not sign:
+            raise ValueError(f"{change!r} changes nothing: write key=value, for instance steps=50")
+        values[name] = [value] if name == "prompts" else value
+    known = [one.name for one in fields(Job)]
+    for name in values:
+        if name not in known:
+            near = get_close_matches(str(name), known, 1) or ["one of " + ", ".join(known)]
+            raise ValueError(f"{path}: {name!r} is no setting: did you mean {near[0]}?")
+    try:
+        [job] = Parser(Job).parse_args_into_dataclasses(as_arguments(values))
+        reducer_of(job.reducer)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return job
+
+
+def read_yaml(path: Path) -> dict:
+    """The keys and values of a YAML file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of settings {path}: copy one of jobs/ and change it")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise ValueError(f"{path}{where} is no YAML, or cut off: write lines of `key: value`") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no settings: write lines of `key: value`")
+    return content
+
+
+def as_arguments(values: dict) -> list[str]:
+    """Settings as words of a command line, which argparse knows how to check."""
+    words = []
+    for name, value in values.items():
+        if isinstance(value, dict) or (isinstance(value, list) and name != "prompts"):
+            raise ValueError(f"{name}: give one value, not {value!r}")
+        if isinstance(value, list):
+            words += [f"--{name}", *map(str, value)] if value else []
+        elif value is not None:
+            words.append(f"--{name}={value}")
+    return words
+
+
+def reducer_of(text: str) -> Reducer | None:
+    """The reducer that a text names, as it would be written in Python; None for the model's own ("default").
+
+    >>> reducer_of("SlowFastLlava('slowfast-slow_2frms_spatial_1d_max_pool-fast_4x4')").count(8, 8, 8)
+    72
+    """
+    if text == "default":
+        return None
+    try:
+        call = ast.parse(text, mode="eval").body
+        made = REDUCERS[call.func.id]
+        values = [ast.literal_eval(one) for one in call.args]
+        named = {one.arg: ast.literal_eval(one.value) for one in call.keywords}
+    except (SyntaxError, AttributeError, KeyError, ValueError):
+        known = ", ".join(REDUCERS)
+        raise ValueError(f"reducer {text!r} is unknown: write default, or a call of {known}") from None
+    try:
+        return made(*values, **named)
+    except TypeError as error:
+        raise ValueError(f"reducer {text!r}: {error}") from None
+
+
+def write_job(job: Job, path: Path) -> None:
+    """Writes the settings as a file that `read_job` reads."""
+    write_text(path, yaml.safe_dump(asdict(job), allow_unicode=True, sort_keys=False))

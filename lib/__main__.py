@@ -114,10 +114,11 @@ def run_job(options: argparse.Namespace) -> None:
 
         print(plan(job))
     elif options.command == "train":
-        from lib.job.training import train
+        from lib.job.training import is_first, train
 
         train(job)
-        print(job.folder / "adapter")
+        if is_first():
+            print(job.folder / "adapter")
     elif options.command == "caption":
         from lib.job.captioning import caption
 

@@ -37,6 +37,7 @@ from lib.data.batches import Collator
 from lib.data.videos import Example
 from lib.files import differences, write_text, written_whole
 from lib.finetune.adapters import changed_weights, short_digest, tensor_digest, trainable, without_deprecations
+from lib.packing import IGNORE
 from lib.reducers import Reducer
 from lib.vlm.loading import compute_dtype, weights_digest
 from lib.vlm.model import VideoLM
@@ -252,6 +253,23 @@ class CaptionTrainer(Trainer):
             )
         self.state.loss += loss.item()
         return loss
+
+    @torch.no_grad()
+    def evaluate(self, *_, **__) -> dict[str, float]:
+        """The mean loss over all answer tokens of the validation examples, however many processes share them."""
+        self.model.eval()
+        size, state = self.args.per_device_eval_batch_size, self.accelerator
+        sums = torch.zeros(2, device=self.args.device)  # of losses, of tokens
+        for start in range(0, len(self.eval_dataset), size * state.num_processes):  # each computes as often: FSDP waits
+            mine = self.eval_dataset[start + state.process_index * size :][:size]
+            batch = self._prepare_inputs(self.data_collator(mine or self.eval_dataset[:1]))
+            tokens = (batch["labels"][:, 1:] != IGNORE).sum() * bool(mine)
+            sums += torch.stack([self.model(**batch).loss.float() * tokens, tokens])
+        loss, tokens = state.reduce(sums, "sum").tolist()
+        metrics = {"eval_loss": loss / tokens}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
 
 class Recorder(TrainerCallback):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job
-from lib.job.training import load_base, tell
-from lib.vlm.loading import model_files
+from lib.job.training import tell
+from lib.vlm.loading import load, model_files
 
 
 def merge(job: Job, folder: str | Path) -> Path:
@@ -19,7 +19,7 @@ def merge(job: Job, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: name a new folder")
-    vlm = load_base(job, whole=True)
+    vlm = load(job.model, device="cpu", dtype="stored", revision=job.revision)
     load_adapter(vlm, job.folder / "adapter").merge_and_unload()
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:

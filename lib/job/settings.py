@@ -36,7 +36,7 @@ class Job:
     output: str = field(metadata={"help": "the folder that receives everything"})
     language: str = setting("ko", "language of the captions")
     prompts: list[str] = setting(
-        list, "drawn from in training; the first one asks for captions; without any those of the data"
+        list, "drawn from in training; the first asks for captions; without any those of the data"
     )
     validation: float = setting(0.1, "share of the clips, where the data has no split of its own")
     test: float = setting(0.1, "share of the clips, where the data has no split of its own")

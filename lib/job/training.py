@@ -69,24 +69,23 @@ def videos_of(job: Job) -> tuple[Source, Split]:
     return source, parts
 
 
-def load_base(job: Job, whole: bool = False) -> VideoLM:
+def load_base(job: Job) -> VideoLM:
     """The model before training, on this process's card."""
-    device = f"cuda:{PartialState().local_process_index}" if torch.cuda.is_available() else "cpu"
-    vlm = load(job.model, job.four_bit and not whole, device, revision=job.revision)
+    device = f"cuda:{state().local_process_index}" if torch.cuda.is_available() else "cpu"
+    vlm = load(job.model, job.four_bit, device, revision=job.revision)
     vlm.model.set_attn_implementation(job.attention)
     return vlm
 
 
 def feature_cache(job: Job, vlm: VideoLM, reducer: Reducer, videos: Sequence[Video]) -> Cache:
     """What is kept of each clip's frames, computed once: each process makes its share of the shards."""
-    state = PartialState(cpu=not torch.cuda.is_available())
-    here, folder = World(state.process_index, state.num_processes), job.folder / "features"
+    here, folder = World(state().process_index, state().num_processes), job.folder / "features"
     features = Features(vlm, job.frames, dtype=vlm.dtype, reducer=reducer, rule=job.sampling)
     extract(videos, features, folder, world=here)
-    state.wait_for_everyone()
-    if state.is_main_process:
+    state().wait_for_everyone()
+    if is_first():
         seal(folder)
-    state.wait_for_everyone()
+    state().wait_for_everyone()
     cache = Cache(folder)
     for name, why in cache.unread.items():
         tell(f"left out: {name}: {why}")
@@ -133,9 +132,14 @@ def longest_answer(job: Job, vlm: VideoLM, videos: Sequence[Video]) -> int:
     return math.ceil(5 * longest / 4)
 
 
+def state() -> PartialState:
+    """Which process this is, and of how many. (accelerate sees several processes on CPUs only where it is told.)"""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
 def is_first() -> bool:
     """Whether this process speaks and writes for all."""
-    return PartialState().is_main_process
+    return state().is_main_process
 
 
 def tell(line: str) -> None:

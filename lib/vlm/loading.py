@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -58,14 +59,15 @@ def load(
     name: str | os.PathLike = "tiny",
     four_bit: bool = False,
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Literal["stored"] | None = None,
     revision: str | None = None,
     rope: dict | None = None,
 ) -> VideoLM:
     """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
 
     four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
-    device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it.
+    device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it;
+    "stored" is the type in its files.
     revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
     rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}. The
     older key "type" does as well.
@@ -84,10 +86,10 @@ def load(
     revision = revision or REVISIONS.get(found)
     source = Source(str(name), Path(found)) if Path(found).is_dir() else ask_hub(found, revision)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or compute_dtype(device)
     try:
         source.fetch([file for file in SETTINGS if file in source.sizes])
         config = read_config(name, source.folder, rope)
+        dtype = (config.dtype or torch.float32) if dtype == "stored" else dtype or compute_dtype(device)
         check_memory(name, config, four_bit, device, dtype)
         tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
         check_video_token(name, tokenizer, config.video_token_id)

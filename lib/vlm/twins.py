@@ -7,6 +7,7 @@ and shards of the weights. Widths and layers are cut, so it loads in seconds. It
 
 import copy
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-from lib.known import CONFIGS
+from lib.known import CONFIGS, GIB
 from lib.vlm.loading import FAMILIES
 from lib.vlm.pixels import CLIP_MEAN, CLIP_STD
 
@@ -60,38 +61,39 @@ def shrink(settings: dict) -> dict:
     return settings | small
 
 
-def write_twin(name: str, folder: str | Path, **text) -> Path:
+def write_twin(name: str, folder: str | Path, full_size: bool = False, **text) -> Path:
     """Writes the twin of a real model into a folder that `lib.vlm.load` takes, and returns the folder.
 
+    full_size: as large as the real one, 14 GB for the 7B: what memory it takes is then the real model's.
     text: fields of the language model's configuration that differ, for instance rope_scaling=None.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = shrink(CONFIGS[name])
+    settings = copy.deepcopy(CONFIGS[name]) if full_size else shrink(CONFIGS[name])
     settings["text_config"] |= text
     kind = "clip" if settings["vision_config"]["model_type"].startswith("clip") else "siglip"
     mean, std = (CLIP_MEAN, CLIP_STD) if kind == "clip" else ((0.5,) * 3, (0.5,) * 3)
     (folder / "config.json").write_text(json.dumps(settings, indent=1))
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
     tokenizer_of(settings).save_pretrained(folder)
-    write_weights(random_weights(as_transformers(settings)), folder)
+    write_weights(random_weights(as_transformers(settings), 0.02 if full_size else 0.15), folder)
     return folder
 
 
-def random_weights(config: PreTrainedConfig, seed: int = 0) -> dict[str, Tensor]:
-    """Weights in bfloat16, large enough that logits differ by several units, under the names of the Hub's files."""
+def random_weights(config: PreTrainedConfig, spread: float = 0.15) -> Iterator[tuple[str, Tensor]]:
+    """Weights in bfloat16, one by one, under the names of the Hub's files; a small model's logits differ by units."""
     with torch.device("meta"):  # shapes only: transformers' own random weights would be drawn in vain
         model = FAMILIES[config.model_type].model_class(config)
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {hub_name(key): weight.shape for key, weight in model.named_parameters()}  # a tied layer is there once
-    return {name: random_weight(name, shape, generator).bfloat16() for name, shape in shapes.items()}
+    generator = torch.Generator().manual_seed(0)
+    for key, weight in model.named_parameters():  # a tied layer is there once
+        yield hub_name(key), random_weight(key, weight.shape, generator, spread).bfloat16()
 
 
-def random_weight(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+def random_weight(name: str, shape: torch.Size, generator: torch.Generator, spread: float) -> Tensor:
     """Biases are 0 and the scales of norms are 1, as in an untrained model; everything else is drawn."""
     if name.endswith("bias"):
         return torch.zeros(shape)
-    return torch.ones(shape) if "norm" in name else 0.15 * torch.randn(shape, generator=generator)
+    return torch.ones(shape) if "norm" in name else spread * torch.randn(shape, generator=generator)
 
 
 def hub_name(key: str) -> str:
@@ -110,18 +112,28 @@ def hub_name(key: str) -> str:
     return key.removeprefix("model.")
 
 
-def write_weights(weights: dict[str, Tensor], folder: Path) -> None:
-    """Two shards and the index that says which weight is where."""
-    names = list(weights)
-    shards = {
-        "model-00001-of-00002.safetensors": names[: len(names) // 2],
-        "model-00002-of-00002.safetensors": names[len(names) // 2 :],
-    }
-    for file, held in shards.items():
-        save_file({name: weights[name] for name in held}, folder / file, metadata={"format": "pt"})
-    places = {name: file for file, held in shards.items() for name in held}
-    index = {"metadata": {"total_size": sum(weight.nbytes for weight in weights.values())}, "weight_map": places}
+def write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = 2 * GIB) -> None:
+    """Shards, at least two, and the index that says which weight is where. One shard at a time is in memory."""
+    shards, held = [], {}
+    for name, weight in weights:
+        if held and (not shards or sum(one.nbytes for one in held.values()) + weight.nbytes > shard_bytes):
+            shards.append(write_shard(held, folder / f"shard-{len(shards)}"))
+            held = {}
+        held[name] = weight
+    shards.append(write_shard(held, folder / f"shard-{len(shards)}"))
+    places, total = {}, 0
+    for number, (names, size) in enumerate(shards):
+        file = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+        (folder / f"shard-{number}").rename(folder / file)
+        places, total = places | dict.fromkeys(names, file), total + size
+    index = {"metadata": {"total_size": total}, "weight_map": places}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def write_shard(weights: dict[str, Tensor], path: Path) -> tuple[list[str], int]:
+    """One file of weights: their names and bytes."""
+    save_file(weights, path, metadata={"format": "pt"})
+    return [*weights], sum(weight.nbytes for weight in weights.values())
 
 
 def tokenizer_of(settings: dict) -> PreTrainedTokenizerFast:

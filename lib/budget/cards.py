@@ -107,8 +107,16 @@ def plan(
         answer=answer, reducer=reducer, **settings,
     )  # fmt: skip
     room = int(spec.language.context * rope_factor) - prompt - answer
-    by_context = bisect_right(range(1, 1_000_000), room, key=lambda count: spec.tokens_of(count, reducer))
-    return FramePlan(by_memory, by_context)
+    return FramePlan(by_memory, frames_in(room, spec, reducer))
+
+
+def frames_in(tokens: int, spec: ModelSpec, reducer=None) -> int:
+    """The most frames whose visual tokens are at most `tokens`.
+
+    >>> frames_in(4096 - 356, MODELS["7b"])
+    25
+    """
+    return bisect_right(range(1, 1_000_000), tokens, key=lambda count: spec.tokens_of(count, reducer))
 
 
 ANSWER, CAPTION = 256, 932  # tokens: what the study notes allow, and a Korean caption (papers.csv) that is trained on

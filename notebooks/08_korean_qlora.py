@@ -20,7 +20,8 @@
 # 짧은 이름으로 쓴 제외 목록은 CLIP을 4비트로 만들어 버립니다. 둘 다 아무 경고가 없으므로 직접 세어 봅니다.
 # 학습 루프는 한 번 직접 쓰고, transformers의 Trainer와 TRL의 SFTTrainer로 같은 데이터를 학습해 손실이 같은지 비교합니다.
 # 그다음 제로샷, 프로젝터만, LoRA, QLoRA, 전체 미세 조정을 같은 조건에서 비교합니다. 한국어만 학습하면 영어를 잊지만, 배치마다 영어를 섞으면 영어가 대부분 남습니다.
-# 마지막으로 AI-Hub 폴더를 읽는 방법을 보여 줍니다. 변수 `DATA`와 `MODEL`만 바꾸면 같은 노트북이 실제 데이터와 실제 모델에서 동작합니다.
+# 마지막으로 AI-Hub 폴더를 읽고, 설정 파일 하나로 같은 학습을 명령으로 실행합니다(`python -m lib train jobs/tiny.yaml`). 7B도 설정 파일만 바꾸면 같은 명령으로 학습합니다. 학습하기 전에 `plan`이 카드에 들어가는지 알려 줍니다.
+# AI-Hub 데이터를 국외로 반출하려면 별도 합의가 필요하고, Colab 서버도 국외일 수 있습니다. 11절의 이용 조건을 먼저 읽어 주세요.
 
 # %% tags=["setup"]
 import sys
@@ -42,6 +43,7 @@ colab.set_up()
 # %%
 import csv
 import os
+import subprocess
 import tempfile
 import warnings
 from unittest.mock import patch
@@ -60,30 +62,21 @@ from lib.toybox.facts import compare
 from lib.vlm import FAMILIES, compute_dtype, find, load
 from lib.workshop import korean
 
-MODEL = "tiny"  # or "llava-hf/LLaVA-NeXT-Video-7B-hf" on a GPU: see section 11
-DATA = "toybox"  # or the folder into which you unpacked AI-Hub's files
+MODEL = "tiny"  # the 7B is trained by the job of section 11, with the same functions
 
 plots.style()
 torch.manual_seed(0)
-IS_TINY, KNOWN = MODEL == "tiny", DATA == "toybox"  # facts can be counted only where the truth is known
-FRAMES, VIEW = (korean.KOREAN_FRAMES, korean.VIEW) if IS_TINY else (8, None)
-PLAN = korean.LIVE if IS_TINY else Plan(300, batch=1, learning_rate=2e-4, checkpointing=True)
+FRAMES, VIEW, PLAN, LANGUAGES = korean.KOREAN_FRAMES, korean.VIEW, korean.LIVE, ("ko", "en")
+RUN = found[0] / "runs" / "lesson-08"  # what this lesson trains stays there
 
 
-def fresh(four_bit=not IS_TINY):
+def fresh():
     """The base, as it was before any training."""
-    return load(MODEL, four_bit=four_bit)
+    return load(MODEL)
 
 
 vlm = fresh()
-VIEW = VIEW or vlm.default_reducer
-if KNOWN:
-    train, test = toybox_videos(range(10**6, 10**6 + 480)), toybox_videos(range(48))
-else:
-    parts = split(read_aihub(DATA).videos)
-    train, test = parts.train, parts.test or parts.validation  # AI-Hub's own split has no test part
-    print(parts)
-LANGUAGES = [language for language in ("ko", "en") if all(language in video.captions for video in train + test)]
+train, test = toybox_videos(range(10**6, 10**6 + 480)), toybox_videos(range(48))
 features = Features(vlm, FRAMES)  # the tower looks at each clip once: it is frozen in all that follows
 collate = Collator(vlm, VIEW, features)
 print(
@@ -103,10 +96,9 @@ one = test[3]
 for language in LANGUAGES:
     prompt = toybox.CAPTION_PROMPTS[language]
     print(f"{prompt}\n   {vlm.answer(features(one), prompt, VIEW, 64)}")
-if IS_TINY:
-    nothing = VisualTokens(torch.zeros(0, 128), *(torch.zeros(0, *shape, dtype=torch.long) for shape in ((), (), (4,))))
-    asked = "A small red circle moves up slowly.\nTranslate into Korean."
-    print(f"{asked}\n   {vlm.answer(nothing, asked, max_new_tokens=64)}")
+nothing = VisualTokens(torch.zeros(0, 128), *(torch.zeros(0, *shape, dtype=torch.long) for shape in ((), (), (4,))))
+asked = "A small red circle moves up slowly.\nTranslate into Korean."
+print(f"{asked}\n   {vlm.answer(nothing, asked, max_new_tokens=64)}")
 print("the truth:\n  ", one.captions["ko"])
 
 # %% [markdown]
@@ -457,8 +449,8 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, get_cosine
 from trl import SFTConfig, SFTTrainer
 
 my_difference = 0.1  # change me
-SHORT = Plan(steps=6, batch=4 if IS_TINY else 1, learning_rate=PLAN.learning_rate, warmup=2)
-examples = mixed(captioning(train[:24], "ko"), captioning(train[:24], LANGUAGES[-1]), SHORT.examples, 0.25)
+SHORT = Plan(steps=6, batch=4, learning_rate=PLAN.learning_rate, warmup=2)
+examples = mixed(captioning(train[:24], "ko"), captioning(train[:24], "en"), SHORT.examples, 0.25)
 
 
 def loop_by_hand(vlm, collate):
@@ -543,16 +535,10 @@ print(f"predicted {my_difference}, measured at most {apart:.0e}")
 my_facts = 0.5  # change me
 student = fresh()
 adapter = add_lora(student)
-share = korean.ENGLISH if "en" in LANGUAGES else 0.0
-order = mixed(
-    captioning(train, "ko"),
-    korean.in_english(train) if KNOWN else captioning(train, LANGUAGES[-1]),
-    PLAN.examples,
-    share,
-)
-with tempfile.TemporaryDirectory() as folder:
-    fit(student, Collator(student, VIEW, features), order, PLAN, folder)
-    log = finetune.read_log(f"{folder}/log.jsonl")  # one JSON object per step: step, loss, learning rate, seconds
+order = mixed(captioning(train, "ko"), korean.in_english(train), PLAN.examples, korean.ENGLISH)
+fit(student, Collator(student, VIEW, features), order, PLAN, RUN)  # runs once: a second time it finds what is there
+finetune.save_adapter(student, adapter, RUN / "adapter")
+log = finetune.read_log(RUN / "log.jsonl")  # one JSON object per step: step, loss, learning rate, seconds
 print(f"{len(log)} steps of {PLAN.batch}; the last line of the log: {log[-1]._replace(seconds=0)}")
 plots.loss_curves({"loss, mean of ten steps": [step.loss for step in log]}, window=10)
 
@@ -569,12 +555,9 @@ said = {
 }
 for language, by_system in said.items():
     for name, records in by_system.items():
-        scores = f"chrF++ {measure(CHRF_PP, records).mean:5.1f}" + (
-            f", facts right {measure(FACTS_RIGHT, records)}" if KNOWN else ""
-        )
-        print(f"{language} {name:<7}{scores}")
-if KNOWN:
-    print(f"predicted {my_facts}, measured {measure(FACTS_RIGHT, said['ko']['after']).mean:.2f}")
+        facts_right = measure(FACTS_RIGHT, records)
+        print(f"{language} {name:<7}chrF++ {measure(CHRF_PP, records).mean:5.1f}, facts right {facts_right}")
+print(f"predicted {my_facts}, measured {measure(FACTS_RIGHT, said['ko']['after']).mean:.2f}")
 for number in (3, 5):
     print(
         f"\ntruth   {test[number].captions['ko']}\nbefore  {said['ko']['before'][number].output}\nafter   {said['ko']['after'][number].output}"
@@ -667,7 +650,7 @@ print(
 def merged_apart(four_bit):
     """How far the logits of a caption move by merging the trained adapter, as a share of their spread."""
     model = load(MODEL, four_bit=four_bit)
-    put = finetune.load_adapter(model, folder)
+    put = finetune.load_adapter(model, RUN / "adapter")
     prompt = model.prompt(toybox.CAPTION_PROMPTS["ko"])
     before = model.logits(features(one), prompt, VIEW)
     with warnings.catch_warnings(record=True) as warned:
@@ -679,12 +662,10 @@ def merged_apart(four_bit):
     )
 
 
-with tempfile.TemporaryDirectory() as folder:
-    finetune.save_adapter(student, adapter, folder)
-    print(f"the adapter on disk: {finetune.size_on_disk(folder):,} bytes")
-    for name, four_bit in (("whole weights", False), ("4 bits", True)) if IS_TINY else ():  # 7B: whole, it needs 14 GB
-        error, warned = merged_apart(four_bit)
-        print(f"merged into {name:<14} logits at most {error:.0e} of their spread apart", *warned)
+print(f"the adapter on disk: {finetune.size_on_disk(RUN / 'adapter'):,} bytes")
+for name, four_bit in (("whole weights", False), ("4 bits", True)):
+    error, warned = merged_apart(four_bit)
+    print(f"merged into {name:<14} logits at most {error:.0e} of their spread apart", *warned)
 
 # %% [markdown]
 # So after QLoRA: load the base **whole**, put the adapter on it, merge, and quantise the result again if you must. An adapter belongs to one base: `save_adapter` writes the base's sha256 beside it, and `load_adapter` refuses another base, on which its differences would be noise.
@@ -695,7 +676,7 @@ with tempfile.TemporaryDirectory() as folder:
 # clips, not other seeds.)
 
 # %%
-results = korean.read_korean() if IS_TINY else {}
+results = korean.read_korean()
 ko, en = korean.records(results, "ko"), korean.records(results, "en")
 
 
@@ -717,26 +698,23 @@ columns = {
 shares = np.array(
     [[measure(metric, of(records, name))[:3] for metric, records in columns.values()] for name in results]
 )
-plots.share_table(list(results), [0] * len(results), list(columns), shares) if IS_TINY else print(
-    "this section measures tiny"
-)
+plots.share_table(list(results), [0] * len(results), list(columns), shares)
 
 # %%
-if IS_TINY:
-    print("facts right in Korean, QLoRA minus LoRA:", paired(FACTS_RIGHT, of(ko, "QLoRA"), of(ko, "LoRA")))
-    for name in ("LoRA", "LoRA without questions", "LoRA without English", "shipped"):
-        for what, (metric, records) in list(columns.items())[1:]:
-            print(
-                f"{name} minus zero-shot, {' '.join(what.split())}: {paired(metric, of(records, name), of(records, 'zero-shot'))}"
-            )
-    shipped = fresh()
-    finetune.load_adapter(shipped, korean.ADAPTER)
-    live = captions_by(shipped, "shipped", test[:12], features, "ko", VIEW)
-    print(
-        "the shipped adapter says here what the file says:",
-        sum(record.output == kept for record, kept in zip(live, results["shipped"].korean, strict=False)),
-        "of 12",
-    )
+print("facts right in Korean, QLoRA minus LoRA:", paired(FACTS_RIGHT, of(ko, "QLoRA"), of(ko, "LoRA")))
+for name in ("LoRA", "LoRA without questions", "LoRA without English", "shipped"):
+    for what, (metric, records) in list(columns.items())[1:]:
+        print(
+            f"{name} minus zero-shot, {' '.join(what.split())}: {paired(metric, of(records, name), of(records, 'zero-shot'))}"
+        )
+shipped = fresh()
+finetune.load_adapter(shipped, korean.ADAPTER)
+live = captions_by(shipped, "shipped", test[:12], features, "ko", VIEW)
+print(
+    "the shipped adapter says here what the file says:",
+    sum(record.output == kept for record, kept in zip(live, results["shipped"].korean, strict=False)),
+    "of 12",
+)
 
 # %% [markdown]
 # - **The projector alone** points pictures at Korean words, which this language model knows from text. That makes it write Korean, with most facts wrong or missing, and since English goes through the same projector, English suffers. As a first stage it is what LLaVA does before anything else; as the only stage it is not enough.
@@ -757,9 +735,15 @@ with open("../data/papers.csv", encoding="utf-8") as file:
 #
 # (The study notes' table of four benchmarks, of which the authors reported one, is settled in lesson 07, sections 1 and 9.)
 #
-# ## 11. Your data and a real model
+# ## 11. Your data, your model, one command
 #
-# **AI-Hub.** "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) needs a Korean account and may not be passed on. The course ships a twin of its layout, made of Toybox clips:
+# **AI-Hub's terms come first.** "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) needs a Korean account. Its terms of use (aihub.or.kr, 이용정책) say:
+#
+# - Taking the data abroad needs an agreement with NIA. A Colab machine may well stand abroad, so train on a machine in Korea unless you have one.
+# - NIA is to be named in whatever is made from the data, adapters included. The job writes that line into `adapter/base.json`.
+# - Frames and captions may not be shown to others. A notebook with outputs shows both: clear the outputs before you share it.
+#
+# The course ships a twin of the folder's layout, made of Toybox clips:
 #
 # ```
 # Training/01.원천데이터/TS_toybox/toybox_000300.mp4       clips
@@ -767,26 +751,49 @@ with open("../data/papers.csv", encoding="utf-8") as file:
 # Validation/...                                          the same, VS_ and VL_
 # ```
 #
-# Point `DATA` at your folder, and everything above trains on it (facts cannot be counted there; chrF++ can). The folders `Training` and `Validation` are AI-Hub's official split. `split` keeps it, so that your scores can be compared with others';
-# where there is none, it keeps clips of one recording together:
+# `Training` and `Validation` are AI-Hub's official split. `split` keeps it, so that your scores can be compared with others'; where there is none, it keeps clips of one recording together:
 
 # %%
-folder = read_aihub("../data/aihub_sample")
+folder = read_aihub(found[0] / "data" / "aihub_sample")
 print(folder)
 print(split(folder.videos))
 video = folder.videos[0]
 print(video.name, video.frames(4).shape, "|", video.captions["ko"][:60])
-if IS_TINY:
-    print(
-        "the shipped adapter, from the mp4 file:",
-        shipped.answer(video.frames(FRAMES), toybox.CAPTION_PROMPTS["ko"], VIEW, 64)[:60],
-    )
+print(
+    "the shipped adapter, from the mp4 file:",
+    shipped.answer(video.frames(FRAMES), toybox.CAPTION_PROMPTS["ko"], VIEW, 64)[:60],
+)
 
 # %% [markdown]
 # The reader is tolerant in where a label holds its caption and strict about everything else: what it leaves out it lists, with the reason and the fix. `F2T_LANGUAGE=ko` lists them in Korean.
 #
-# **A real model.** Set `MODEL = "llava-hf/LLaVA-NeXT-Video-7B-hf"` on a GPU. It is then loaded in 4 bits, 8 frames of 144 tokens, one example per step, at QLoRA's usual learning rate of 2e-4. Estimated by `lib.budget.training`, not measured here: 8.6 GiB with gradient checkpointing for 8 frames and a caption of 932 tokens,
-# which fits a T4; 26.5 GiB without, which does not. So `PLAN` has `checkpointing=True` there. Section 10 is about tiny's results and says so; every other cell runs as it is.
+# **The job.** Everything that this lesson did by hand is one file of settings and five commands: `plan`, `train`, `caption`, `evaluate`, `merge`. The file names the data, the model and how to train; the same commands run tiny on two cores and the 7B on a card:
+
+
+# %%
+def command(*words):
+    """One command of the course, as you would type it in the course's folder."""
+    print("$ python -m lib", *words)
+    done = subprocess.run([sys.executable, "-m", "lib", *words], cwd=found[0], capture_output=True, text=True)
+    print((done.stderr + done.stdout).strip(), "\n")
+
+
+print((found[0] / "jobs" / "tiny.yaml").read_text())
+with tempfile.TemporaryDirectory() as folder:
+    short = ["steps=20", "data=toybox:1000000:1000100", f"output={folder}"]  # without these: 300 steps, 1,200 clips
+    command("train", "jobs/tiny.yaml", *short)
+    print("in the folder:", ", ".join(sorted(os.listdir(folder))))
+
+# %% [markdown]
+# `log.jsonl` has a line per step, `samples.jsonl` captions of a few validation clips while it trained, `adapter` the adapter with the lowest validation loss. A run that was stopped goes on when the command is given again; one with more steps is prolonged.
+#
+# **A real model.** `plan` says before any download whether a job fits. It builds the 7B at its real size on tensors without numbers and runs the code of a training step and of an answer on them, counting every byte:
+
+# %%
+command("plan", "jobs/7b-t4.yaml")
+
+# %% [markdown]
+# A QLoRA step with checkpointing and an answer both fit a T4. Without checkpointing (`checkpointing=false`) the step needs three times as much. `jobs/` holds files for an L4, an A100 and four A100s; `notebooks/colab_job.ipynb` runs the whole job on Colab with its folder on your Drive.
 #
 # ## What to remember
 #

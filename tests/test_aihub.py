@@ -17,8 +17,9 @@ import pytest
 
 from lib import text
 from lib.data import aihub, videos
-from lib.data.aihub import SAMPLE_SEEDS, VIDEO_SUFFIXES, read_aihub, write_aihub
+from lib.data.aihub import VIDEO_SUFFIXES, read_aihub
 from lib.data.videos import Video, recording, split, toybox_videos
+from lib.workshop.aihub_sample import SAMPLE_SEEDS, write_aihub
 
 SAMPLE = Path("data/aihub_sample")
 CLIP = SAMPLE / "Training" / "01.원천데이터" / "TS_toybox" / "toybox_000300.mp4"
@@ -842,7 +843,7 @@ def test_a_stated_name_is_text(add, only_problem, monkeypatch, language, said, s
 @pytest.mark.parametrize("place", ["taken", "taken/below"])
 def test_the_command_that_writes_the_sample_fails_in_one_line(tmp_path, place):
     (tmp_path / "taken").write_text("a file where a folder should be")  # as read-only, but for root too
-    command = [sys.executable, "-m", "lib.data.aihub", str(tmp_path / place)]
+    command = [sys.executable, "-m", "lib.workshop.aihub_sample", str(tmp_path / place)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and "Fix: name a folder that you may write to" in done.stderr

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -19,9 +18,7 @@ from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
-from lib import toybox
 from lib.data.videos import Video
-from lib.files import write_text
 from lib.text import Text, comparable
 from lib.video import probe
 
@@ -38,7 +35,6 @@ CAPTIONS = {  # where a label may hold its caption, by language: the first place
     "en": ("annotation.description_en", "caption.english", "description_en", "annotations.description_en"),
 }
 FILE_NAMES = ("filename", "video_name")  # where a label may name its clip; its own name decides first
-SAMPLE_SEEDS = range(300, 306)  # of the clips in data/aihub_sample; tiny was never trained on them
 # In a folder ID with video.mp4 and label.json, the names say nothing and the folder says all.
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
@@ -52,10 +48,10 @@ PART_NAMES = {"train": Text("train", "학습"), "validation": Text("validation",
 NO_FOLDER = Text("{folder}: no such folder. Fix: name the one into which you unpacked AI-Hub's files",
                  "{folder}: 폴더가 없습니다. 해결: AI-Hub 파일의 압축을 푼 폴더를 지정하세요")
 NO_PAIR = Text(
-    "{folder}: none of its {labels} labels (.json) and {clips} clips ({suffixes}) make a pair that can be "
-    "used{first}. Fix: a label and its clip share a name, and the label holds {place}",
-    "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. 해결: 라벨과 "
-    "클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요")
+    "{folder}: none of its {labels} labels (.json) and {clips} clips ({suffixes}) make a pair that can be used{first}. "
+    "Fix: a label and its clip share a name, and the label holds {place}",
+    "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. "
+    "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요")
 FIRST = Text("; the first problem: {problem}", ". 첫 번째 문제: {problem}")
 OUTSIDE = Text("it leads out of the folder. Fix: copy what it points to in here",
                "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요")
@@ -64,16 +60,15 @@ CLOSED = Text(
     "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요")
 NO_FILE = Text("no regular file", "일반 파일이 아님")
 PACKED = Text(
-    "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE, if names are garbled) and move "
-    "it out",
+    "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE for garbled names) and move it out",
     "압축 파일이라 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) 폴더 밖으로 옮기세요")
 NOT_FINISHED = Text("its download has not finished. Fix: finish it, or download it again",
                     "다운로드가 끝나지 않았습니다. 해결: 이어서 받거나 다시 받으세요")
 IN_PARTS = Text(
     "one of {n} parts of {whole}, and nothing in them was read. Fix: join them in the order of the numbers at their "
     "end, not that of ls (cat {parts} > {whole}), unpack that, and move the rest out of the folder",
-    "{whole}의 분할 파일 {n}개 중 하나라 읽지 않았습니다. 해결: ls의 순서가 아니라 끝의 숫자 순서로 합치고(cat "
-    "{parts} > {whole}) 압축을 푼 뒤 나머지는 폴더 밖으로 옮기세요")
+    "{whole}의 분할 파일 {n}개 중 하나라 읽지 않았습니다. 해결: ls의 순서가 아니라 끝의 숫자 순서로 "
+    "합치고(cat {parts} > {whole}) 압축을 푼 뒤 나머지는 폴더 밖으로 옮기세요")
 SEVERAL = Text("{n} files have one name ({places}). Fix: keep one, or rename them with their pairs",
                "파일 {n}개의 이름이 같습니다({places}). 해결: 하나만 남기거나 쌍끼리 이름을 바꾸세요")
 TAKEN = Text("another label has taken the clip {clip}. Fix: keep one label for each clip",
@@ -86,8 +81,7 @@ AND_NO, OR = Text(" and no ", ", "), Text(" or ", " 또는 ")
 # The reader of clips speaks English, and so does libav, which it quotes: 원문.
 BROKEN = Text(
     "{reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)",
-    "클립을 읽을 수 없습니다(원문: {reason}). 해결: 다른 파일을 쓰거나 다시 인코딩하세요(ffmpeg -i 원본 -c:v libx264 "
-    "새파일.mp4)")
+    "클립을 읽을 수 없습니다(원문: {reason}). 해결: 교체하거나 재인코딩하세요(ffmpeg -i OLD -c:v libx264 NEW.mp4)")
 NO_JSON = Text("it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
                "JSON이 아니거나 중간에 잘렸습니다(원문: {error}). 해결: 압축을 다시 푸세요")
 NO_TEXT = Text("it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
@@ -198,6 +192,7 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
 def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     """The labels and clips in a folder and all below it, and what cannot be looked at there."""
     labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
+    kinds = {".json": labels} | dict.fromkeys(VIDEO_SUFFIXES, clips)
 
     def problem(path: str | Path, text: Text, **values) -> None:
         unread.append(Problem(Path(path).relative_to(root).as_posix(), text.say(**values)))
@@ -205,7 +200,7 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     for folder, subfolders, files in os.walk(root, onerror=lambda e: problem(e.filename, CLOSED, why=e.strerror)):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for path in (Path(folder, name) for name in subfolders + sorted(files) if not name.startswith(".")):
-            suffix, packed = path.suffix.lower(), ARCHIVE.fullmatch(path.name)
+            packed, kind = ARCHIVE.fullmatch(path.name), kinds.get(path.suffix.lower())
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
                 problem(path, OUTSIDE)
             elif path.name in subfolders:
@@ -214,11 +209,11 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
                 problem(path, NOT_FINISHED)
             elif packed:
                 archives[path.with_name(packed[1])].append((int(packed[2] or 0), path))
-            elif suffix in (".json", *VIDEO_SUFFIXES) and not os.path.isfile(path):  # reading a pipe would never end
+            elif kind is not None and not os.path.isfile(path):  # reading a pipe would never end
                 problem(path, CLOSED, why=NO_FILE.say())
-            elif suffix in (".json", *VIDEO_SUFFIXES):
+            elif kind is not None:
                 place = path.relative_to(root)
-                (labels if suffix == ".json" else clips).append(Found(path, place, name_of(place), part_of(place)))
+                kind.append(Found(path, place, name_of(place), part_of(place)))
     for whole, numbered in archives.items():
         parts = [path for _, path in sorted(numbered)]
         if whole in parts:
@@ -385,9 +380,8 @@ def stated_path(content: dict) -> PureWindowsPath:
     if not isinstance(content, dict):
         raise ValueError(NO_OBJECT.say(what=OTHER_KIND.say(kind=type(content).__name__)))
     place, stated = look_up(content, FILE_NAMES)
-    path = PureWindowsPath(
-        "" if stated is None else text_at(place, stated, THE_NAME)
-    )  # which reads both kinds of slashes
+    stated = "" if stated is None else text_at(place, stated, THE_NAME)
+    path = PureWindowsPath(stated)  # which reads both kinds of slashes
     if path.anchor or ".." in path.parts:
         raise bad(place, LEADS_OUT, THE_NAME, stated=stated)
     return PureWindowsPath(unicodedata.normalize("NFC", str(path)))
@@ -562,31 +556,3 @@ def start_seconds(place: str, timestamps: object) -> float:
     if not isinstance(time, str) or not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", time, re.ASCII):
         raise bad(place, NO_TIME, THE_START)
     return sum(60**i * float(digits) for i, digits in enumerate(reversed(time.split(":"))))
-
-
-# ---------------------------------------------------------------------------------------- The twin in data/aihub_sample
-
-
-def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
-    """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
-
-    `annotation.description_kr` is the key that is known from code which reads the real files; `filename` stands in a
-    user's description of them. Nothing else is imitated.
-    """
-    for number, seed in enumerate(seeds):
-        part = "Training" if number < len(seeds) - len(seeds) // 3 else "Validation"
-        clips = Path(folder, part, "01.원천데이터", f"{part[0]}S_toybox")
-        labels = Path(folder, part, "02.라벨링데이터", f"{part[0]}L_toybox")
-        clips.mkdir(parents=True, exist_ok=True)
-        clip = toybox.sample(seed)
-        path = toybox.write_mp4(clips / f"toybox_{seed:06}.mp4", toybox.render(clip))
-        label = {"filename": path.name, "annotation": {"description_kr": toybox.caption(clip, "ko")}}
-        write_text(labels / f"{path.stem}.json", json.dumps(label, ensure_ascii=False, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    try:
-        write_aihub(sys.argv[1] if len(sys.argv) > 1 else "data/aihub_sample")
-    except OSError as error:
-        print(f"error: {error}. Fix: name a folder that you may write to", file=sys.stderr)
-        sys.exit(2)

@@ -51,7 +51,7 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 	@$(RUN) -m lib.workshop.llama_vid_scores
 
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
-	@$(RUN) -m lib.data.aihub
+	@$(RUN) -m lib.workshop.aihub_sample
 
 explorer: $(READY)  ## write the token explorer, notebooks/explorer.html, from what lib.budget says now
 	@$(RUN) -m lib.tools.explorer

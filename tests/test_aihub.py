@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import string
+import subprocess
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -15,8 +17,9 @@ import pytest
 
 from lib import text
 from lib.data import aihub, videos
-from lib.data.aihub import SAMPLE_SEEDS, VIDEO_SUFFIXES, read_aihub, write_aihub
+from lib.data.aihub import VIDEO_SUFFIXES, read_aihub
 from lib.data.videos import Video, recording, split, toybox_videos
+from lib.workshop.aihub_sample import SAMPLE_SEEDS, write_aihub
 
 SAMPLE = Path("data/aihub_sample")
 CLIP = SAMPLE / "Training" / "01.원천데이터" / "TS_toybox" / "toybox_000300.mp4"
@@ -391,17 +394,90 @@ def test_what_names_a_part_of_the_split(add, folders, part):
     assert read_aihub(add(f"{folders}/v.json", label())).videos[0].part == part
 
 
-def test_the_official_split_counts_where_it_is_complete_and_is_one():
-    def video(name, part):
-        return Video(name, {}, path=CLIP, part=part)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("Validation", "validation"), ("2.val_1", "validation"), ("TEST", "test"), ("test_of_mine", None)],
+)
+def test_a_folder_that_is_a_part_itself(add, name, part):
+    """Whoever reads Validation alone must not train on it, though no folder inside says so."""
+    add(f"{name}/videos/v.mp4")
+    add(f"{name}/labels/v.json", label())
+    add(f"{name}/Training/w.mp4")
+    folder = add(f"{name}/Training/w.json", label()) / name
+    assert [(v.name, v.part) for v in read_aihub(folder).videos] == [("v", part), ("w", "train")]
 
-    videos = [video(f"clip-{i}", "validation" if i % 9 == 0 else "train") for i in range(90)]
-    assert [len(part) for part in split(videos)] == [80, 10, 0]
-    for others in ([video("none", None)], []):
-        some = [v for v in videos if others or v.part == "train"] + others
-        hashed = split([Video(v.name, {}, path=CLIP) for v in some])
-        assert [[v.name for v in part] for part in split(some)] == [[v.name for v in part] for part in hashed]
-        assert "by a hash" in str(split(some))
+
+def of_part(part, *numbers, name="D3_DR_{:04}_000001") -> list[Video]:
+    return [Video(name.format(number), {}, path=CLIP, part=part) for number in numbers]
+
+
+def in_parts(parts) -> list[list[str]]:
+    return [[video.name for video in part] for part in parts]
+
+
+def test_the_official_split_counts_where_it_is_complete():
+    videos = of_part("train", *range(80)) + of_part("validation", *range(80, 90))
+    assert list(map(len, split(videos, 0.4, 0.4))) == [80, 10, 0]
+    videos += of_part("test", *range(90, 95))
+    assert list(map(len, split(videos, 0.4, 0.4))) == [80, 10, 5]
+    assert split(videos).held_out == split(videos).test == videos[90:]
+
+
+def test_what_is_kept_from_training_is_never_trained_on():
+    """In no mixture of parts, and no clip of its recordings that the data set leaves open."""
+    parts = [None, "train", "validation", "test"]
+    for seed in range(200):
+        rng = random.Random(seed)
+        some = rng.sample(parts, rng.randrange(1, 5))
+        names = rng.sample([f"r_{r:02}_{c}" for r in range(9) for c in range(9)], 40)
+        videos = [Video(name, {}, path=CLIP, part=rng.choice(some)) for name in names]
+        found, kept = split(videos), {recording(v.name) for v in videos if v.part in ("validation", "test")}
+        assert not [v for v in found.train if v.part in ("validation", "test")]
+        assert not [v for v in found.train if v.part is None and recording(v.name) in kept]
+        assert sorted(v.name for part in found for v in part) == sorted(names)
+        assert not kept or all(v in found.train for v in videos if v.part == "train")
+
+
+def test_clips_outside_of_the_official_folders_go_with_their_recording_or_by_the_hash():
+    official = of_part("train", 1) + of_part("validation", 2)
+    open_ = of_part(None, *range(1, 300), name="D3_DR_{:04}_000002")
+    found = split(official + open_, 0.2, 0.2)
+    assert found.train[:2] == [official[0], open_[0]] and found.validation[:2] == [official[1], open_[1]]
+    assert found.test == [] and 80 < len(found.validation) < 160  # both shares: AI-Hub has no test part
+    assert str(found).endswith("as the data set's own folders say; 299 clips outside of them by their recording")
+    tested = split(official + of_part("test", 2, 3)[1:] + open_, 0.2, 0.2)
+    assert 30 < len(tested.test) < 90 and open_[2] in tested.test
+
+
+def test_a_recording_in_two_official_parts_draws_its_open_clips_to_the_stricter():
+    official = [
+        Video(f"D3_DR_0816_{i}", {}, path=CLIP, part=part) for i, part in enumerate(("test", "train", "validation"))
+    ]
+    more = Video("more/D3_DR_0816_7.mp4", {}, path=CLIP)
+    assert split([more, *official]).test == [more, official[0]]
+    assert split([more, *official[::2]]) == ([], [official[2]], [more, official[0]])  # each where its data set has it
+
+
+def test_validation_alone_leaves_nothing_to_train_on(monkeypatch):
+    videos = of_part("validation", *range(20))
+    parts = split(videos)
+    assert parts == ([], videos, []) and parts.held_out == videos
+    assert str(parts) == "train: 0, validation: 20, test: 0; split as the data set's own folders say"
+    with pytest.raises(ValueError, match=r"nothing to train on \(train: 0, validation: 20, .*folders say\)\. Fix: add"):
+        parts.to_train_on()
+    monkeypatch.setenv("F2T_LANGUAGE", "ko")
+    with pytest.raises(ValueError, match=r"학습할 클립이 없습니다\(학습 0개, 검증 20개, .*\. 해결: "):
+        parts.to_train_on()
+
+
+@pytest.mark.parametrize("part", ["train", None])
+def test_training_alone_is_split_by_the_hash(part):
+    videos = of_part("train", *range(50)) + of_part(part, *range(50, 90))
+    hashed = split([Video(v.name, {}, path=CLIP) for v in videos])
+    assert in_parts(split(videos)) == in_parts(hashed) and all(hashed)
+    assert split(videos).to_train_on() == split(videos).train and hashed.held_out == hashed.test
+    assert "by a hash of the names of the recordings: the data set's own validation and test" in str(split(videos))
+    assert str(hashed).endswith("by a hash of the names of the recordings")
 
 
 @pytest.mark.parametrize("name", ["D3_DR_{:04}_{:06}", "서울-{:02}-{:03}", "2023-08-{:02}_{}"])
@@ -422,6 +498,13 @@ def test_names_without_a_recording_go_where_they_always_went():
     ]
 
 
+def test_folders_are_no_part_of_a_recordings_name():
+    """Clips of one name are named by their paths (`read_aihub`); their recording is the same as ever."""
+    names = ("D3_DR_0816_000001", "a/D3_DR_0816_000001.mp4", "b_1/c/D3_DR_0816_000002.MP4")
+    assert {recording(name) for name in names} == {"D3_DR_0816"}
+    assert [recording(name) for name in ("a_1/1.mp4", "b_1_2/1.mp4")] == ["a_1/1.mp4", "b_1_2/1.mp4"]
+
+
 def test_one_folder_for_each_sample(add):
     for name in ("001", "바다", "c"):
         add(f"{name}/video.mp4")
@@ -430,6 +513,44 @@ def test_one_folder_for_each_sample(add):
     found = read_aihub(add("e/label.json", label("e")))
     assert {v.name: v.captions["ko"] for v in found.videos} == {"001": "001", "바다": "바다", "c": "c"}
     assert [problem.file for problem in found.problems] == ["d/video.mp4", "e/label.json"]
+
+
+def test_the_one_label_and_the_one_clip_of_a_plain_name_are_a_pair(add):
+    """labels/video.json says nothing, nor does its folder; where another could be meant, it is left out."""
+    add("원천데이터/video.mp4")
+    add("a.mp4")
+    add("a.json", label("a"))
+    found = read_aihub(add("라벨링데이터/video.json", label()))
+    assert {v.name: v.captions["ko"] for v in found.videos} == {"a": "a", "원천데이터": CAPTION} and not found.problems
+    found = read_aihub(add("more/video.mp4"))
+    assert names(found) == ["a"] and [p.file for p in found.problems] == [
+        "more/video.mp4",
+        "라벨링데이터/video.json",
+        "원천데이터/video.mp4",
+    ]
+
+
+def test_a_stray_label_of_a_plain_name_takes_no_clip_from_its_own(add):
+    add("001/video.mp4")
+    add("001/label.json", label())
+    found = read_aihub(add("002/video.json", label("wrong")))
+    assert {v.name: v.captions["ko"] for v in found.videos} == {"001": CAPTION}
+    assert [problem.file for problem in found.problems] == ["002/video.json"]
+
+
+def test_a_plain_name_does_not_join_two_parts_of_the_split(add):
+    add("Training/labels/video.json", label())
+    add("Validation/clips/video.mp4")
+    add("a.mp4")
+    assert names(read_aihub(add("a.json", label()))) == ["a"]
+
+
+def test_a_list_with_a_plain_name_names_its_clips(add):
+    add("clips/video.mp4")
+    add("clips/b.mp4")
+    entries = [label(name, filename=f"{name}.mp4") for name in ("b", "video")]
+    found = read_aihub(add("labels/video.json", entries))
+    assert {v.path.name: v.captions["ko"] for v in found.videos} == {"video.mp4": "video", "b.mp4": "b"}
 
 
 def test_numbers_that_start_anew_in_each_category(add):
@@ -696,6 +817,39 @@ def test_what_is_no_file_is_not_opened(add, only_problem, name):
     assert only_problem().startswith(f"{name}: it cannot be opened (no regular file)")
 
 
+def test_a_clip_without_permission_is_a_problem(add, only_problem, monkeypatch):
+    closed, probe = add("v.mp4") / "v.mp4", aihub.probe
+    add("v.json", label())
+
+    def guarded(path):
+        if path == closed:
+            raise PermissionError(f"{path}: you may not read it. Fix: chmod u+r it")
+        return probe(path)
+
+    monkeypatch.setattr(aihub, "probe", guarded)
+    assert only_problem().startswith(f"v.json: {closed}: it cannot be opened (PermissionError). Fix: give yourself")
+
+
+@pytest.mark.parametrize(
+    "language, said", [("en", "its filename is not text but "), ("ko", "filename: 텍스트가 아니라 ")]
+)
+@pytest.mark.parametrize("stated", [0, False, [], {}, 7])
+def test_a_stated_name_is_text(add, only_problem, monkeypatch, language, said, stated):
+    monkeypatch.setenv("F2T_LANGUAGE", language)
+    add("v.mp4")
+    add("v.json", label(filename=stated))
+    assert said + type(stated).__name__ in only_problem()
+
+
+@pytest.mark.parametrize("place", ["taken", "taken/below"])
+def test_the_command_that_writes_the_sample_fails_in_one_line(tmp_path, place):
+    (tmp_path / "taken").write_text("a file where a folder should be")  # as read-only, but for root too
+    command = [sys.executable, "-m", "lib.workshop.aihub_sample", str(tmp_path / place)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and "Fix: name a folder that you may write to" in done.stderr
+
+
 # ----------------------------------------------------------------------------------------------------------- language
 
 
@@ -711,7 +865,8 @@ def test_every_sentence_comes_in_korean(add, monkeypatch):
     add("a.zip", b"")
     found = read_aihub(add("alone.mp4"))
     assert str(found).startswith("영상 1개 (학습 1), 문제 6개\n")
-    assert all("해결: " in problem.what or "클립을 읽을 수 없습니다." in problem.what for problem in found.problems)
+    assert all("해결: " in problem.what and "Fix: " not in problem.what for problem in found.problems)
+    assert "broken.mp4: it is empty (0 bytes)). 해결: " in str(found) and "클립을 읽을 수 없습니다(원문: " in str(found)
     assert "empty.json: annotation.description_kr: 비어 있습니다. 해결: 캡션을 넣거나" in str(found)
     assert str(split(found.videos)).startswith("학습 ")
     with pytest.raises(FileNotFoundError, match="폴더가 없습니다"):

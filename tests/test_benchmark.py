@@ -116,6 +116,7 @@ def test_no_clip_of_aihub_is_scored_that_split_keeps_for_training(tmp_path, caps
     sample = FOLDER.parent / "aihub_sample"
     assert scored(sample) == {"toybox_000304", "toybox_000305"}
     assert "as the data set's own folders say" in capsys.readouterr().out
+    assert scored(sample / "Validation") == {"toybox_000304", "toybox_000305"}
     flat = tmp_path / "no split of its own"
     for path in (path for path in sample.rglob("*.*") if path.suffix in (".mp4", ".json")):
         flat.mkdir(exist_ok=True)

@@ -275,6 +275,11 @@ def test_a_folder_without_a_split_of_its_own_is_trained_on_as_split_says(monkeyp
     assert processes.videos_to_train_on("folder") == split(videos).train != videos
 
 
+def test_a_folder_of_validation_only_is_not_trained_on():
+    with pytest.raises(ValueError, match="nothing to train on .*Fix: add clips for training"):
+        Training("data/aihub_sample/Validation", "cache", steps=1).run(World())
+
+
 def test_too_few_examples_are_refused():
     with pytest.raises(ValueError, match="2 steps of 4 need 8 examples, there are 7"):
         processes.shares(range(7), Training("toybox:0:7", "cache", steps=2), World())

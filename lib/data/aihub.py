@@ -10,160 +10,100 @@ import json
 import os
 import re
 import shlex
-import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
-from lib import toybox
 from lib.data.videos import Video
-from lib.files import write_text
 from lib.text import Text, comparable
 from lib.video import probe
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-UNFINISHED = re.compile(r".+\.(?:part|partial|crdownload|download|aria2)", re.IGNORECASE | re.DOTALL)
-ARCHIVE = re.compile(
-    r"(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?", re.IGNORECASE | re.DOTALL
-)
+UNFINISHED = re.compile(r"(?is).+\.(?:part|partial|crdownload|download|aria2)")
+ARCHIVE = re.compile(r"(?is)(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?")
 CAPTIONS = {  # where a label may hold its caption, by language: the first place that is there, and not null, counts
     "ko": (
-        ("annotation", "description_kr"),  # what code that reads the real files uses
-        ("annotation", "description_ko"),
-        ("caption", "korean"),  # what a description of the data set by one of its users shows
-        ("description_kr",),
-        ("annotations", "description_kr"),
-        ("annotations", "description_ko"),
+        "annotation.description_kr",  # what code that reads the real files uses
+        "annotation.description_ko",
+        "caption.korean",  # what a description of the data set by one of its users shows
+        *("description_kr", "annotations.description_kr", "annotations.description_ko"),
     ),
-    "en": (
-        ("annotation", "description_en"),
-        ("caption", "english"),
-        ("description_en",),
-        ("annotations", "description_en"),
-    ),
+    "en": ("annotation.description_en", "caption.english", "description_en", "annotations.description_en"),
 }
-SENTENCES = {"ko": "sentences_ko", "en": "sentences_en"}  # of "sentences", where there is none of the places above
-FILE_NAMES = (("filename",), ("video_name",))  # where a label may name its clip; its own name decides first
-SAMPLE_SEEDS = range(300, 306)  # of the clips in data/aihub_sample; tiny was never trained on them
+FILE_NAMES = ("filename", "video_name")  # where a label may name its clip; its own name decides first
 # In a folder ID with video.mp4 and label.json, the names say nothing and the folder says all.
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
-PARTS = {  # how the folders of a split begin, behind numbers and [tags]: TS and TL hold Training's clips and labels
-    part: re.compile(rf"(?:\[[^]]*\]|[\W\d_])*(?:{name_words})(?![a-z])", re.IGNORECASE)
-    for part, name_words in (
-        ("train", "training|train|T[SL]"),
-        ("validation", "validation|valid|val|V[SL]"),
-        ("test", "test"),
-    )
-}
+# How the folders of a split begin, behind numbers and [tags]: TS and TL hold Training's clips and labels.
+PARTS = {"train": "training|train|T[SL]", "validation": "validation|valid|val|V[SL]", "test": "test"}
+# What is said, in English above and in Korean below.
+# fmt: off
 FOUND = Text("videos: {n}{parts}, problems: {m}", "영상 {n}개{parts}, 문제 {m}개")
-PART_NAMES = {
-    "train": Text("train", "학습"),
-    "validation": Text("validation", "검증"),
-    "test": Text("test", "테스트"),
-    None: Text("no part", "구분 없음"),
-}
-NO_FOLDER = Text(
-    "{folder}: no such folder. Fix: name the one into which you unpacked AI-Hub's files",
-    "{folder}: 폴더가 없습니다. 해결: AI-Hub 파일의 압축을 푼 폴더를 지정하세요",
-)
+PART_NAMES = {"train": Text("train", "학습"), "validation": Text("validation", "검증"),
+              "test": Text("test", "테스트"), None: Text("no part", "구분 없음")}
+NO_FOLDER = Text("{folder}: no such folder. Fix: name the one into which you unpacked AI-Hub's files",
+                 "{folder}: 폴더가 없습니다. 해결: AI-Hub 파일의 압축을 푼 폴더를 지정하세요")
 NO_PAIR = Text(
     "{folder}: none of its {labels} labels (.json) and {clips} clips ({suffixes}) make a pair that can be used{first}. "
     "Fix: a label and its clip share a name, and the label holds {place}",
     "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. "
-    "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요",
-)
+    "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요")
 FIRST = Text("; the first problem: {problem}", ". 첫 번째 문제: {problem}")
-OUTSIDE = Text(
-    "it leads out of the folder. Fix: copy what it points to in here",
-    "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요",
-)
+OUTSIDE = Text("it leads out of the folder. Fix: copy what it points to in here",
+               "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요")
 CLOSED = Text(
     "it cannot be opened ({why}). Fix: give yourself the right to read it (chmod -R u+rX FOLDER), or remove it",
-    "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요",
-)
+    "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요")
 NO_FILE = Text("no regular file", "일반 파일이 아님")
 PACKED = Text(
-    "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE, where names come out garbled), "
-    "then move it out of the folder",
-    "압축 파일이라 내용을 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) "
-    "압축 파일은 폴더 밖으로 옮기세요",
-)
-NOT_FINISHED = Text(
-    "its download has not finished. Fix: finish it, or download it again",
-    "다운로드가 끝나지 않았습니다. 해결: 이어서 받거나 다시 받으세요",
-)
+    "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE for garbled names) and move it out",
+    "압축 파일이라 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) 폴더 밖으로 옮기세요")
+NOT_FINISHED = Text("its download has not finished. Fix: finish it, or download it again",
+                    "다운로드가 끝나지 않았습니다. 해결: 이어서 받거나 다시 받으세요")
 IN_PARTS = Text(
     "one of {n} parts of {whole}, and nothing in them was read. Fix: join them in the order of the numbers at their "
-    "end, which is not that of ls (cat {parts} > {whole}), unpack that, and move the rest out of the folder",
-    "{whole}의 분할 파일 {n}개 중 하나라 내용을 읽지 않았습니다. 해결: 끝의 숫자가 커지는 순서로 합치고"
-    "(ls의 순서가 아닙니다: cat {parts} > {whole}) 압축을 푼 뒤 나머지는 폴더 밖으로 옮기세요",
-)
-SEVERAL = Text(
-    "{n} files have one name ({places}). Fix: keep one, or rename them with their pairs",
-    "파일 {n}개의 이름이 같습니다({places}). 해결: 하나만 남기거나 쌍끼리 이름을 바꾸세요",
-)
-TAKEN = Text(
-    "another label has taken the clip {clip}. Fix: keep one label for each clip",
-    "클립 {clip}에 이미 다른 라벨이 있습니다. 해결: 클립마다 라벨을 하나만 두세요",
-)
-NO_LABEL = Text(
-    "no label belongs to it. Fix: add {name}.json, or remove it",
-    "라벨이 없습니다. 해결: {name}.json을 추가하거나 지우세요",
-)
-NO_CLIP = Text(
-    "there is no {names} in the folder. Fix: add the clip, or remove the label",
-    "폴더에 {names} 파일이 없습니다. 해결: 클립을 추가하거나 라벨을 지우세요",
-)
+    "end, not that of ls (cat {parts} > {whole}), unpack that, and move the rest out of the folder",
+    "{whole}의 분할 파일 {n}개 중 하나라 읽지 않았습니다. 해결: ls의 순서가 아니라 끝의 숫자 순서로 "
+    "합치고(cat {parts} > {whole}) 압축을 푼 뒤 나머지는 폴더 밖으로 옮기세요")
+SEVERAL = Text("{n} files have one name ({places}). Fix: keep one, or rename them with their pairs",
+               "파일 {n}개의 이름이 같습니다({places}). 해결: 하나만 남기거나 쌍끼리 이름을 바꾸세요")
+TAKEN = Text("another label has taken the clip {clip}. Fix: keep one label for each clip",
+             "클립 {clip}에 이미 다른 라벨이 있습니다. 해결: 클립마다 라벨을 하나만 두세요")
+NO_LABEL = Text("no label belongs to it. Fix: add {name}.json, or remove it",
+                "라벨이 없습니다. 해결: {name}.json을 추가하거나 지우세요")
+NO_CLIP = Text("there is no {names} in the folder. Fix: add the clip, or remove the label",
+               "폴더에 {names} 파일이 없습니다. 해결: 클립을 추가하거나 라벨을 지우세요")
 AND_NO, OR = Text(" and no ", ", "), Text(" or ", " 또는 ")
-BROKEN = Text("{error}", "클립을 읽을 수 없습니다. {error}")
-NO_JSON = Text(
-    "it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
-    "JSON이 아니거나 중간에 잘렸습니다({error}). 해결: 압축을 다시 푸세요",
-)
-NO_TEXT = Text(
-    "it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
-    "UTF-8도 CP949도 아니거나 손상되었습니다. 해결: 압축을 다시 풀거나 UTF-8로 저장하세요",
-)
-NO_OBJECT = Text(
-    "it is no JSON object {{...}} but {kind}. Fix: write one label, or a list of labels, to a file",
-    "JSON 객체 {{...}}가 아니라 {kind}입니다. 해결: 파일에 라벨 하나 또는 라벨의 목록을 넣으세요",
-)
-NO_ENTRY = Text(
-    "it is an empty list. Fix: write the labels there, or remove it",
-    "빈 목록입니다. 해결: 라벨을 넣거나 파일을 지우세요",
-)
+# The reader of clips speaks English, and so does libav, which it quotes: 원문.
+BROKEN = Text(
+    "{reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)",
+    "클립을 읽을 수 없습니다(원문: {reason}). 해결: 교체하거나 재인코딩하세요(ffmpeg -i OLD -c:v libx264 NEW.mp4)")
+NO_JSON = Text("it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
+               "JSON이 아니거나 중간에 잘렸습니다(원문: {error}). 해결: 압축을 다시 푸세요")
+NO_TEXT = Text("it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
+               "UTF-8도 CP949도 아니거나 손상되었습니다. 해결: 압축을 다시 풀거나 UTF-8로 저장하세요")
+NO_OBJECT = Text("it is {what}. Fix: write one label, or a list of labels, to a file",
+                 "{what}. 해결: 파일에 라벨 하나 또는 라벨의 목록을 넣으세요")
+NO_ENTRY = Text("an empty list", "빈 목록입니다")
+OTHER_KIND = Text("no JSON object {{...}} but {kind}", "JSON 객체 {{...}}가 아니라 {kind}입니다")
 ENTRY = Text("its label number {n}: {what}", "{n}번째 라벨: {what}")
-UNNAMED = Text(
-    "it does not say to which clip it belongs. Fix: write the clip's file name under {places}",
-    "어느 클립의 라벨인지 알 수 없습니다. 해결: {places}에 클립의 파일 이름을 넣으세요",
-)
-NAME_KIND = Text(
-    "its {place} is not text but {kind}. Fix: write the clip's file name",
-    "{place}이(가) 텍스트가 아니라 {kind}입니다. 해결: 클립의 파일 이름을 넣으세요",
-)
-NAME_OUTSIDE = Text(
-    "its {place}, {stated!r}, could lead out of the folder. Fix: write a bare file name",
-    "{place}의 값 {stated!r}은(는) 폴더 밖을 가리킬 수 있습니다. 해결: 폴더 없이 파일 이름만 넣으세요",
-)
-BAD_CAPTION = Text(
-    "its {place} is {what}. Fix: write the caption there, or remove the label and its clip",
-    "{place}: {what}. 해결: 캡션을 넣거나 라벨과 클립을 지우세요",
-)
+UNNAMED = Text("it does not say to which clip it belongs. Fix: write the clip's file name under {places}",
+               "어느 클립의 라벨인지 알 수 없습니다. 해결: {places}에 클립의 파일 이름을 넣으세요")
+NO_KOREAN = Text("it has no Korean caption (looked in {places}). Fix: add it, or the place to CAPTIONS",
+                 "한국어 캡션이 없습니다(찾은 곳: {places}). 해결: 캡션을 추가하거나 그 위치를 CAPTIONS에 추가하세요")
+BAD = Text("its {place} is {what}. Fix: write {wanted}, or remove the label and its clip",
+           "{place}: {what}. 해결: {wanted} 넣거나 라벨과 클립을 지우세요")
+THE_CAPTION, THE_NAME = Text("the caption there", "캡션을"), Text("a bare file name", "폴더 없이 파일 이름만")
+THE_START = Text("the start there, in seconds or MINUTES:SECONDS", "시작 시각을 초 또는 분:초로")
 NOT_TEXT = Text("not text but {kind}", "텍스트가 아니라 {kind}입니다")
-NO_CAPTION = Text("empty", "비어 있습니다")
+LEADS_OUT = Text("{stated!r}, which could lead out of the folder", "{stated!r}은(는) 폴더 밖을 가리킬 수 있습니다")
+NO_CAPTION, NO_TIME = Text("empty", "비어 있습니다"), Text("no time", "시각이 아닙니다")
 HALF = Text("damaged: it holds half a character (\\u{code:x})", "손상되었습니다: 반쪽 문자(\\u{code:x})가 있습니다")
-NO_TIME = Text(
-    "its {place} is no time. Fix: write the start there in seconds or as MINUTES:SECONDS",
-    "{place}이(가) 시각이 아닙니다. 해결: 시작 시각을 초 또는 분:초로 넣으세요",
-)
-NO_KOREAN = Text(
-    "it has no Korean caption (looked in {places}). Fix: add it, or the place to CAPTIONS",
-    "한국어 캡션이 없습니다(찾은 곳: {places}). 해결: 캡션을 추가하거나 그 위치를 CAPTIONS에 추가하세요",
-)
+# fmt: on
 
 
 class Problem(NamedTuple):
@@ -214,16 +154,14 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
     label whose own name no clip has, and each label of a list, names its clip (`FILE_NAMES`).
 
     A video is named after its clip; by its path in the folder, where several clips have that name. Its `part` is that
-    of the folders Training and Validation, or TS, TL, VS and VL.
+    of the folders Training and Validation, or TS, TL, VS and VL; else that of the folder itself, if it is one of those.
 
     The Korean caption must be there, in one of the places `CAPTIONS` or in `sentences`, which are joined in the order
-    of their times. The English one may be missing. Labels are UTF-8, with or without BOM, or CP949. Hidden files, such
-    as macOS leaves behind, are passed over.
+    of their times. The English one may be missing. Labels are UTF-8, with or without BOM, or CP949. Hidden files are
+    passed over.
 
-    Whatever cannot be used is left out and returned as a problem: a label that is no JSON or has no caption, a missing
-    or broken clip, several files of one name, a clip without a label, anything that is packed, may not be opened or
-    leads out of the folder. A clip is opened and its first frame decoded; damage further on is met, as a ValueError,
-    when its frames are read.
+    Whatever cannot be used is left out and returned as a problem. A clip is opened and its first frame decoded; damage
+    further on is met, as a ValueError, when its frames are read.
 
     Raises FileNotFoundError for a missing folder, and ValueError for one without a single pair that can be used.
 
@@ -242,18 +180,19 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
     if not videos:
         first = FIRST.say(problem=problems[0]) if problems else ""
         found = dict(labels=len(labels), clips=len(clips), suffixes=" ".join(VIDEO_SUFFIXES))
-        raise ValueError(NO_PAIR.say(folder=folder, first=first, place=dotted(CAPTIONS["ko"][0]), **found))
-    return Folder(sorted(videos, key=lambda video: video.name), sorted(problems))
+        raise ValueError(NO_PAIR.say(folder=folder, first=first, place=CAPTIONS["ko"][0], **found))
+    part = part_of_all(root)
+    videos = [replace(video, part=video.part or part) for video in sorted(videos, key=lambda video: video.name)]
+    return Folder(videos, sorted(problems))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Files
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------------- Files
 
 
 def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     """The labels and clips in a folder and all below it, and what cannot be looked at there."""
     labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
+    kinds = {".json": labels} | dict.fromkeys(VIDEO_SUFFIXES, clips)
 
     def problem(path: str | Path, text: Text, **values) -> None:
         unread.append(Problem(Path(path).relative_to(root).as_posix(), text.say(**values)))
@@ -261,7 +200,7 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
     for folder, subfolders, files in os.walk(root, onerror=lambda e: problem(e.filename, CLOSED, why=e.strerror)):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for path in (Path(folder, name) for name in subfolders + sorted(files) if not name.startswith(".")):
-            suffix, packed = path.suffix.lower(), ARCHIVE.fullmatch(path.name)
+            packed, kind = ARCHIVE.fullmatch(path.name), kinds.get(path.suffix.lower())
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
                 problem(path, OUTSIDE)
             elif path.name in subfolders:
@@ -270,11 +209,11 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
                 problem(path, NOT_FINISHED)
             elif packed:
                 archives[path.with_name(packed[1])].append((int(packed[2] or 0), path))
-            elif suffix in (".json", *VIDEO_SUFFIXES) and not os.path.isfile(path):  # reading a pipe would never end
+            elif kind is not None and not os.path.isfile(path):  # reading a pipe would never end
                 problem(path, CLOSED, why=NO_FILE.say())
-            elif suffix in (".json", *VIDEO_SUFFIXES):
+            elif kind is not None:
                 place = path.relative_to(root)
-                (labels if suffix == ".json" else clips).append(Found(path, place, name_of(place), part_of(place)))
+                kind.append(Found(path, place, name_of(place), part_of(place)))
     for whole, numbered in archives.items():
         parts = [path for _, path in sorted(numbered)]
         if whole in parts:
@@ -311,8 +250,16 @@ def part_of(place: Path) -> str | None:
     >>> [part_of(Path(folder, "v.mp4")) for folder in ("Training/01.원천데이터", "VS_드라마", "test", "TSUNAMI")]
     ['train', 'validation', 'test', None]
     """
-    named = {part for part, begin in PARTS.items() for folder in place.parent.parts if begin.match(folder)}
+    begins = {part: rf"(?:\[[^]]*\]|[\W\d_])*(?:{words})(?![a-z])" for part, words in PARTS.items()}
+    folders = place.parent.parts
+    named = {part for part, begin in begins.items() for folder in folders if re.match(begin, folder, re.IGNORECASE)}
     return named.pop() if len(named) == 1 else None
+
+
+def part_of_all(root: Path) -> str | None:
+    """The part that a folder's own name is, behind and before numbers: of "2.Validation", but not of "test_of_mine"."""
+    name = root.resolve().name
+    return part_of(Path(name, "_")) if len(re.findall(r"[^\W\d_]+", name)) == 1 else None
 
 
 def words_in_common(one: Path, other: Path) -> int:
@@ -334,9 +281,7 @@ def shown(place: str) -> str:
     return place if unicodedata.is_normalized("NFC", place) else f"{place} (NFD)"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Pairs
-# ---------------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------------- Pairs
 
 
 def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], list[Problem]]:
@@ -394,6 +339,10 @@ def own_clips(
         wanted[label] = tuple(clip for clip in same if fit(label, clip))
         for clip in wanted[label]:
             claims[clip].append(label)
+    for name in PLAIN_NAMES:  # labels/video.json and clips/video.mp4, where there are no others
+        mine, its = ([file for file in files if file.path.stem.lower() == name] for files in (labels, clips))
+        if len(mine) == len(its) == 1 and not wanted[mine[0]] and not claims[its[0]] and fit(mine[0], its[0]):
+            wanted[mine[0]], claims[its[0]] = (its[0],), mine
     own = {label: its[0] for label, its in wanted.items() if len(its) == 1 and len(claims[its[0]]) == 1}
     unclear = defaultdict(list)
     for label, its in wanted.items():
@@ -429,13 +378,12 @@ def stated_path(content: dict) -> PureWindowsPath:
     Raises ValueError where it could lead out of the folder, and for a label that is no JSON object.
     """
     if not isinstance(content, dict):
-        raise ValueError(NO_OBJECT.say(kind=type(content).__name__))
+        raise ValueError(NO_OBJECT.say(what=OTHER_KIND.say(kind=type(content).__name__)))
     place, stated = look_up(content, FILE_NAMES)
-    if stated is not None and not isinstance(stated, str):
-        raise ValueError(NAME_KIND.say(place=place, kind=type(stated).__name__))
-    path = PureWindowsPath(stated or "")  # which reads both kinds of slashes
+    stated = "" if stated is None else text_at(place, stated, THE_NAME)
+    path = PureWindowsPath(stated)  # which reads both kinds of slashes
     if path.anchor or ".." in path.parts:
-        raise ValueError(NAME_OUTSIDE.say(place=place, stated=stated))
+        raise bad(place, LEADS_OUT, THE_NAME, stated=stated)
     return PureWindowsPath(unicodedata.normalize("NFC", str(path)))
 
 
@@ -456,7 +404,7 @@ def stated_clip(
         if near:
             return near[0]
     if in_list and not stated.name:
-        raise ValueError(UNNAMED.say(places=OR.say().join(map(dotted, FILE_NAMES))))
+        raise ValueError(UNNAMED.say(places=OR.say().join(FILE_NAMES)))
     names = [] if in_list else [f"{without_suffix(label.name)}.mp4"]
     raise ValueError(NO_CLIP.say(names=AND_NO.say().join(names + [stated.name] * bool(stated.name))))
 
@@ -465,14 +413,14 @@ def readable(path: Path) -> Path:
     """The path of a clip that can be opened. Raises ValueError for any other."""
     try:
         probe(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(BROKEN.say(error=error)) from None
+    except OSError as error:
+        raise ValueError(f"{path}: {CLOSED.say(why=type(error).__name__)}") from None
+    except ValueError as error:
+        raise ValueError(BROKEN.say(reason=str(error).partition(". Fix: ")[0])) from None
     return path
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Labels
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------------- Labels
 
 
 def read_label(path: Path) -> list:
@@ -489,7 +437,7 @@ def read_label(path: Path) -> list:
     except (ValueError, RecursionError) as error:
         raise ValueError(NO_JSON.say(error=error)) from None
     if content == []:
-        raise ValueError(NO_ENTRY.say())
+        raise ValueError(NO_OBJECT.say(what=NO_ENTRY.say()))
     many = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(many, list) or not many:
         return [content]
@@ -517,7 +465,7 @@ def decoded(data: bytes) -> str:
     raise ValueError(NO_TEXT.say())
 
 
-def look_up(label: dict, places: Sequence[tuple[str, ...]]) -> tuple[str, object]:
+def look_up(label: dict, places: Sequence[str]) -> tuple[str, object]:
     """The first of the places that is there and not null, and what stands in it; ("", None) where none is.
 
     A list of one object counts as that object.
@@ -527,21 +475,12 @@ def look_up(label: dict, places: Sequence[tuple[str, ...]]) -> tuple[str, object
     """
     for place in places:
         content = label
-        for key in place:
+        for key in place.split("."):
             content = content[0] if isinstance(content, list) and len(content) == 1 else content
             content = content.get(key) if isinstance(content, dict) else None
         if content is not None:
-            return dotted(place), content
+            return place, content
     return "", None
-
-
-def dotted(place: tuple[str, ...]) -> str:
-    """How a place in a label is written.
-
-    >>> dotted(("annotation", "description_kr"))
-    'annotation.description_kr'
-    """
-    return ".".join(place)
 
 
 def captions_of(label: dict) -> dict[str, str]:
@@ -557,7 +496,7 @@ def captions_of(label: dict) -> dict[str, str]:
         if text:
             captions[language] = text
     if "ko" not in captions:
-        raise ValueError(NO_KOREAN.say(places=", ".join([*map(dotted, CAPTIONS["ko"]), "sentences[].sentences_ko"])))
+        raise ValueError(NO_KOREAN.say(places=", ".join([*CAPTIONS["ko"], "sentences[].sentences_ko"])))
     return captions
 
 
@@ -567,15 +506,25 @@ def checked(place: str, caption: object, language: str) -> str:
     >>> checked("description_en", "\u200b", "en"), checked("description_kr", " 바다 ", "ko")
     ('', '바다')
     """
-    if not isinstance(caption, str):
-        raise ValueError(BAD_CAPTION.say(place=place, what=NOT_TEXT.say(kind=type(caption).__name__)))
-    if half := re.search("[\ud800-\udfff\ufffd]", caption):
-        raise ValueError(BAD_CAPTION.say(place=place, what=HALF.say(code=ord(half[0]))))
-    if any(letter.isalnum() for letter in caption if letter not in HANGUL_FILLERS):
-        return comparable(caption)
+    text = text_at(place, caption, THE_CAPTION)
+    if half := re.search("[\ud800-\udfff\ufffd]", text):
+        raise bad(place, HALF, THE_CAPTION, code=ord(half[0]))
+    if any(letter.isalnum() for letter in text if letter not in HANGUL_FILLERS):
+        return comparable(text)
     if language == "ko":
-        raise ValueError(BAD_CAPTION.say(place=place, what=NO_CAPTION.say()))
+        raise bad(place, NO_CAPTION, THE_CAPTION)
     return ""
+
+
+def text_at(place: str, value: object, wanted: Text) -> str:
+    """What a label holds in that place. Raises ValueError where it is no text."""
+    if not isinstance(value, str):
+        raise bad(place, NOT_TEXT, wanted, kind=type(value).__name__)
+    return value
+
+
+def bad(place: str, what: Text, wanted: Text, **values) -> ValueError:
+    return ValueError(BAD.say(place=place, what=what.say(**values), wanted=wanted.say()))
 
 
 def in_time(label: dict, language: str) -> str:
@@ -588,8 +537,8 @@ def in_time(label: dict, language: str) -> str:
     sentences, timed = label.get("sentences"), []
     for number, sentence in enumerate(sentences if isinstance(sentences, list) else []):
         place, sentence = f"sentences[{number}]", sentence if isinstance(sentence, dict) else {}
-        text = sentence.get(SENTENCES[language])
-        text = checked(f"{place}.{SENTENCES[language]}", "" if text is None else text, language)
+        key, text = f"sentences_{language}", sentence.get(f"sentences_{language}")
+        text = checked(f"{place}.{key}", "" if text is None else text, language)
         timed.append((start_seconds(f"{place}.timestamps", sentence.get("timestamps")), number, text))
     texts = [text for *_, text in sorted(timed)]
     return " ".join(texts) if all(texts) else ""
@@ -605,31 +554,5 @@ def start_seconds(place: str, timestamps: object) -> float:
     if isinstance(time, int | float) and 0 <= time < 1e9:
         return time
     if not isinstance(time, str) or not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", time, re.ASCII):
-        raise ValueError(NO_TIME.say(place=place))
+        raise bad(place, NO_TIME, THE_START)
     return sum(60**i * float(digits) for i, digits in enumerate(reversed(time.split(":"))))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The twin in data/aihub_sample
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
-    """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
-
-    `annotation.description_kr` is the key that is known from code which reads the real files; `filename` stands in a
-    user's description of them. Nothing else is imitated.
-    """
-    for number, seed in enumerate(seeds):
-        part = "Training" if number < len(seeds) - len(seeds) // 3 else "Validation"
-        clips = Path(folder, part, "01.원천데이터", f"{part[0]}S_toybox")
-        labels = Path(folder, part, "02.라벨링데이터", f"{part[0]}L_toybox")
-        clips.mkdir(parents=True, exist_ok=True)
-        clip = toybox.sample(seed)
-        path = toybox.write_mp4(clips / f"toybox_{seed:06}.mp4", toybox.render(clip))
-        label = {"filename": path.name, "annotation": {"description_kr": toybox.caption(clip, "ko")}}
-        write_text(labels / f"{path.stem}.json", json.dumps(label, ensure_ascii=False, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    write_aihub(sys.argv[1] if len(sys.argv) > 1 else "data/aihub_sample")

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,22 @@ from lib.text import Text
 from lib.video import probe, read_frames, sample_uniform
 
 OFFICIAL = Text("as the data set's own folders say", "데이터셋 폴더의 공식 분할을 사용")
+BOTH = Text(
+    "as the data set's own folders say; {n} clips outside of them by their recording",
+    "데이터셋 폴더의 공식 분할을 사용, 구분이 없는 {n}개는 촬영본에 따라 분할",
+)
 HASHED = Text("by a hash of the names of the recordings", "촬영본 이름의 해시로 분할")
+TRAINING_HASHED = Text(
+    "by a hash of the names of the recordings: the data set's own validation and test parts are not here",
+    "데이터셋의 공식 검증·테스트 클립이 없어 촬영본 이름의 해시로 분할",
+)
 SPLIT_SIZES = Text(
     "train: {train}, validation: {validation}, test: {test}; split {how}",
     "학습 {train}개, 검증 {validation}개, 테스트 {test}개; {how}",
+)
+NO_TRAINING = Text(
+    "there is nothing to train on ({split}). Fix: add clips for training, such as the data set's folder Training",
+    "학습할 클립이 없습니다({split}). 해결: 데이터셋의 Training 폴더 등 학습용 클립을 추가하세요",
 )
 
 
@@ -73,24 +86,36 @@ class Split(NamedTuple):
 
     @property
     def held_out(self) -> list[Video]:
-        """The clips to report scores of: those for test or, where the data set has none, those for validation."""
+        """The videos to report scores of: the test part, or the validation part where there is no test part."""
         return self.test or self.validation
 
+    def to_train_on(self) -> list[Video]:
+        """The training part. Raises ValueError where it is empty, as of a folder that holds Validation only."""
+        if not self.train:
+            raise ValueError(NO_TRAINING.say(split=self))
+        return self.train
+
     def __str__(self) -> str:
-        how = OFFICIAL if is_official([*self.train, *self.validation, *self.test]) else HASHED
-        sizes = {part: len(videos) for part, videos in self._asdict().items()}
-        return SPLIT_SIZES.say(how=how.say(), **sizes)
+        count = Counter(video.part for part in self for video in part)
+        if official_parts(count):
+            how = BOTH if count[None] else OFFICIAL
+        else:
+            how = TRAINING_HASHED if count["train"] else HASHED
+        return SPLIT_SIZES.say(how=how.say(n=count[None]), **{part: len(getattr(self, part)) for part in self._fields})
 
 
 def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -> Split:
     """Splits videos as their data set does, or else by a hash of their names; each part in the order given.
 
-    The official split is used where every video has a `part` and some parts are for training, others not. AI-Hub has no
-    official test part: `test` is empty then, and scores are reported on `validation`. The shares count only otherwise.
+    What the data set itself keeps for validation or test is never in `train`. Where such clips are here:
+    - each clip with a `part` is in that part; of Validation alone, `train` is empty;
+    - a clip without one is in the part of its recording, if that has one (test before validation before training), or
+      else goes by the hash;
+    - AI-Hub has no official test part: `test` is empty then. Report scores of `held_out`.
 
-    By the hash, each part gets about its share. A video's place depends on its name alone: when videos are added or
-    left out, none changes sides. Clips cut from one recording (`recording`) share a side. Of few recordings a part may
-    get none.
+    Where none is here, as of Training alone, all go by the hash: each part gets about its share, `validation` and
+    `test` of 1. Clips cut from one recording (`recording`) share a side. A video's place depends on its name alone:
+    when videos are added or left out, none changes sides. Of few recordings a part may get none.
 
     Raises ValueError for shares that leave nothing to train on, and for two videos of one name.
 
@@ -99,19 +124,31 @@ def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(f"shares of {validation} and {test}: neither may be negative, and together they stay below 1")
-    parts, official = Split([], [], []), is_official(videos)
+    parts, official, known = Split([], [], []), official_parts(video.part for video in videos), {}
+    if official:
+        known = {recording(video.name): part for part in Split._fields for video in videos if video.part == part}
+    if official == {"validation"}:  # a few clips by the hash are no test part beside it
+        validation, test = validation + test, 0
     for video in unique(videos):
-        place = int.from_bytes(hashlib.sha256(recording(video.name).encode("utf-8", "surrogateescape")).digest()[:8])
-        share = place / 2**64
-        hashed = "test" if share < test else "validation" if share < test + validation else "train"
-        getattr(parts, video.part if official else hashed).append(video)
+        its = recording(video.name)
+        part = (official and video.part) or known.get(its) or hashed_part(its, validation, test)
+        getattr(parts, part).append(video)
     return parts
 
 
-def is_official(videos: Sequence[Video]) -> bool:
-    """Whether every video has its part in a data set's own split into training and something else."""
-    parts = {video.part for video in videos}
-    return None not in parts and "train" in parts and len(parts) > 1
+def official_parts(parts: Iterable[str | None]) -> set[str]:
+    """Those of the parts that a data set keeps from training."""
+    return {"validation", "test"}.intersection(parts)
+
+
+def hashed_part(name: str, validation: float, test: float) -> str:
+    """The part of a recording by the hash of its name, read as a number from 0 to 1: the lowest are for the test.
+
+    >>> [hashed_part(name, validation=0.1, test=0.1) for name in ("toybox-0", "toybox-5", "toybox-33")]
+    ['train', 'test', 'validation']
+    """
+    share = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) / 2**64
+    return "test" if share < test else "validation" if share < test + validation else "train"
 
 
 def recording(name: str) -> str:
@@ -120,12 +157,12 @@ def recording(name: str) -> str:
     AI-Hub numbers the clips of a recording at the end of their names, behind the number or date of the recording. So
     the last number is left out where another number stands right before it. Anything else is its own recording: a name
     with one number (clips that are merely counted) and one that marks cuts in another way. Two recordings of one number
-    or date pass for one, which costs balance but leaks nothing.
+    or date pass for one, in whatever folders, which costs balance but leaks nothing.
 
-    >>> recording("D3_DR_0816_000001"), recording("toybox-7"), recording("toybox_000300")
-    ('D3_DR_0816', 'toybox-7', 'toybox_000300')
+    >>> [recording(name) for name in ("D3_DR_0816_000001", "a/D3_DR_0816_000002.mp4", "toybox-7", "toybox_000300")]
+    ['D3_DR_0816', 'D3_DR_0816', 'toybox-7', 'toybox_000300']
     """
-    numbered = re.fullmatch(r"(.*\d)[_-]\d+(\.\w+)?", name, re.DOTALL)
+    numbered = re.fullmatch(r"(?:.*/)?([^/]*\d)[_-]\d+(?:\.\w+)?", name, re.DOTALL)
     return numbered[1] if numbered else name
 
 

@@ -87,11 +87,13 @@ def videos_of(source: str) -> list[Video]:
 def videos_to_train_on(source: str) -> list[Video]:
     """Those of a folder that `split` keeps for training; of Toybox all, as their seeds were chosen one by one.
 
+    Raises ValueError where it keeps none, as of a folder that holds Validation only.
+
     >>> [video.part for video in videos_to_train_on("data/aihub_sample")]
     ['train', 'train', 'train', 'train']
     """
     videos = videos_of(source)
-    return videos if all(video.clip for video in videos) else split(videos).train
+    return videos if all(video.clip for video in videos) else split(videos).to_train_on()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -149,11 +151,14 @@ class Training:
             raise ValueError("fully_shard is not tried here on 4-bit weights: choose way='ddp', or four_bit=False")
 
     def run(self, here: World) -> dict:
-        """Raises ValueError where the batch is smaller than the number of processes, or a shard has a wrong size."""
+        """Raises ValueError for a batch smaller than the number of processes, for nothing to train on, and where a
+        shard has a wrong size.
+        """
         if self.batch < here.size:
             raise ValueError(f"a batch of {self.batch} leaves some of {here.size} processes idle: make it larger")
         if self.way == "fsdp2" and here.size == 1:
             raise ValueError("one process has nobody to share weights with: start two, or choose way='ddp'")
+        examples = captioning(videos_to_train_on(self.source), self.language)
         accelerator = Accelerator(cpu=not torch.cuda.is_available())
         vlm = load(self.model, self.four_bit, accelerator.device)
         collate = Collator(vlm, vlm.default_reducer, Cache(self.cache))
@@ -164,7 +169,7 @@ class Training:
         vlm.model.train()
         began, losses = time.monotonic(), []
         with vlm.looking_through(collate.reducer):
-            for mine in shares(captioning(videos_to_train_on(self.source), self.language), self, here):
+            for mine in shares(examples, self, here):
                 losses.append(step(model, optimizer, collate(mine), here))
         seconds = (time.monotonic() - began) / self.steps
         return {"losses": losses, "seconds": seconds, "all": numbers_of(vlm.model), "held": held}

@@ -148,9 +148,7 @@ def need_of(job: Job) -> Need:
     except FileNotFoundError:
         assumed = f" (assumed, since {job.data} is not there: AI-Hub's number of clips and length of captions)"
         return Need(job, settings, CLIPS, TESTED, MEAN_CAPTION, LONGEST_CAPTION, assumed)
-    if not parts.train:
-        raise ValueError(f"{job.data} leaves no clip to train on: lower `validation` and `test`")
-    captions = [video.captions[job.language] for video in parts.train]
+    captions = [video.captions[job.language] for video in parts.to_train_on()]
     assumed = "" if tokenizer else " (assumed: as many tokens as UTF-8 bytes, until the tokenizer is here)"
     lengths = [len(tokenizer(text).input_ids) if tokenizer else len(text.encode()) for text in captions]
     mean, longest = sum(lengths) // len(lengths), max(lengths)

@@ -35,11 +35,11 @@ def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko"
 
 
 def aihub_to_score(folder: str) -> list[Video]:
-    """The test part of `split`, or its validation part where there is no other. Prints what was found and split."""
+    """The clips that `split` keeps from training (`Split.held_out`). Prints what was found and how it was split."""
     found = read_aihub(folder)
     parts = split(found.videos)
     print(f"{found}\n{parts}")
-    return parts.test or parts.validation
+    return parts.held_out
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from lib import quiet, video
 from lib.known import REAL_MODELS
 
 MOST_FRAMES = 16  # what tiny was trained with
-LONGEST = 256  # tokens of an answer, if not asked for otherwise
+LONGEST_ANSWER = 256  # tokens of an answer, if not asked for otherwise
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,7 +46,7 @@ def parser() -> Parser:
     ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {MOST_FRAMES})")
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
     ask.add_argument("--prompt", help="a whole prompt with <video> and {question} in it, in place of the model's")
-    ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST}, or what fits)")
+    ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST_ANSWER}, or what fits)")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("job", help="a file of settings, such as jobs/tiny.yaml")
@@ -91,7 +91,7 @@ def ask(options: argparse.Namespace) -> None:
         if len(clips) > 1:
             print(f"{path}: ", end="", flush=True)
         streamer = vlm.AnswerStreamer(loaded.tokenizer)
-        longest = options.max_new_tokens or max(1, min(LONGEST, loaded.room(len(clip), options.question)))
+        longest = options.max_new_tokens or max(1, min(LONGEST_ANSWER, loaded.room(len(clip), options.question)))
         loaded.generate([clip], [options.question], None, longest, streamer)
 
 
@@ -110,19 +110,19 @@ def run_job(options: argparse.Namespace) -> None:
     job = read_job(options.job, getattr(options, "changes", ()))
     quiet()
     if options.command == "plan":
-        from lib.job.planning import plan
+        from lib.job.planning import plan_job
 
-        print(plan(job))
+        print(plan_job(job))
     elif options.command == "train":
-        from lib.job.training import is_first, train
+        from lib.job.training import is_first, train_job
 
-        train(job)
+        train_job(job)
         if is_first():
             print(job.folder / "adapter")
     elif options.command == "caption":
-        from lib.job.captioning import caption
+        from lib.job.captioning import caption_clips
 
-        caption(job, options.videos, options.base, show=True)
+        caption_clips(job, options.videos, options.base, show=True)
     elif options.command == "evaluate":
         from lib.job.scoring import evaluate
 

@@ -25,20 +25,20 @@ from lib.text import Text, comparable
 
 USERS, ANSWERERS = ("user", "human"), ("assistant", "gpt")
 VIDEO_KEYS = ("video", "path", "url")  # of a part {"type": "video"}
-NO_FILE = Text("{path}: no such file or folder. Fix: correct `data`", "{path}: 파일이 없습니다. `data`를 고치세요")
+NO_SOURCE = Text("{path}: no such file or folder. Fix: correct `data`", "{path}: 파일이 없습니다. `data`를 고치세요")
 NOT_JSON = Text("no JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
 NO_VIDEO = Text("names no video, or several: give one", "영상이 없거나 여러 개입니다. 하나만 지정하세요")
 GONE = Text("{path} is missing: correct the path", "{path} 파일이 없습니다. 경로를 고치세요")
 TURNS = Text("holds {n} turns: give one question and one answer", "대화가 {n}턴입니다. 질문 하나와 답 하나만 두세요")
-EMPTY = Text("its caption is empty", "캡션이 비어 있습니다")
+EMPTY_CAPTION = Text("its caption is empty", "캡션이 비어 있습니다")
 AGAIN = Text("{path} has a caption already: the first one counts", "{path}의 캡션이 이미 있어 첫 번째만 씁니다")
-NOTHING = Text(
+NO_RECORD = Text(
     "{path}: none of its {n} records can be used; the first: {first}",
     "{path}: 레코드 {n}개 중 쓸 수 있는 것이 없습니다. 첫 번째: {first}",
 )
 
 
-class Source(NamedTuple):
+class CaptionSource(NamedTuple):
     """The videos of a source, what could not be used, and the prompts of its records, most frequent first."""
 
     videos: list[Video]
@@ -46,7 +46,7 @@ class Source(NamedTuple):
     prompts: list[str]
 
 
-class Asked(NamedTuple):
+class RecordMeaning(NamedTuple):
     """What a record says."""
 
     video: str
@@ -55,7 +55,7 @@ class Asked(NamedTuple):
     part: str | None = None
 
 
-def read_source(source: str, language: str = "ko") -> Source:
+def read_source(source: str, language: str = "ko") -> CaptionSource:
     """The captioned videos of "toybox:START:STOP", of a folder in AI-Hub's layout, or of a file of records.
 
     >>> read_source("toybox:5:7").videos[0].name
@@ -64,16 +64,16 @@ def read_source(source: str, language: str = "ko") -> Source:
     Raises FileNotFoundError where there is nothing, and ValueError where nothing of it can be used.
     """
     if found := re.fullmatch(r"toybox:(\d+):(\d+)", source):
-        return Source(toybox_videos(range(*map(int, found.groups()))), [], [])
+        return CaptionSource(toybox_videos(range(*map(int, found.groups()))), [], [])
     if Path(source).is_dir():
         folder = read_aihub(source)
-        return Source(folder.videos, folder.problems, [])
+        return CaptionSource(folder.videos, folder.problems, [])
     if not Path(source).is_file():
-        raise FileNotFoundError(NO_FILE.say(path=source))
+        raise FileNotFoundError(NO_SOURCE.say(path=source))
     return read_records_of(Path(source), language)
 
 
-def read_records_of(file: Path, language: str) -> Source:
+def read_records_of(file: Path, language: str) -> CaptionSource:
     """The videos of a file of records."""
     videos, problems, prompts = {}, [], Counter()
     for line, record in records_of(file):
@@ -92,8 +92,8 @@ def read_records_of(file: Path, language: str) -> Source:
         prompts[asked.prompt] += bool(asked.prompt)
     if not videos:
         first = f"{problems[0].file}: {problems[0].reason}" if problems else "-"
-        raise ValueError(NOTHING.say(path=file, n=len(problems), first=first))
-    return Source(list(videos.values()), problems, [prompt for prompt, count in prompts.most_common() if count])
+        raise ValueError(NO_RECORD.say(path=file, n=len(problems), first=first))
+    return CaptionSource(list(videos.values()), problems, [prompt for prompt, count in prompts.most_common() if count])
 
 
 def records_of(file: Path) -> Iterator[tuple[str, object]]:
@@ -115,12 +115,12 @@ def records_of(file: Path) -> Iterator[tuple[str, object]]:
                 yield f"line {number}", None
 
 
-def meaning(record: object) -> Asked:
+def meaning(record: object) -> RecordMeaning:
     """What a record asks and answers. Raises ValueError, in one sentence, for one that this course cannot use.
 
     >>> meaning({"conversations": [{"from": "human", "value": "<video>\\nTell."}, {"from": "gpt", "value": "A dog."}],
     ...          "videos": ["a.mp4"]})
-    Asked(video='a.mp4', prompt='Tell.', caption='A dog.', part=None)
+    RecordMeaning(video='a.mp4', prompt='Tell.', caption='A dog.', part=None)
     """
     if not isinstance(record, dict):
         raise ValueError(NOT_JSON.say())
@@ -128,7 +128,7 @@ def meaning(record: object) -> Asked:
         videos, prompt, caption = [record.get("video")], "", record["caption"]
     else:
         turns = [*(record.get("messages") or record.get("conversations") or [])]
-        turns = turns or [*listed(record.get("prompt"), "user"), *listed(record.get("completion"), "assistant")]
+        turns = turns or [*as_turns(record.get("prompt"), "user"), *as_turns(record.get("completion"), "assistant")]
         said = [turn_of(turn) for turn in turns if isinstance(turn, dict)]
         said = [turn for turn in said if turn[0] != "system"]
         if [role for role, _, _ in said] != ["user", "assistant"]:
@@ -138,12 +138,12 @@ def meaning(record: object) -> Asked:
     if len(videos) != 1 or not isinstance(videos[0], str) or not videos[0]:
         raise ValueError(NO_VIDEO.say())
     if not isinstance(caption, str) or not caption.strip():
-        raise ValueError(EMPTY.say())
+        raise ValueError(EMPTY_CAPTION.say())
     part = record.get("part") if record.get("part") in ("train", "validation", "test") else None
-    return Asked(videos[0], prompt, comparable(caption), part)
+    return RecordMeaning(videos[0], prompt, comparable(caption), part)
 
 
-def listed(turns: object, role: str) -> list:
+def as_turns(turns: object, role: str) -> list:
     """TRL's prompt or completion as turns: it may be a text alone."""
     return [{"role": role, "content": turns}] if isinstance(turns, str) else [*(turns or [])]
 

@@ -15,21 +15,21 @@ from lib.data.videos import Video
 from lib.files import differences, write_text
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job, reducer_of
-from lib.job.training import append, load_base, longest_answer, prompts_of, tell, videos_of
+from lib.job.training import append, clips_of, load_base, longest_answer, prompts_of, tell
 from lib.vlm.loading import free_bytes
 from lib.vlm.model import VideoLM
 
 MOST_AT_ONCE = 32
 
 
-def caption(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool = False) -> Path:
+def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool = False) -> Path:
     """Captions videos, or without any the job's test clips, in a file of JSON lines; returns the file.
 
     paths: files and folders of videos. base: by the model before training. show: print the lines too.
 
     What is in the file already is not captioned again. Raises ValueError where the file belongs to other settings.
     """
-    source, parts = videos_of(job)
+    source, parts = clips_of(job)
     videos = files_of(paths) if paths else parts.held_out
     if not videos:
         raise ValueError(f"{job.data} leaves no clip to test on: raise `test`, or name videos")
@@ -44,7 +44,7 @@ def caption(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool 
         "model": vlm.name, "revision": vlm.revision, "adapter": None if base else digest_of(job),
         "frames": job.frames, "sampling": job.sampling, "reducer": job.reducer, "prompt": prompt, "longest": longest,
     }  # fmt: skip
-    done = begin(path, settings)
+    done = resume(path, settings)
     todo = [video for video in videos if video.name not in done]
     tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
     for line in captions(job, vlm, todo, prompt, longest):
@@ -59,8 +59,8 @@ def caption(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool 
 def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longest: int) -> Iterator[dict]:
     """A line for each clip: its caption and whether that was cut off, or its error."""
     reducer = reducer_of(job.reducer) or vlm.default_reducer
-    ends = {*listed(vlm.model.generation_config.eos_token_id), vlm.tokenizer.eos_token_id}
-    size = batch_size(job, vlm, longest)
+    ends = {*end_tokens(vlm.model.generation_config.eos_token_id), vlm.tokenizer.eos_token_id}
+    size = clips_at_once(job, vlm, longest)
     for some in (videos[start : start + size] for start in range(0, len(videos), size)):
         seen = {}
         for video in some:
@@ -76,12 +76,12 @@ def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longe
             yield {"video": name, "caption": text, "cut": not ends & {*row}}
 
 
-def listed(token: int | list[int] | None) -> list[int]:
+def end_tokens(token: int | list[int] | None) -> list[int]:
     """The end tokens of a generation configuration, which may be one, several or none."""
     return [token] if isinstance(token, int) else token or []
 
 
-def batch_size(job: Job, vlm: VideoLM, longest: int) -> int:
+def clips_at_once(job: Job, vlm: VideoLM, longest: int) -> int:
     """How many clips fit beside the weights, by lib.budget's arithmetic."""
     spec, reducer = ModelSpec.from_config(vlm.model.config), reducer_of(job.reducer)
     room = SHARE * free_bytes(vlm.device)
@@ -112,7 +112,7 @@ def digest_of(job: Job) -> str:
     return fingerprint(file)["sha256"]
 
 
-def begin(path: Path, settings: dict) -> set[str]:
+def resume(path: Path, settings: dict) -> set[str]:
     """The clips that a file of captions holds already; a file of other settings is refused, a cut line is dropped."""
     lines = read_lines(path)
     if not lines:

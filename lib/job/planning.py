@@ -19,12 +19,12 @@ from lib.budget.memory import Memory
 from lib.budget.specs import ModelSpec
 from lib.finetune.trace import trace_answering, trace_training
 from lib.job.settings import Job, reducer_of
-from lib.job.training import videos_of
+from lib.job.training import clips_of
 from lib.known import CONFIGS, GIB, HUB_IDS
 from lib.vlm.loading import TINY, find
 from lib.vlm.twins import as_transformers
 
-PROMPT = 100  # tokens, rather more than a prompt has
+PROMPT_TOKENS = 100  # tokens, rather more than a prompt has
 # Korean captions of the AI-Hub set in Vicuna's tokens (data/papers.csv): where the job's own cannot be read yet.
 MEAN_CAPTION, LONGEST_CAPTION = 932, 1572
 CLIPS, TESTED = 8563, 1068  # of the same set, as the README of JYP-VIDEO-TO-TEXT/korean-video-captioning counts them
@@ -64,14 +64,14 @@ class Need:
         """The memory of a step on the longest captions, traced."""
         job = self.job
         return trace_training(
-            self.settings, frames or job.frames, self.precision, job.attention, PROMPT, self.longest, self.reducer,
+            self.settings, frames or job.frames, self.precision, job.attention, PROMPT_TOKENS, self.longest, self.reducer,
             job.rank, job.checkpointing, batch or job.batch,
         )  # fmt: skip
 
     def caption(self, frames: int = 0, batch: int = 1, answer: int = 0) -> Memory:
         """The memory of the longest answer, traced."""
         return trace_answering(
-            self.settings, frames or self.job.frames, self.precision, self.job.attention, PROMPT,
+            self.settings, frames or self.job.frames, self.precision, self.job.attention, PROMPT_TOKENS,
             answer or self.answer, self.reducer, batch,
         )  # fmt: skip
 
@@ -80,12 +80,12 @@ class Need:
         return "nf4-double" if self.job.four_bit else "float16"
 
 
-def plan(job: Job) -> str:
+def plan_job(job: Job) -> str:
     """The plan as lines of text. Raises ValueError for a model of which no configuration is at hand."""
     need = need_of(job)
     training, captioning = need.train(), need.caption()
     kind = "in 4 bits" if job.four_bit else "in 16 bits"
-    room = need.spec.language.context - PROMPT - need.tokens
+    room = need.spec.language.context - PROMPT_TOKENS - need.tokens
     lines = [
         f"{job.model} {kind}, {job.frames} frames, {need.tokens:,} visual tokens a clip{need.assumed}",
         f"{need.clips:,} clips to train on, {need.tested:,} to test on; captions of {need.mean:,} tokens, at most "
@@ -106,8 +106,12 @@ def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:
     by_frames = line_through(job.frames, training, need.train, "frames")
     by_batch = line_through(job.batch, training, need.train, "batch")
     at_once = line_through(1, captioning, need.caption, "batch")
-    context = frames_in(need.spec.language.context - PROMPT - max(need.longest, need.answer), need.spec, need.reducer)
-    work = Workload(need.clips, need.spec, job.frames, PROMPT, need.mean, job.epochs, checkpointing=job.checkpointing)
+    context = frames_in(
+        need.spec.language.context - PROMPT_TOKENS - max(need.longest, need.answer), need.spec, need.reducer
+    )
+    work = Workload(
+        need.clips, need.spec, job.frames, PROMPT_TOKENS, need.mean, job.epochs, checkpointing=job.checkpointing
+    )
     asked = replace(work, clips=need.tested)
     found = []
     for card in [*CARDS, THIS_MACHINE]:
@@ -142,9 +146,9 @@ def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: st
 
 def need_of(job: Job) -> Need:
     """What the job's data and tokenizer say; without them, assumptions, which are named."""
-    settings, tokenizer = settings_of(job.model), tokenizer_of(job.model)
+    settings, tokenizer = settings_of(job.model), local_tokenizer(job.model)
     try:
-        _, parts = videos_of(job)
+        _, parts = clips_of(job)
     except FileNotFoundError:
         assumed = f" (assumed, since {job.data} is not there: AI-Hub's number of clips and length of captions)"
         return Need(job, settings, CLIPS, TESTED, MEAN_CAPTION, LONGEST_CAPTION, assumed)
@@ -166,7 +170,7 @@ def settings_of(model: str) -> dict:
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
-def tokenizer_of(model: str):
+def local_tokenizer(model: str):
     """The tokenizer of a model on this machine, without a download; None where there is none."""
     folder = TINY if model == "tiny" else model
     try:

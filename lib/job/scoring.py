@@ -11,9 +11,9 @@ from lib.evaluate.metrics import CHRF_PP, FACTS_RIGHT, LENGTH, Metric, Record, b
 from lib.evaluate.metrics import morphemes as in_morphemes
 from lib.evaluate.records import Paired, measure, paired
 from lib.files import write_text, written_whole
-from lib.job.captioning import caption, read_lines
+from lib.job.captioning import caption_clips, read_lines
 from lib.job.settings import Job
-from lib.job.training import tell, videos_of
+from lib.job.training import clips_of, tell
 
 Row = tuple[Score, Score, Paired]  # of this job, of the other, and the difference
 
@@ -24,20 +24,20 @@ def evaluate(job: Job, other: Path | None = None) -> Path:
     other: another run's captions.jsonl to compare with; without it, the model before training. The captions of this
     job, and those before training, are made first where they are missing.
     """
-    _, parts = videos_of(job)
+    _, parts = clips_of(job)
     if other and not other.exists():
         raise FileNotFoundError(f"there is no file of captions {other}: caption with that job first")
-    files = caption(job), other or caption(job, base=True)
+    files = caption_clips(job), other or caption_clips(job, base=True)
     truth = {video.name: video for video in parts.held_out}
     lines = on_the_same([told(path, truth) for path in files])
-    systems = [[record(line, truth, job.language, path.stem) for line in of] for path, of in zip(files, lines)]  # noqa: B905
+    systems = [[as_record(line, truth, job.language, path.stem) for line in of] for path, of in zip(files, lines)]  # noqa: B905
     rows = {metric.name: compared(metric, *systems) for metric in metrics_for(job, parts.held_out)}
     shares = {
         "cut off at the longest answer": [score([line["cut"] for line in of]) for of in lines],
         "different captions per clip": [float(distinct(records)) for records in systems],
     }
     failed = [len(read_lines(path)) - 1 - len(of) for path, of in zip(files, lines, strict=True)]
-    write_report(job, rows, shares, files, failed, len({recording(line["video"]) for line in lines[0]}))
+    save_report(job, rows, shares, files, failed, len({recording(line["video"]) for line in lines[0]}))
     return job.folder / "report.md"
 
 
@@ -57,7 +57,7 @@ def on_the_same(files: list[list[dict]]) -> list[list[dict]]:
     return [[by_name[name] for name in both] for by_name in ({line["video"]: line for line in of} for of in files)]
 
 
-def record(line: dict, truth: dict[str, Video], language: str, system: str) -> Record:
+def as_record(line: dict, truth: dict[str, Video], language: str, system: str) -> Record:
     video = line["video"]
     return Record(system, video, "caption", language, "", truth[video].captions[language], line["caption"])
 
@@ -78,7 +78,7 @@ def metrics_for(job: Job, videos: Sequence[Video]) -> list[Metric]:
     return [*[FACTS_RIGHT] * known, *metrics, cider("CIDEr-D", tokens), LENGTH]
 
 
-def write_report(
+def save_report(
     job: Job, rows: dict[str, Row], shares: dict[str, list], files: Sequence[Path], failed: list[int], groups: int
 ) -> None:
     """The report as Markdown, as a figure and as JSON."""

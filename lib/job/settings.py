@@ -93,7 +93,7 @@ LOWEST = {
 }  # fmt: skip
 
 
-class Parser(HfArgumentParser):
+class SettingsParser(HfArgumentParser):
     """Reports what is wrong as everything in this course does: in one line."""
 
     def error(self, message: str):
@@ -121,7 +121,7 @@ def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
             near = get_close_matches(str(name), known, 1) or ["one of " + ", ".join(known)]
             raise ValueError(f"{path}: {name!r} is no setting: did you mean {near[0]}?")
     try:
-        [job] = Parser(Job).parse_args_into_dataclasses(as_arguments(values))
+        [job] = SettingsParser(Job).parse_args_into_dataclasses(as_arguments(values))
         reducer_of(job.reducer)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -15,7 +15,7 @@ from peft import PeftModel
 
 from lib.data.batches import Collator
 from lib.data.features import Features
-from lib.data.formats import Source, read_source
+from lib.data.formats import CaptionSource, read_source
 from lib.data.shards import Cache, World, extract, seal
 from lib.data.videos import Example, Split, Video, split
 from lib.finetune.adapters import add_lora, save_adapter, train_projector
@@ -29,13 +29,13 @@ from lib.vlm.model import VideoLM
 SHOWN = 3  # validation clips that are captioned while it trains
 
 
-def train(job: Job) -> list[Step]:
+def train_job(job: Job) -> list[Step]:
     """Trains as the settings say and leaves in the job's folder: adapter/, log.jsonl, samples.jsonl, features/.
 
     Started by torchrun or `accelerate launch`, all processes train together. A job that was interrupted goes on.
     Raises ValueError and FileNotFoundError, in one line, where the settings or the data do not allow it.
     """
-    source, parts = videos_of(job)
+    source, parts = clips_of(job)
     parts.to_train_on()
     vlm = load_base(job)
     reducer = reducer_of(job.reducer) or vlm.default_reducer
@@ -46,7 +46,7 @@ def train(job: Job) -> list[Step]:
         raise ValueError(f"none of the {len(parts.train)} clips for training could be read: see {cache.folder}")
     adapter = prepare(job, vlm)
     prompts = prompts_of(job, source)
-    plan = plan_of(job, len(train_on))
+    plan = training_plan(job, len(train_on))
     collate = Collator(vlm, reducer.split()[1], cache)
     examples = drawn(train_on, job.language, prompts, plan.examples, job.seed)
     checked = [Example(video, prompts[0], video.captions[job.language]) for video in validate_on]
@@ -57,7 +57,7 @@ def train(job: Job) -> list[Step]:
     return fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
 
 
-def videos_of(job: Job) -> tuple[Source, Split]:
+def clips_of(job: Job) -> tuple[CaptionSource, Split]:
     """The source and its parts. Raises ValueError where nothing is left to train on or a caption is missing."""
     source = read_source(job.data, job.language)
     for problem in source.problems[:5]:
@@ -107,7 +107,7 @@ def prepare(job: Job, vlm: VideoLM) -> PeftModel:
     return adapter
 
 
-def plan_of(job: Job, clips: int) -> Plan:
+def training_plan(job: Job, clips: int) -> Plan:
     """The run's length and pace."""
     step = job.batch * job.accumulation * processes()
     steps = job.steps or math.ceil(job.epochs * clips / step)
@@ -126,7 +126,7 @@ def drawn(videos: Sequence[Video], language: str, prompts: Sequence[str], count:
     return [Example(video, rng.choice(prompts), video.captions[language]) for video in islice(order, count)]
 
 
-def prompts_of(job: Job, source: Source) -> list[str]:
+def prompts_of(job: Job, source: CaptionSource) -> list[str]:
     """The job's prompts; without any those of its records, or else the course's. The first one asks for captions."""
     return job.prompts or source.prompts or [CAPTION_PROMPTS.get(job.language, CAPTION_PROMPTS["en"])]
 

@@ -29,7 +29,7 @@ from lib.vlm.twins import write_twin
 
 REHEARSED = DATA / "measured" / "rehearsed.json"
 DISK = 45 * GIB
-SETTINGS = dict(
+REHEARSED_JOB = dict(
     data="toybox:1000000:1000012", language="ko", four_bit=True, frames=8, steps=2, every=2, batch=1, accumulation=1,
     validation=0.1, test=0.2, max_new_tokens=8,
 )  # fmt: skip
@@ -53,7 +53,7 @@ def rehearse(name: str = HUB_IDS["7b"], scratch: str | None = None, full_size: b
         model = write_twin(name, scratch / "model", full_size)
         found = {"write the model": {"seconds": round(time.monotonic() - began, 1)}}
         job = scratch / "job.yaml"
-        write_text(job, yaml.safe_dump(SETTINGS | {"model": str(model), "output": str(scratch / "run")}))
+        write_text(job, yaml.safe_dump(REHEARSED_JOB | {"model": str(model), "output": str(scratch / "run")}))
         for command, *more in (["plan"], ["train"], ["caption"], ["merge", str(scratch / "merged")]):
             found[command] = timed(command, str(job), *more)
             print(f"{command:<8} {found[command]['seconds']:>8.1f} s {found[command]['mebibytes']:>8,} MiB", flush=True)

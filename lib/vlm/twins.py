@@ -117,10 +117,10 @@ def write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_byt
     shards, held = [], {}
     for name, weight in weights:
         if held and (not shards or sum(one.nbytes for one in held.values()) + weight.nbytes > shard_bytes):
-            shards.append(write_shard(held, folder / f"shard-{len(shards)}"))
+            shards.append(write_part(held, folder / f"shard-{len(shards)}"))
             held = {}
         held[name] = weight
-    shards.append(write_shard(held, folder / f"shard-{len(shards)}"))
+    shards.append(write_part(held, folder / f"shard-{len(shards)}"))
     places, total = {}, 0
     for number, (names, size) in enumerate(shards):
         file = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
@@ -130,7 +130,7 @@ def write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_byt
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def write_shard(weights: dict[str, Tensor], path: Path) -> tuple[list[str], int]:
+def write_part(weights: dict[str, Tensor], path: Path) -> tuple[list[str], int]:
     """One file of weights: their names and bytes."""
     save_file(weights, path, metadata={"format": "pt"})
     return [*weights], sum(weight.nbytes for weight in weights.values())

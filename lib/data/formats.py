@@ -91,7 +91,7 @@ def read_records_of(file: Path, language: str) -> CaptionSource:
         videos[name] = Video(name, {language: asked.caption}, path=path, part=asked.part)
         prompts[asked.prompt] += bool(asked.prompt)
     if not videos:
-        first = f"{problems[0].file}: {problems[0].reason}" if problems else "-"
+        first = str(problems[0]) if problems else "-"
         raise ValueError(NO_RECORD.say(path=file, n=len(problems), first=first))
     return CaptionSource(list(videos.values()), problems, [prompt for prompt, count in prompts.most_common() if count])
 

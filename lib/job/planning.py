@@ -64,8 +64,8 @@ class Need:
         """The memory of a step on the longest captions, traced."""
         job = self.job
         return trace_training(
-            self.settings, frames or job.frames, self.precision, job.attention, PROMPT_TOKENS, self.longest, self.reducer,
-            job.rank, job.checkpointing, batch or job.batch,
+            self.settings, frames or job.frames, self.precision, job.attention, PROMPT_TOKENS, self.longest,
+            self.reducer, job.rank, job.checkpointing, batch or job.batch,
         )  # fmt: skip
 
     def caption(self, frames: int = 0, batch: int = 1, answer: int = 0) -> Memory:

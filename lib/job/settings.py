@@ -16,7 +16,7 @@ from typing import Literal
 import yaml
 from transformers import HfArgumentParser
 
-from lib.files import write_text
+from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.video import SAMPLING_RULES
 
@@ -71,7 +71,7 @@ class Job:
     log: Literal["none", "tensorboard", "wandb"] = setting("none", "where losses are shown")
 
     def __post_init__(self):
-        if Path(self.data).is_dir():
+        if Path(self.data).is_dir() and Path(self.data).resolve() != DATA / "aihub_sample":  # the course's own clips
             self.notice = self.notice or NIA
         for name, lowest in LOWEST.items():
             value = getattr(self, name)

@@ -61,7 +61,7 @@ def clips_of(job: Job) -> tuple[CaptionSource, Split]:
     """The source and its parts. Raises ValueError where nothing is left to train on or a caption is missing."""
     source = read_source(job.data, job.language)
     for problem in source.problems[:5]:
-        tell(f"left out: {problem.file}: {problem.reason}")
+        tell(f"left out: {problem}")
     if len(source.problems) > 5:
         tell(f"left out: {len(source.problems) - 5} more")
     able = [video for video in source.videos if job.language in video.captions]

@@ -1,0 +1,412 @@
+"""The job: settings, formats, training that survives kills and full disks, captions, scores, whole weights."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlavaNextVideoForConditionalGeneration
+from video_files import write
+
+from lib import vlm
+from lib.__main__ import main
+from lib.data.formats import read_source
+from lib.evaluate.metrics import CHRF_PP, Record
+from lib.evaluate.records import measure
+from lib.files import ROOT
+from lib.finetune import load_adapter
+from lib.job.captioning import read_lines
+from lib.job.settings import read_job, reducer_of
+from lib.job.training import clips_of, drawn, train_job
+from lib.reducers import LlavaVideo, SlowFastLlava, SpatialPool
+from lib.toybox import CAPTION_PROMPTS
+
+JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+TINY = {
+    "data": "toybox:1000000:1000040", "model": "tiny", "frames": 4, "steps": 6, "every": 2, "batch": 2,
+    "accumulation": 1, "learning_rate": 4e-3, "checkpointing": False, "rank": 4,
+}  # fmt: skip
+
+
+def job_file(folder, **changes):
+    """A file of settings whose output is in the same folder."""
+    settings = TINY | {"output": str(folder / "run")} | changes
+    path = folder / "job.yaml"
+    path.write_text("".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A job that was trained."""
+    path = job_file(tmp_path_factory.mktemp("job"))
+    train_job(read_job(path))
+    return path
+
+
+def run(capsys, *words):
+    """Exit code, stdout and stderr of a command."""
+    code = main([str(word) for word in words])
+    return code, *capsys.readouterr()
+
+
+# Settings
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_the_shipped_files_of_settings_are_read(path):
+    job = read_job(path)
+    assert job.output == f"runs/{path.stem}" and reducer_of(job.reducer) is None
+
+
+def test_changes_on_the_command_line_count(trained):
+    job = read_job(trained, ["steps=9", "prompts=하나만", "learning_rate=1e-3", "four_bit=true"])
+    assert (job.steps, job.prompts, job.learning_rate, job.four_bit) == (9, ["하나만"], 1e-3, True)
+
+
+@pytest.mark.parametrize("text, kind", [
+    ("SpatialPool(4, mode='max')", SpatialPool),
+    ("LlavaVideo(slow_every=4)", LlavaVideo),
+    ("SlowFastLlava('slowfast-slow_2frms_spatial_1d_max_pool-fast_4x4')", SlowFastLlava),
+])  # fmt: skip
+def test_a_reducer_is_written_as_in_python(text, kind):
+    assert type(reducer_of(text)) is kind
+
+
+WRONG = {
+    "an unknown key": ("stepz: 3", "'stepz' is no setting: did you mean steps?"),
+    "a wrong type": ("steps: many", "steps: invalid int value: 'many'"),
+    "a fraction of a step": ("steps: 1.5", "steps: invalid int value: '1.5'"),
+    "a choice that is none": ("schedule: sawtooth", "schedule: invalid choice: 'sawtooth'"),
+    "nothing at a time": ("batch: 0", "batch is 0: give at least 1"),
+    "a rate that is no number": ("learning_rate: .nan", "learning_rate is nan: give at least 0"),
+    "shares of all": ("validation: 0.9\ntest: 0.2", "shares of 1 leave nothing to train"),
+    "a list where one belongs": ("frames: [4, 8]", "frames: give one value, not [4, 8]"),
+    "an unknown reducer": ("reducer: Magic(3)", "reducer 'Magic(3)' is unknown: write default, or a call of Spatial"),
+    "code in place of a reducer": ("reducer: SpatialPool(open('x'))", "is unknown: write default"),
+    "an impossible reducer": ("reducer: SpatialPool(0)", "stride"),
+    "no data": ("data:", "the following arguments are required: --data"),
+    "cut off": ("prompts: [one", "is no YAML, or cut off"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_settings_are_one_line_that_names_the_fix(capsys, tmp_path, name):
+    line, words = WRONG[name]
+    path = job_file(tmp_path)
+    kept = [old for old in path.read_text().splitlines() if not line.startswith(old.split(":")[0] + ":")]
+    path.write_text("\n".join([*kept, line]))
+    code, out, err = run(capsys, "train", path)
+    assert (code, out) == (2, "") and words in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text, words", [
+    (None, "there is no file of settings"), ("", "holds no settings"), ("- a list", "holds no settings"),
+])  # fmt: skip
+def test_no_file_of_settings(capsys, tmp_path, text, words):
+    path = tmp_path / "job.yaml"
+    if text is not None:
+        path.write_text(text)
+    code, _, err = run(capsys, "plan", path)
+    assert code == 2 and words in err and err.count("\n") == 1
+
+
+def test_a_change_without_a_value(capsys, trained):
+    code, _, err = run(capsys, "train", trained, "steps")
+    assert code == 2 and "write key=value" in err
+
+
+# Data
+
+
+ASK, SAY = "영상을 설명해 주세요.", "개가 뜁니다."
+RECORDS = {
+    "captions": {"video": "a.mp4", "caption": SAY},
+    "LLaMA-Factory": {
+        "messages": [{"role": "user", "content": f"<video>{ASK}"}, {"role": "assistant", "content": SAY}],
+        "videos": ["a.mp4"],
+    },
+    "ShareGPT": {
+        "conversations": [{"from": "human", "value": f"<video>\n{ASK}"}, {"from": "gpt", "value": SAY}],
+        "videos": ["a.mp4"],
+    },
+    "TRL": {
+        "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "You describe."}]},
+            {"role": "user", "content": [{"type": "video", "video": "a.mp4"}, {"type": "text", "text": ASK}]},
+            {"role": "assistant", "content": [{"type": "text", "text": SAY}]},
+        ]
+    },
+    "TRL, in two halves": {"prompt": f"<video>{ASK}", "completion": SAY, "videos": ["a.mp4"]},
+}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+@pytest.mark.parametrize("name", RECORDS)
+def test_formats_that_people_have(tmp_path, name, suffix):
+    (tmp_path / "a.mp4").touch()
+    text = json.dumps(RECORDS[name], ensure_ascii=False)
+    (tmp_path / f"data{suffix}").write_text(text if suffix == ".jsonl" else f"[{text}]")
+    found = read_source(str(tmp_path / f"data{suffix}"), "ko")
+    [video] = found.videos
+    assert (video.name, video.path, video.captions) == ("a", tmp_path / "a.mp4", {"ko": SAY})
+    assert found.prompts == ([] if name == "captions" else [ASK]) and not found.problems
+
+
+UNUSABLE = {
+    "no JSON": ('{"video": "a.mp4"', "no JSON"),
+    "a missing file": ('{"video": "b.mp4", "caption": "x"}', "b.mp4 is missing"),
+    "an empty caption": ('{"video": "a.mp4", "caption": "  "}', "its caption is empty"),
+    "a caption that is no text": ('{"video": "a.mp4", "caption": 3}', "its caption is empty"),
+    "no video": ('{"caption": "x"}', "names no video"),
+    "two videos": (json.dumps(RECORDS["LLaMA-Factory"] | {"videos": ["a.mp4", "b.mp4"]}), "names no video, or several"),
+    "a conversation": (json.dumps({"messages": RECORDS["LLaMA-Factory"]["messages"] * 2}), "holds 4 turns"),
+    "a list": ("[1]", "no JSON"),
+    "the same video again": ('{"video": "a.mp4", "caption": "x"}', "has a caption already"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_a_record_lacks_is_listed_with_its_line(tmp_path, name):
+    line, words = UNUSABLE[name]
+    (tmp_path / "a.mp4").touch()
+    good = json.dumps(RECORDS["captions"], ensure_ascii=False)
+    (tmp_path / "data.jsonl").write_text(f"{good}\n\n{line}\n")
+    found = read_source(str(tmp_path / "data.jsonl"), "ko")
+    [problem] = found.problems
+    assert len(found.videos) == 1 and problem.file == "data.jsonl, line 3" and words in problem.what
+
+
+NO_DATA = {
+    "no such folder": ("nowhere", {}, "no such file or folder"),
+    "no caption in the language": ("toybox:1000000:1000010", {"language": "fr"}, "has no caption in 'fr'"),
+    "one clip": ("toybox:1000002:1000003", {"validation": 0.0, "test": 0.99}, "nothing to train on"),
+}
+
+
+@pytest.mark.parametrize("name", NO_DATA)
+def test_data_that_trains_nothing(capsys, tmp_path, name):
+    data, changes, words = NO_DATA[name]
+    code, out, err = run(capsys, "train", job_file(tmp_path, data=data, **changes))
+    assert (code, out) == (2, "") and words in err.splitlines()[-1]
+
+
+def test_no_clip_to_test_on(capsys, tmp_path):
+    path = job_file(tmp_path, data="toybox:1000000:1000004", validation=0.0, test=0.0)
+    code, _, err = run(capsys, "caption", path)
+    assert code == 2 and "leaves no clip to test on: raise `test`" in err.splitlines()[-1]
+
+
+def test_an_official_split_is_not_chosen_by():
+    """AI-Hub has no test part: scores are of its validation part, so the best checkpoint is chosen by other clips."""
+    job = read_job("jobs/tiny.yaml", ["data=data/aihub_sample", "validation=0.5"])
+    parts = clips_of(job)[1]
+    assert [video.part for video in parts.test] == ["validation"] * 2 == [video.part for video in parts.held_out]
+    assert len(parts.train) + len(parts.validation) == 4
+
+
+def test_prompts_are_drawn_and_a_longer_run_begins_as_a_shorter():
+    videos = clips_of(read_job("jobs/tiny.yaml", ["data=toybox:1000000:1000010"]))[1].train
+    order = drawn(videos, "ko", ["a", "b"], 40, seed=0)
+    assert {example.prompt for example in order} == {"a", "b"}
+    assert len({example.video.name for example in order[: len(videos)]}) == len(videos)
+    assert order[:15] == drawn(videos, "ko", ["a", "b"], 15, seed=0) != drawn(videos, "ko", ["a", "b"], 15, seed=1)
+
+
+# Training
+
+
+def weights_in(folder):
+    return load_file(folder / "checkpoint.safetensors") | load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def test_what_a_trained_job_leaves(trained):
+    folder = trained.parent / "run"
+    found = {path.name for path in folder.iterdir()}
+    assert found >= {"adapter", "checkpoint.safetensors", "features", "job.yaml", "log.jsonl", "samples.jsonl"}
+    assert read_job(folder / "job.yaml") == read_job(trained)
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert {sample["step"] for sample in samples} == {2, 4, 6} and all(sample["caption"] for sample in samples)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if line["validation"] is not None] == [2, 4, 6]
+
+
+KILLS = """
+import os, random, signal, sys, time
+from pathlib import Path
+from lib import quiet
+quiet()
+from lib.job.settings import read_job
+from lib.job.training import train_job
+
+def child(*changes):
+    if (number := os.fork()) == 0:  # torch can train in a fork whose parent has not trained
+        train_job(read_job(sys.argv[1], changes))
+        os._exit(0)
+    return number
+
+def lines():
+    log = Path(sys.argv[2], "run", "log.jsonl")
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+lengths, rng = [0], random.Random(0)
+assert os.waitpid(child(f"output={sys.argv[2]}/whole"), 0)[1] == 0
+while len(lengths) <= 20:
+    number = child()
+    while lines() == lengths[-1]:  # until it has come further, so that 20 kills do come to an end
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.2))
+    os.kill(number, signal.SIGKILL)
+    assert os.waitpid(number, 0)[1] == signal.SIGKILL
+    lengths.append(lines())
+assert os.waitpid(child(), 0)[1] == 0
+print(*lengths)
+"""
+
+
+def test_20_kills_and_the_same_weights_to_the_last_bit(tmp_path):
+    """With dropout, whose draws have to be the same too. A kill comes at any time, also while files are written."""
+    path = job_file(tmp_path, steps=80, every=1, dropout=0.1, validation=0.0, data="toybox:1000000:1000012")
+    command = [sys.executable, "-c", KILLS, str(path), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) == 21 and int(done.stdout.split()[-1]) < 80
+    whole, killed = weights_in(tmp_path / "whole"), weights_in(tmp_path / "run")
+    assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
+    from lib.finetune import train
+
+    path, saved = job_file(tmp_path, validation=0.0), []
+    original = train.save_file
+
+    def save(tensors, file, **options):
+        saved.append(file)
+        if len(saved) == 2:
+            file.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(tensors, file, **options)
+
+    monkeypatch.setattr(train, "save_file", save)
+    code, _, err = run(capsys, "train", path)
+    assert code == 2 and "No space left on device" in err.splitlines()[-1]
+    monkeypatch.undo()
+    names = sorted(file.name for file in (tmp_path / "run").glob("*checkpoint*"))
+    assert names == ["checkpoint.safetensors"] and not list((tmp_path / "run").glob(".*"))
+    assert run(capsys, "train", path)[0] == 0
+    train_job(read_job(path, [f"output={tmp_path / 'whole'}"]))
+    whole, resumed = weights_in(tmp_path / "whole"), weights_in(tmp_path / "run")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_changed_setting_is_refused_with_its_name_and_more_steps_prolong(capsys, tmp_path):
+    path = job_file(tmp_path, validation=0.0)
+    assert run(capsys, "train", path)[0] == 0
+    code, _, err = run(capsys, "train", path, "learning_rate=0.001")
+    assert code == 2 and "begun with other settings (learning_rate: 0.004 before, 0.001 now)" in err.splitlines()[-1]
+    assert run(capsys, "train", path, "steps=8")[0] == 0
+    log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_clip_that_cannot_be_read_is_left_out_and_named(capsys, tmp_path):
+    lines = []
+    for number in range(4):
+        write(tmp_path / f"{number}.mp4", 6)
+        lines.append({"video": f"{number}.mp4", "caption": "빨간 원이 움직입니다.", "part": "train"})
+    (tmp_path / "2.mp4").write_bytes((tmp_path / "2.mp4").read_bytes()[:200])
+    lines[3]["part"] = "test"
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = job_file(tmp_path, data=str(tmp_path / "data.jsonl"), steps=1, validation=0.0)
+    code, _, err = run(capsys, "train", path)
+    assert code == 0 and "left out: 2: " in err and "2 clips, 1 steps" in err
+    for number in range(4):
+        (tmp_path / f"{number}.mp4").unlink()
+    code, _, err = run(capsys, "train", path, "steps=2")
+    assert code == 2 and "none of its 4 records can be used; the first: data.jsonl, line 1: 0.mp4 is missing" in err
+
+
+# Captions, scores, whole weights
+
+
+def test_captions_are_those_of_the_adapter_and_go_on_where_they_were_cut(capsys, trained):
+    code, out, _ = run(capsys, "caption", trained)
+    path = trained.parent / "run" / "captions.jsonl"
+    whole = path.read_bytes()
+    settings, *lines = read_lines(path)
+    job = read_job(trained)
+    videos = clips_of(job)[1].held_out
+    assert code == 0 and [json.loads(line) for line in out.splitlines()] == lines
+    assert [line["video"] for line in lines] == [video.name for video in videos]
+    model = vlm.load("tiny")
+    load_adapter(model, trained.parent / "run" / "adapter")
+    seen, asked = [video.frames(4) for video in videos], [CAPTION_PROMPTS["ko"]] * len(videos)
+    texts = model.answers(seen, asked, None, settings["longest"])
+    assert [line["caption"] for line in lines] == texts
+    path.write_bytes(whole[: -len(out.splitlines()[-1].encode()) + 20])  # killed in the middle of a line
+    code, out, _ = run(capsys, "caption", trained)
+    assert code == 0 and len(out.splitlines()) == 1 and path.read_bytes() == whole
+
+
+def test_captions_of_other_settings_are_not_mixed(capsys, trained):
+    run(capsys, "caption", trained)
+    other = trained.with_name("other.yaml")
+    other.write_text(trained.read_text().replace("frames: 4", "frames: 8"))
+    code, out, err = run(capsys, "caption", other)
+    assert (code, out) == (2, "") and "made with other settings (frames: 4 before, 8 now)" in err
+
+
+def test_videos_of_a_folder_are_captioned_and_a_broken_one_is_a_line(capsys, trained, tmp_path):
+    (tmp_path / "clips").mkdir()
+    write(tmp_path / "clips" / "가 나.mp4", 6)
+    (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video")
+    code, out, err = run(capsys, "caption", trained, tmp_path / "clips")
+    good, broken = [json.loads(line) for line in out.splitlines()][::-1]
+    assert code == 0 and "2 clips, 1 of which could not be read" in err
+    assert good["video"].endswith("가 나.mp4") and good["caption"] and "error" in broken
+
+
+def test_scores_are_those_of_the_files_and_paired_with_the_base(capsys, trained):
+    code, out, _ = run(capsys, "evaluate", trained)
+    folder = trained.parent / "run"
+    scores = json.loads((folder / "scores.json").read_text())
+    videos = {video.name: video for video in clips_of(read_job(trained))[1].held_out}
+    for file, place in (("captions", 0), ("base", 1)):
+        lines = read_lines(folder / f"{file}.jsonl")[1:]
+        records = [
+            Record("", line["video"], "caption", "ko", "", videos[line["video"]].captions["ko"], line["caption"])
+            for line in lines
+        ]
+        assert scores["chrF++"][place] == pytest.approx(list(measure(CHRF_PP, records)))
+    assert code == 0 and out == (folder / "report.md").read_text() and "| facts right |" in out
+    assert (folder / "report.png").stat().st_size > 5000
+
+
+def test_another_run_to_compare_with_has_to_be_there(capsys, trained):
+    code, _, err = run(capsys, "evaluate", trained, "--against", "nowhere.jsonl")
+    assert code == 2 and "there is no file of captions nowhere.jsonl" in err
+
+
+def test_merged_weights_say_what_the_adapter_says_and_transformers_loads_them(capsys, trained, tmp_path, make_frames):
+    code, out, _ = run(capsys, "merge", trained, tmp_path / "merged")
+    assert (code, out) == (0, f"{tmp_path / 'merged'}\n")
+    merged, model, frames = vlm.load(tmp_path / "merged"), vlm.load("tiny"), make_frames(4)
+    load_adapter(model, trained.parent / "run" / "adapter")
+    prompt = model.prompt("무엇이 보입니까?")
+    torch.testing.assert_close(merged.logits(frames, prompt), model.logits(frames, prompt), atol=1e-4, rtol=0)
+    assert LlavaNextVideoForConditionalGeneration.from_pretrained(tmp_path / "merged").num_parameters() > 10**6
+    code, _, err = run(capsys, "merge", trained, tmp_path / "merged")
+    assert code == 2 and "is not empty: name a new folder" in err
+
+
+def test_an_adapter_of_another_base_and_none(capsys, trained, tmp_path, random_vlm_folder):
+    folder = trained.parent / "run"
+    code, _, err = run(capsys, "caption", job_file(tmp_path, model=str(random_vlm_folder), output=str(folder)))
+    assert code == 2 and "was trained on other weights" in err.splitlines()[-1]
+    code, _, err = run(capsys, "caption", job_file(tmp_path))
+    assert code == 2 and "holds no adapter" in err.splitlines()[-1]

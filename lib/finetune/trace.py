@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Cache
 from transformers.initialization import no_init_weights
@@ -101,6 +102,16 @@ class FakeHeld(Held):
         if isinstance(result, Tensor) and is_whole(result) and result.dtype != torch.uint8:
             return really(torch.zeros, result.shape, dtype=result.dtype)  # the next token: any will do
         return result
+
+
+class CudaSoftmax(TorchFunctionMode):
+    """CUDA's softmax from float16 to float32 is one kernel (aten/src/ATen/native/SoftMax.cpp); a CPU copies first."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is nn.functional.softmax and args[0].dtype is torch.float16 and kwargs.get("dtype"):
+            return torch._softmax(args[0], kwargs["dim"], half_to_float=True)
+        return function(*args, **kwargs)
 
 
 def tensors_in(values: Iterable) -> Iterator[Tensor]:
@@ -225,10 +236,10 @@ def trace_answering(
 
     Raises ValueError for an unknown model, and where frames, prompt and answer exceed the context.
     """
-    vlm, length = skeleton(settings_of(model), precision, attention, prompt), [prompt + answer]
-    reducer, features = checked(vlm, frames, prompt + answer, reducer)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    vlm = skeleton(settings_of(model), precision, attention, prompt)
+    with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
         weights, pixels = fill(vlm.model), vlm.block
+        checked(vlm, frames, prompt + answer, reducer)
         vlm.model.model.language_model.register_forward_pre_hook(lengthening(answer - 1), with_kwargs=True)
         with FakeHeld() as held:
             held.notice([*weights, pixels], new=False)
@@ -280,12 +291,12 @@ def trace_training(
     Raises ValueError as `trace_answering` does, and for OneVision, which `VideoLM.looking_through` refuses.
     """
     vlm = skeleton(settings_of(model), precision, attention)
-    reducer, shape = checked(vlm, frames, prompt + answer, reducer)
     add_lora(vlm, rank)
-    with FakeTensorMode(allow_non_fake_inputs=True), vlm.looking_through(reducer), checkpoints(vlm, checkpointing):
+    with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
         weights, trained = fill(vlm.model.train()), list(trainable(vlm).values())
+        reducer, shape = checked(vlm, frames, prompt + answer, reducer)
         optimizer, moments = optimizer_of(trained)
-        with FakeHeld() as held:
+        with vlm.looking_through(reducer), checkpoints(vlm, checkpointing), FakeHeld() as held:
             held.notice([*weights, *moments], new=False)
             training_step(vlm, optimizer, inputs_of(vlm, reducer, shape, prompt + answer, batch), DTYPES[precision])
     adapters = size_of(trained) + size_of(moments)

@@ -272,7 +272,7 @@ def training(
                  backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
 
     With gradient checkpointing a layer keeps its input only, 4 D bytes a token, and is computed again when its turn
-    comes. Without, the keys and values that nobody asks for are kept until the loss is known.
+    comes.
 
     >>> from lib.budget.specs import MODELS
     >>> [round(training(MODELS["7b"], 8, answer=932, checkpointing=how).total / GIB, 1) for how in (True, False)]
@@ -283,16 +283,15 @@ def training(
     language, lora = model.language, adapter_parameters(model, rank)
     length = model.tokens_of(frames, reducer) + prompt + answer
     tokens, layer = batch * length, trained_layer_bytes(model, length, attention, batch)
-    loss = 10 * tokens * language.vocab + 2 * lora  # known at the end of the forward pass; then its gradients come
+    loss, copies = tokens * language.vocab, 2 * lora
     if checkpointing:
-        kept = 4 * tokens * language.width
+        kept, states = language.layers * 4 * tokens * language.width, 8 * tokens * language.width
         again = layer + 10 * tokens * language.mlp
-        if attention == "eager":  # the scores, their gradient and that of the softmax in float32
+        if attention == "eager":  # the softmax, its gradient and that of the scores in float32
             again = max(again, tokens * (14 * language.width + 12 * language.heads * length))
-        peak = max(language.layers * kept + max(loss, 12 * tokens * language.vocab, again), again + 4 * lora)
+        forward = kept + max(10 * loss + copies, 12 * loss) + 2 * language.embedding
+        peak = states + max(forward, kept + again, again + 4 * lora)
     else:
-        unasked = 8 * language.layers * tokens * language.kv_width
-        peak = language.layers * layer + max(loss + unasked, 12 * tokens * language.vocab + 2 * lora)
+        peak = language.layers * layer + 12 * loss + copies + 2 * language.embedding
     features = 4 * batch * frames * model.vision.side**2 * model.vision.width
-    around = features + 8 * tokens * language.width + 2 * language.embedding
-    return Memory(training_weight_bytes(model, precision), activations=peak + around, adapters=12 * lora)
+    return Memory(training_weight_bytes(model, precision), activations=peak + features, adapters=12 * lora)

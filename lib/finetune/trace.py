@@ -325,9 +325,9 @@ def inputs_of(vlm: VideoLM, reducer: Reducer, shape: Sequence[int], text: int, b
 
 
 def training_step(vlm: VideoLM, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor], dtype: torch.dtype) -> None:
-    """Forward, backward, AdamW: what every training loop does."""
+    """Forward, backward, AdamW: what every training loop does. Trainer switches the cache off too."""
     with torch.autocast("cpu", dtype):
-        loss = vlm.model(**batch).loss
+        loss = vlm.model(**batch, use_cache=False).loss
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()

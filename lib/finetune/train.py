@@ -180,7 +180,7 @@ class TrainingRun:
             group["lr"] = rate
         batch = {name: tensor.to(self.vlm.device) for name, tensor in batch.items()}
         with torch.autocast(self.vlm.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.vlm.model(**batch).loss
+            loss = self.vlm.model(**batch, use_cache=False).loss
         if not loss.isfinite():
             raise ValueError(f"the loss is {loss.item()} at step {number + 1}: lower the learning rate ({rate:.1e})")
         self.optimizer.zero_grad()

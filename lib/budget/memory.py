@@ -107,20 +107,23 @@ def score_bytes(model: ModelSpec, tokens: int, precision: str = "float16") -> in
     return tokens**2 * (model.language.heads * SCORE_BYTES[precision] + _lookup(PRECISIONS, precision, "precision"))
 
 
-def reading_bytes(model: ModelSpec, tokens: int, precision: str = "float16", attention: str = "sdpa") -> int:
+def reading_bytes(
+    model: ModelSpec, tokens: int, precision: str = "float16", attention: str = "sdpa", batch: int = 1
+) -> int:
     """The prompt's way through the decoder, without the cache: tokens * (5 D + 2 head size) values and the MLP's.
 
     Five copies of the hidden states: what was passed, generate's copy of it, a layer's input, the sum after attention,
     and that normalised; and the rotary tables. With "eager" attention the scores, where they are more than the MLP's.
+    `batch` prompts of that many tokens each are read at once.
 
     >>> from lib.budget.specs import MODELS
     >>> from lib.budget.specs import MIB
     >>> [round(reading_bytes(MODELS["7b"], 4964, attention=how) / MIB) for how in ("sdpa", "eager")]
     [509, 6259]
     """
-    language, mlp = model.language, mlp_working_bytes(model, tokens, precision)
-    inside = {"sdpa": mlp, "eager": max(mlp, score_bytes(model, tokens, precision))}
-    states = tokens * (5 * language.width + 2 * language.width // language.heads) * PRECISIONS[precision]
+    language, mlp = model.language, mlp_working_bytes(model, batch * tokens, precision)
+    inside = {"sdpa": mlp, "eager": max(mlp, batch * score_bytes(model, tokens, precision))}
+    states = batch * tokens * (5 * language.width + 2 * language.width // language.heads) * PRECISIONS[precision]
     return states + _lookup(inside, attention, "attention")
 
 
@@ -150,7 +153,7 @@ class Memory:
     weights: int
     cache: int = 0  # keys and values
     activations: int = 0
-    adapters: int = 0  # LoRA's weights, their gradients and the optimizer's two moments
+    adapters: int = 0  # LoRA's weights and the optimizer's two moments
     context: int = CONTEXT_BYTES
 
     @property
@@ -171,11 +174,12 @@ def answering(
     prompt: int = 100,
     answer: int = 256,
     reducer=None,
+    batch: int = 1,
 ) -> Memory:
-    """The memory of `VideoLM.answer` at its peak, which is one of three:
+    """The memory of `VideoLM.answers` about `batch` clips at its peak, which is one of three:
 
-    looking    the vision tower encodes the frames
-    reading    the decoder reads the whole prompt: its cache, and `reading_bytes`
+    looking    the vision tower encodes the frames of the last clip; the others are embeddings already
+    reading    the decoder reads the whole prompts: their cache, and `reading_bytes`
     writing    the last word: the cache of prompt and answer, one layer's keys copied to grow, the prompt's embeddings
 
     Weights as `vlm.load` keeps them: with 4 bits, vision tower and projector stay whole. A reducer's own weights and
@@ -185,13 +189,17 @@ def answering(
     >>> memory = answering(MODELS["7b"], 32)
     >>> [round(part / GIB, 2) for part in (memory.weights, memory.cache, memory.activations, memory.total)]
     [4.21, 2.3, 0.47, 7.48]
+    >>> round(answering(MODELS["7b"], 8, batch=16).total / GIB, 2)
+    16.0
     """
     value_bytes = _lookup(PRECISIONS, precision, "precision")
     tokens = model.tokens_of(frames, reducer) + prompt
+    seen = (batch - 1) * tokens * model.language.width * value_bytes
+    read, written = batch * tokens, batch * answer
     stages = (
-        (0, vision_working_bytes(model, frames, precision, attention)),
-        (kv_bytes(model, tokens, value_bytes), reading_bytes(model, tokens, precision, attention)),
-        (kv_bytes(model, tokens + answer, value_bytes), writing_bytes(model, tokens, answer, precision)),
+        (0, seen + vision_working_bytes(model, frames, precision, attention)),
+        (kv_bytes(model, read, value_bytes), reading_bytes(model, tokens, precision, attention, batch)),
+        (kv_bytes(model, read + written, value_bytes), writing_bytes(model, read, written, precision)),
     )
     return Memory(weight_bytes(model, precision, keep_vision=True), *max(stages, key=sum))
 
@@ -209,16 +217,22 @@ def adapter_parameters(model: ModelSpec, rank: int = 16) -> int:
     return rank * language.layers * (9 * language.width + 2 * language.kv_width + 3 * language.mlp)
 
 
-def trained_layer_bytes(model: ModelSpec, tokens: int, attention: str = "sdpa") -> int:
-    """What one 4-bit decoder layer keeps for its backward pass: tokens * (22 D + 4 K + 14 M) bytes.
+def trained_layer_bytes(model: ModelSpec, tokens: int, attention: str = "sdpa", batch: int = 1) -> int:
+    """What one 4-bit decoder layer keeps for its backward pass: tokens * (24 D + 4 K + 14 M) bytes for each of `batch`.
 
     In float32 (4 bytes): the layer's input, and the sum after attention. In 16 bits: LoRA's copies of the input of q,
-    k, v, gate and up; query, key, value and result of attention. Of the MLP the gate, its SiLU and up in float32, since
-    a 4-bit layer returns its input's type, and their product in 16 bits. "eager" keeps the softmax in both types.
+    k, v, o, gate and up; query, key, value and result of attention. Of the MLP the gate, its SiLU and up in float32,
+    since a 4-bit layer returns its input's type, and their product in 16 bits.
+
+    "eager" keeps the softmax in both types. A batch has captions of unequal length and so a mask, tokens**2 values of
+    16 bits. With either, grouped keys and values are kept once for each head: D instead of K.
     """
     language = model.language
-    scores = _lookup({"sdpa": 0, "eager": 6 * language.heads * tokens}, attention, "attention")
-    return tokens * (22 * language.width + 4 * language.kv_width + 14 * language.mlp + scores)
+    grouped = attention == "sdpa" and batch == 1
+    masks = {"sdpa": 2 * (batch > 1), "eager": 6 * language.heads}
+    keys = language.kv_width if grouped else language.width
+    kept = 24 * language.width + 4 * keys + 14 * language.mlp
+    return batch * tokens * (kept + tokens * _lookup(masks, attention, "attention"))
 
 
 def training_weight_bytes(model: ModelSpec, precision: str = "nf4-double") -> int:
@@ -247,37 +261,37 @@ def training(
     reducer=None,
     rank: int = 16,
     checkpointing: bool = False,
+    batch: int = 1,
 ) -> Memory:
-    """The memory of one step of `lib.finetune.fit` with QLoRA on one clip whose features are known, at its peak.
+    """The memory of one step with QLoRA on `batch` clips whose features are known, at its peak.
 
     weights      `add_lora` casts to float32 all that is not in 4 bits (peft `prepare_model_for_kbit_training`)
-    adapters     18 bytes for each weight of LoRA: 4 itself, 4 its gradient, 8 AdamW's moments, 2 its 16-bit copy
-    activations  what the layers keep; a 16-bit copy of the output layer; and the more of two: the loss, with 12 bytes
-                 for each token and word of the vocabulary (log-probabilities and two gradients), or the backward pass
-                 of one layer
+    adapters     12 bytes for each weight of LoRA: 4 itself, 8 AdamW's moments
+    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: the loss, with
+                 12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
+                 backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
 
     With gradient checkpointing a layer keeps its input only, 4 D bytes a token, and is computed again when its turn
-    comes. Without, the keys and values that nobody asks for are kept until the loss is known.
+    comes.
 
     >>> from lib.budget.specs import MODELS
     >>> [round(training(MODELS["7b"], 8, answer=932, checkpointing=how).total / GIB, 1) for how in (True, False)]
-    [8.6, 26.5]
+    [8.4, 26.9]
 
     Raises ValueError as `training_weight_bytes` does.
     """
-    language = model.language
-    tokens = model.tokens_of(frames, reducer) + prompt + answer
-    layer = trained_layer_bytes(model, tokens, attention)
-    loss = 12 * tokens * language.vocab
+    language, lora = model.language, adapter_parameters(model, rank)
+    length = model.tokens_of(frames, reducer) + prompt + answer
+    tokens, layer = batch * length, trained_layer_bytes(model, length, attention, batch)
+    loss, copies = tokens * language.vocab, 2 * lora
     if checkpointing:
-        kept, last = 4 * tokens * language.width, max(loss, layer + 10 * tokens * language.mlp)
+        kept, states = language.layers * 4 * tokens * language.width, 8 * tokens * language.width
+        again = layer + 10 * tokens * language.mlp
+        if attention == "eager":  # the softmax, its gradient and that of the scores in float32
+            again = max(again, tokens * (14 * language.width + 12 * language.heads * length))
+        forward = kept + max(10 * loss + copies, 12 * loss) + 2 * language.embedding
+        peak = states + max(forward, kept + again, again + 4 * lora)
     else:
-        unasked = 8 * language.layers * tokens * language.kv_width
-        kept, last = layer, max(loss, 10 * tokens * language.vocab + unasked)
-    features = 4 * frames * model.vision.side**2 * model.vision.width
-    around = features + 8 * tokens * language.width + 2 * language.embedding
-    return Memory(
-        weights=training_weight_bytes(model, precision),
-        activations=language.layers * kept + last + around,
-        adapters=18 * adapter_parameters(model, rank),
-    )
+        peak = language.layers * layer + 12 * loss + copies + 2 * language.embedding
+    features = 4 * batch * frames * model.vision.side**2 * model.vision.width
+    return Memory(training_weight_bytes(model, precision), activations=peak + features, adapters=12 * lora)

@@ -1,0 +1,207 @@
+"""The memory of an answer and of a step of QLoRA, counted byte by byte without a GPU and without weights.
+
+What runs is the code of real use on a model without numbers (`lib.finetune.fakes`): `VideoLM.answers` with
+transformers' generate, `add_lora`, transformers' forward, bitsandbytes' 4-bit layers, AdamW.
+
+`make traced` compares the formulas of `lib.budget` with what is counted here, and writes data/measured/traced.json.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import Cache
+
+from lib import budget, quiet
+from lib.budget import Memory
+from lib.budget.specs import MODELS, _lookup
+from lib.files import DATA, write_text
+from lib.finetune.adapters import add_lora, trainable
+from lib.finetune.fakes import DTYPES, CudaSoftmax, FakeHeld, fill, skeleton
+from lib.finetune.train import checkpointing as checkpoints
+from lib.known import CONFIGS, GIB, HUB_IDS
+from lib.reducers import Reducer
+from lib.vlm import VideoLM
+from lib.vlm.model import check_context
+
+TABLE = DATA / "measured" / "traced.json"
+
+
+def trace_answering(
+    model: str | dict,
+    frames: int,
+    precision: str = "nf4-double",
+    attention: str = "sdpa",
+    prompt: int = 100,
+    answer: int = 256,
+    reducer: Reducer | None = None,
+    batch: int = 1,
+) -> Memory:
+    """What `lib.budget.answering` plans, traced: `VideoLM.answers` about `batch` clips, to its second word, then the
+    last word of the answer on a cache of that length. `activations` holds the cache too.
+
+    model: a short name or Hub id of `lib.known`, or the contents of a config.json.
+
+    >>> memory, plan = trace_answering("7b", 8), budget.answering(budget.MODELS["7b"], 8)
+    >>> round(memory.tensors / GIB, 2), round(plan.tensors / GIB, 2)
+    (4.92, 4.95)
+
+    Raises ValueError for an unknown model, and where frames, prompt and answer exceed the context.
+    """
+    vlm = skeleton(settings_of(model), precision, attention, prompt)
+    with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
+        weights, pixels = fill(vlm.model), vlm.block
+        checked(vlm, frames, prompt + answer, reducer)
+        vlm.model.model.language_model.register_forward_pre_hook(lengthening(answer - 1), with_kwargs=True)
+        with FakeHeld() as held:
+            held.notice([*weights, pixels], new=False)
+            vlm.answers([np.zeros((frames, 2, 2, 3), np.uint8)] * batch, ["?"] * batch, reducer, max_new_tokens=2)
+    return Memory(size_of(weights), activations=held.peak)
+
+
+def checked(vlm: VideoLM, frames: int, text: int, reducer: Reducer | None) -> tuple[Reducer, tuple[int, ...]]:
+    """The reducer, and the shape of a clip's features. Raises ValueError where the clip and the text are too long."""
+    vision = vlm.model.config.vision_config
+    side = vision.image_size // vision.patch_size
+    shape, reducer = (frames, side, side, vision.hidden_size), reducer or vlm.default_reducer
+    check_context(vlm.context, text, reducer, shape)
+    return reducer, shape
+
+
+def lengthening(tokens: int) -> Callable:
+    """A hook before the decoder that makes the first cache that it finds full as long as it is at the answer's end."""
+    done = []
+
+    def hook(module, args, kwargs):
+        layers = next(value for value in kwargs.values() if isinstance(value, Cache)).layers
+        for layer in layers if layers and layers[0].is_initialized and not done else ():
+            *shape, length, width = layer.keys.shape
+            layer.keys = layer.keys.new_empty(*shape, length + tokens - 1, width)
+            layer.values = layer.keys.new_empty(layer.keys.shape)
+            done.append(layer)
+
+    return hook
+
+
+def trace_training(
+    model: str | dict,
+    frames: int,
+    precision: str = "nf4-double",
+    attention: str = "sdpa",
+    prompt: int = 100,
+    answer: int = 256,
+    reducer: Reducer | None = None,
+    rank: int = 16,
+    checkpointing: bool = False,
+    batch: int = 1,
+) -> Memory:
+    """What `lib.budget.training` plans, traced: `training_step` on `batch` clips whose features are known.
+
+    `adapters` holds LoRA's weights and the optimizer's moments, `activations` all else, gradients too. In a batch of
+    more than one clip the captions differ in length, so there is a mask.
+
+    Raises ValueError as `trace_answering` does, and for OneVision, which `VideoLM.looking_through` refuses.
+    """
+    vlm = skeleton(settings_of(model), precision, attention)
+    add_lora(vlm, rank)
+    with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
+        weights, trained = fill(vlm.model.train()), list(trainable(vlm).values())
+        reducer, shape = checked(vlm, frames, prompt + answer, reducer)
+        optimizer, moments = optimizer_of(trained)
+        with vlm.looking_through(reducer), checkpoints(vlm, checkpointing), FakeHeld() as held:
+            held.notice([*weights, *moments], new=False)
+            training_step(vlm, optimizer, inputs_of(vlm, reducer, shape, prompt + answer, batch), DTYPES[precision])
+    adapters = size_of(trained) + size_of(moments)
+    return Memory(size_of(weights) - size_of(trained), activations=held.peak, adapters=adapters)
+
+
+def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer, list[Tensor]]:
+    """AdamW and its moments, which it makes in its first step."""
+    optimizer = torch.optim.AdamW(weights, weight_decay=0, fused=True)
+    for weight in weights:
+        weight.grad = torch.empty_like(weight)
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer, [value for state in optimizer.state.values() for value in state.values()]
+
+
+def inputs_of(vlm: VideoLM, reducer: Reducer, shape: Sequence[int], text: int, batch: int) -> dict[str, Tensor]:
+    """What `lib.data.Collator` makes of `batch` clips with captions of which all but the first are one token shorter."""
+    visual = reducer.count(*shape[:3])
+    ids = torch.ones(batch, visual + text, dtype=torch.long)
+    ids[:, :visual] = vlm.model.config.video_token_id
+    mask = torch.ones_like(ids)
+    mask[1:, -1] = 0
+    seen = torch.empty(batch, *shape, dtype=vlm.dtype)
+    return {"input_ids": ids, "attention_mask": mask, "labels": ids, "pixel_values_videos": seen}
+
+
+def training_step(vlm: VideoLM, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """Forward, backward, AdamW: what every training loop does. Trainer switches the cache off too."""
+    with torch.autocast("cpu", dtype):
+        loss = vlm.model(**batch, use_cache=False).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def settings_of(model: str | dict) -> dict:
+    """The contents of the config.json of a known model."""
+    return model if isinstance(model, dict) else _lookup(CONFIGS, HUB_IDS.get(model, model), "model")
+
+
+def size_of(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+# The table
+
+
+def cases() -> Iterator[dict]:
+    """What is traced: a task, a model and its settings. The 7B-DPO has the configuration of the 7B."""
+    four, whole = "nf4-double", "float16"
+    for model, most in (("onevision-0.5b", 56), ("7b", 56), ("34b", 25)):  # the 34B has 4,096 positions
+        for frames in (4, 16, most):
+            for precision, attention in ((four, "sdpa"), (four, "eager"), (whole, "sdpa")):
+                yield dict(task="answering", model=model, frames=frames, precision=precision, attention=attention)
+        yield dict(task="answering", model=model, frames=8, batch=4)
+    for frames, attention in ((4, "sdpa"), (16, "sdpa"), (16, "eager"), (56, "sdpa")):
+        yield dict(task="training", model="7b", frames=frames, attention=attention, checkpointing=True)
+    for frames, attention in ((4, "sdpa"), (16, "eager")):
+        yield dict(task="training", model="7b", frames=frames, attention=attention, checkpointing=False)
+    yield dict(task="training", model="7b", frames=8, answer=budget.CAPTION, checkpointing=True, batch=4)
+    yield dict(task="training", model="7b", frames=8, checkpointing=False, batch=2)
+    yield dict(task="training", model="7b", frames=8, checkpointing=True, attention="eager", batch=2, rank=64)
+    yield dict(task="training", model="34b", frames=25, checkpointing=True)
+    yield dict(task="training", model="34b", frames=4, checkpointing=False, batch=2)
+
+
+def planned(task: str, model: str, **settings) -> int:
+    """Bytes by the formulas of `lib.budget`."""
+    return getattr(budget, task)(MODELS[model], **settings).tensors
+
+
+def traced(task: str, model: str, **settings) -> int:
+    """Bytes as counted."""
+    return {"answering": trace_answering, "training": trace_training}[task](model, **settings).tensors
+
+
+def main() -> None:
+    """Traces every case, prints it beside the plan and writes all of them to data/measured/traced.json."""
+    quiet()
+    rows = []
+    for case in cases():
+        rows.append(case | {"planned": planned(**case), "traced": traced(**case)})
+        plan, count = rows[-1]["planned"] / GIB, rows[-1]["traced"] / GIB
+        what = ", ".join(f"{name} {value}" for name, value in case.items())
+        print(f"planned {plan:7.2f} GiB, traced {count:7.2f} ({plan / count:.3f}): {what}", flush=True)
+    packages = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")}
+    write_text(TABLE, json.dumps({"packages": packages, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

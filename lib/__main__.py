@@ -40,7 +40,9 @@ def parser() -> Parser:
     parser = Parser(prog="python -m lib", description="Frames to Tokens")
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser("ask", help="ask a question about videos")
-    ask.add_argument("paths", nargs="+", metavar="path", help="video files; a real one: $(python -m lib.real_clips bikes)")
+    ask.add_argument(
+        "paths", nargs="+", metavar="path", help="video files; a real one: $(python -m lib.real_clips bikes)"
+    )
     ask.add_argument("question")
     ask.add_argument("--model", default="tiny", help="tiny, a folder, or a Hugging Face Hub id (default: tiny)")
     ask.add_argument("--adapter", help="a folder that train or save_adapter wrote")

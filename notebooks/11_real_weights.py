@@ -50,6 +50,7 @@ import torch
 from lib import budget, exercises, plots, toybox, vlm
 from lib.finetune import add_lora, load_adapter, save_adapter
 from lib.known import REAL_MODELS, REVISIONS
+from lib.real_clips import real_clip
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox.facts import compare
 from lib.video import probe, read_frames, sample_uniform
@@ -369,11 +370,17 @@ print(
 # ## 4. Zero-shot Korean
 #
 # **Claim.** The study notes plan to ask the 7B in Korean, then to fine-tune. Asking costs nothing but a prompt: the question is Korean, the frame around it stays English (lesson 08 trains).
+#
+# The real models know the real world, so they get the film of lesson 01, ten seconds of a street with cars and bicycles:
 
 # %%
 KOREAN = "이 영상을 한국어로 상세히 묘사해주세요."
+bikes = real_clip("bikes")
+street = read_frames(bikes, sample_uniform(probe(bikes).frames, 16)).pixels
+features = model.encode(street)
 print(repr(model.prompt(KOREAN)))
-print(model.answer(frames, KOREAN, max_new_tokens=8 if note(model) else 400), note(model))
+for question in ("What happens in this video?", KOREAN):
+    print(f"{question} -> {model.answer(features, question, max_new_tokens=8 if note(model) else 400)} {note(model)}")
 
 # %% [markdown]
 # tiny stands in a similar place: it describes videos in English, and it learned Korean as *text* only, never with a picture. How much of the clip does it tell, in each language?
@@ -398,20 +405,18 @@ print(f"predicted {my_share:.2f}, measured {told.share_right:.2f}   truth: {trut
 #
 # ### Squashed, not cropped
 #
-# transformers cuts the middle out of a frame that is not square. Film is 16:9. Here two views side by side stand for it:
+# transformers cuts the middle out of a frame that is not square. Film is wide; that of the street has 640 x 272 pixels. How much of a frame is left?
 
 # %%
-wide = np.concatenate([frames[8], frames[0]], axis=1)[None]
+wide = street[10:11]
 crop = model.pixels
 squash = replace(crop, crop=False)
-shown = {
-    name: how.resize(wide)[0].permute(1, 2, 0).numpy()
-    for name, how in (("LLaVA-NeXT-Video: cropped", crop), ("SlowFast-LLaVA: squashed", squash))
-}
-plots.named_pictures({f"a frame of {wide.shape[2]} x {wide.shape[1]}": wide[0], **shown})
+shown = {name: how.resize(wide)[0].permute(1, 2, 0).numpy() for name, how in (("cropped", crop), ("squashed", squash))}
+print(f"cropping keeps {100 * wide.shape[1] / wide.shape[2]:.0f} % of the frame")
+plots.named_pictures({f"a frame of {wide.shape[2]} x {wide.shape[1]}": wide[0], **shown}, width=6)
 
 # %% [markdown]
-# Cropping keeps shapes and loses the sides; squashing keeps everything and makes circles narrow.
+# LLaVA-NeXT-Video's cropping keeps shapes, and here 42 % of the frame. SlowFast-LLaVA's squashing keeps everything and makes wheels narrow.
 #
 # ### Its prompt and its 50 frames
 #
@@ -637,7 +642,7 @@ print(f"{text.num_hidden_layers} layers x {per_layer:,} = {text.num_hidden_layer
 # |---|---|---|
 # | peak GPU memory of the 7B by frames | the plan of section 2 | `make gpu-check`, into `data/measured/gpu.json` |
 # | seconds per answer on a T4, download time | nothing | you, with `REAL = True` |
-# | answers of the 0.5B and the 7B to the five questions, in English and Korean | random answers of twins | you, with `REAL = True` |
+# | answers of the 0.5B and the 7B to the five questions and about the street, in English and Korean | random answers of twins | you, with `REAL = True` |
 # | SlowFast-LLaVA's scores on the video-trained 7B, by RoPE setting | the paper's, on the image model | nobody yet |
 # | loading the Hub's own files | twins with the same names, shards and token numbers | the first learner with a network: please report it |
 

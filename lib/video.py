@@ -60,6 +60,7 @@ class VideoInfo:
     codec: str
     rotation: int  # degrees clockwise that were applied: 0, 90, 180 or 270
     mirrored: bool  # whether left and right were swapped, before the rotation
+    tilt: int  # degrees clockwise, between quarter turns: the picture has lost its corners, gaps are black; else 0
     timestamps: tuple[float, ...]  # one for each frame, in display order; the first is 0.0 and none is before the last
 
     @property
@@ -133,8 +134,8 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         if first is None:
             raise _unreadable(path, "no frame of it can be decoded")
         codec = stream.codec_context.codec.canonical_name
-    height, width, _ = _rgb(path, first).shape
-    return VideoInfo(str(path), width, height, codec, *_orientation(path, first), tuple(index.seconds))
+    height, width, _ = _rgb(first).shape
+    return VideoInfo(str(path), width, height, codec, *_orientation(first), tuple(index.seconds))
 
 
 # ------------------------------------------------------------------------------------------------- choosing frames
@@ -289,30 +290,36 @@ def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.Vi
             continue
 
 
-def _rgb(path, frame: av.VideoFrame) -> np.ndarray:
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8, upright."""
-    rotation, mirrored = _orientation(path, frame)
-    image = frame.to_ndarray(format="rgb24")
+    rotation, mirrored, tilt = _orientation(frame)
+    image = (_tilted(frame, tilt) if tilt else frame).to_ndarray(format="rgb24")
     return np.rot90(image[:, ::-1] if mirrored else image, -rotation // 90)
 
 
-def _orientation(path, frame: av.VideoFrame) -> tuple[int, bool]:
-    """(degrees clockwise, whether left and right are swapped before) that show a frame as ffmpeg's autorotate does.
+def _orientation(frame: av.VideoFrame) -> tuple[int, bool, int]:
+    """(rotation, mirrored, tilt) as in `VideoInfo`, that show a frame as ffmpeg's autorotate does.
 
-    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale and
-    shows a singular one as stored. Raises ValueError where the angle is no quarter turn: ffmpeg then cuts off the
-    picture's corners and fills the gaps with black, which nobody should learn from unknowingly.
+    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale, rounds
+    its angle to a degree, shows a singular one and an angle of 1 as stored, and tilts without mirroring.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(matrix, np.int32)[:5].tolist()
     width, height = math.hypot(a, c), math.hypot(b, d)
-    if not width or not height:
-        return 0, False
-    angle = math.atan2(b / height, a / width)
-    degrees, mirrored = round(math.degrees(angle)) % 360, d * math.cos(angle) < c * math.sin(angle)
+    degrees = round(math.degrees(math.atan2(b / height, a / width))) % 360 if width and height else 1
     if degrees % 90:
-        raise _unreadable(path, f"its display matrix turns the picture by {degrees} degrees, which is no quarter turn")
-    return (degrees + 180 * mirrored) % 360, mirrored  # upside down only: mirrored, then turned by 180
+        return 0, False, degrees if degrees > 1 else 0
+    mirrored = (d < 0, c > 0, d > 0, c < 0)[degrees // 90]
+    return (degrees + 180 * mirrored) % 360, mirrored, 0  # upside down only: mirrored, then turned by 180
+
+
+def _tilted(frame: av.VideoFrame, degrees: int) -> av.VideoFrame:
+    """The frame turned clockwise about its middle, in its own size."""
+    graph = av.filter.Graph()
+    turn = graph.add("rotate", f"{degrees}*PI/180")
+    graph.link_nodes(graph.add_buffer(frame), turn, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def _index(path) -> _Index:
@@ -423,7 +430,7 @@ def _decode_from(path, container, stream, key: int, wanted: set[int]) -> tuple[d
     for frame in _decode(container, stream, wanted):
         came |= frame.pts == key
         if frame.pts in wanted:
-            found[frame.pts] = _rgb(path, frame)
+            found[frame.pts] = _rgb(frame)
         if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
             break
     return found, came
@@ -433,7 +440,7 @@ def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:
     """Frame number -> pixels: decodes from the start and counts, as `_index_of_decoding` does."""
     with _opened(path) as (container, stream):
         frames = islice(_decode(container, stream), wanted[-1] + 1)
-        return {number: _rgb(path, frame) for number, frame in enumerate(frames) if number in wanted}
+        return {number: _rgb(frame) for number, frame in enumerate(frames) if number in wanted}
 
 
 # ------------------------------------------------------------------------------------------------ reading with decord

@@ -244,6 +244,7 @@ class TestDisplayMatrices:
         names = {(1, 0, 0): "R", (0, 1, 0): "G", (0, 0, 1): "B", (1, 1, 1): "W"}
         quarters = ("".join(names[tuple((image[at] > 127).astype(int))] for at in places) for image in frames.pixels)
         (picture,) = set(quarters)
+        assert info.tilt == 0
         return picture, info.width, info.rotation, info.mirrored
 
     @pytest.mark.parametrize("file", ["seek.mp4", "count.mp4"])
@@ -261,8 +262,11 @@ class TestDisplayMatrices:
             ((0, 2, -0.5, 0), "BRWG", 64, 90, False),  # scale does not count
             ((-2, 0, 0, 0.5), "GRWB", 96, 0, True),
             ((1, 0.004, -0.004, 1), "RGBW", 96, 0, False),  # a quarter of a degree
+            ((1, 0.0175, -0.0175, 1), "RGBW", 96, 0, False),  # one degree: as stored
+            ((1, 0.0175, 0.0175, -1), "RGBW", 96, 0, False),
+            ((1000, 0.006, 1000, 1), "RGBW", 96, 0, False),  # sheared: a determinant below 0 mirrors nothing
             ((0, 0, 0, 0), "RGBW", 96, 0, False),  # singular: as stored
-            ((0, 1, 0, 0), "RGBW", 96, 0, False),
+            ((0, 1, 0, -1), "RGBW", 96, 0, False),
             ((1, 0, 1, 0), "RGBW", 96, 0, False),
             ((0, 0, -1, -1), "BWRG", 96, 180, True),  # singular too, but ffmpeg flips it
         ],
@@ -271,14 +275,32 @@ class TestDisplayMatrices:
         path = with_matrix(quarters / file, tmp_path / file, *matrix)
         assert self.shown(path) == (picture, width, rotation, mirrored)
 
-    @pytest.mark.parametrize("matrix", [(0.7, 0.7, -0.7, 0.7), (1, 0.1, -0.1, 1), (-0.8, 0.6, 0.6, 0.8), (1, 1, 1, 1)])
-    def test_angles_between_are_refused(self, quarters, tmp_path, matrix):
-        path = with_matrix(quarters / "seek.mp4", tmp_path / "odd.mp4", *matrix)
-        for call in (video.probe, lambda p: video.read_frames(p, [0])):
-            with pytest.raises(
-                ValueError, match=r"odd.mp4: its display matrix turns .* no quarter turn. Fix: .*re-enc"
-            ):
-                call(path)
+    @pytest.mark.parametrize("file", ["seek.mp4", "count.mp4"])
+    @pytest.mark.parametrize(
+        "matrix, tilt",
+        [
+            ((0.7, 0.7, -0.7, 0.7), 45),
+            ((1, 0.1, -0.1, 1), 6),
+            ((0.5, -0.866, 0.866, 0.5), 300),
+            ((0.0349, 0.9994, -0.9994, 0.0349), 88),
+            ((2, 0.07, -0.07, 2), 2),
+            ((1, -0.02, 0.02, 1), 359),
+            ((-0.8, 0.6, 0.6, 0.8), 143),  # not mirrored, though the matrix says so
+            ((1, 1, 1, 1), 45),  # singular
+        ],
+    )
+    def test_angles_between_cut_the_corners(self, quarters, tmp_path, file, matrix, tilt):
+        path = with_matrix(quarters / file, tmp_path / file, *matrix)
+        info, image = video.probe(path), video.read_frames(path, [4]).pixels[0] > 127
+        assert (info.rotation, info.mirrored, info.tilt, info.width, info.height) == (0, False, tilt, 96, 64)
+        y, x = np.mgrid[:64, :96] - np.array([31.5, 47.5])[:, None, None]
+        stored = (x + 1j * y) * np.exp(-1j * np.radians(tilt))
+        across, down = stored.real, stored.imag  # where the shown pixel lies in the stored picture, from its middle
+        colors = np.array([[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]])[(down > 0) * 1, (across > 0) * 1]
+        colors[(np.abs(across) > 48) | (np.abs(down) > 32)] = 0
+        edges = [across, down, np.abs(across) - 48, np.abs(down) - 32]
+        far = np.abs(edges).min(axis=0) > 4  # chroma is stored at half the size
+        assert np.array_equal(image[far], colors[far]) and far.mean() > 0.5
 
 
 class TestTrimmedAndDamaged:

@@ -27,6 +27,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
+from av.video.frame import PictureType
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
 
@@ -40,6 +41,7 @@ _BAD_NAMES = {"metadata_errors": "replace"} if av.__version__ < "19" else {}  # 
 # ValueError for all that lies there (its pull request 2392). So such data get the name of some that nobody reads here.
 Type._missing_ = classmethod(lambda names, number: names.PANSCAN)
 _MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
+_MOST_B_FRAMES = 16  # in a row before the frame that they build on; HEVC may have no others
 
 
 class Frames(NamedTuple):
@@ -130,7 +132,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     """
     index = _index(path)
     with _opened(path) as (container, stream):
-        first = next(_decode(container, stream), None)
+        first, _ = next(_decode(container, stream), (None, False))
         if first is None:
             raise _unreadable(path, "no frame of it can be decoded")
         codec = stream.codec_context.codec.canonical_name
@@ -216,7 +218,7 @@ def thumbnails(path: str | os.PathLike) -> np.ndarray:
     """
     _require_file(path)
     with _opened(path, threads=True) as (container, stream):
-        small = [frame.reformat(16, 16, "gray").to_ndarray() for frame in _decode(container, stream)]
+        small = [frame.reformat(16, 16, "gray").to_ndarray() for frame, _ in _decode(container, stream)]
     if not small:
         raise _unreadable(path, "no frame of it can be decoded")
     return np.stack(small)
@@ -275,8 +277,28 @@ def _packets(container, stream) -> Iterator[av.Packet]:
         yield av.Packet()
 
 
-def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.VideoFrame]:
-    """Frames in display order from where the container stands; packets that cannot be decoded are passed over.
+def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """(frame, damaged) in display order from where the container stands.
+
+    Where libav notices damage, it leaves a frame out or fills in what is missing. All that may build on it is damaged
+    too: what comes up to the next key frame, and the B frames before it, which are shown before one they build on.
+    """
+    waiting, damaged = [], False
+    for frame in _outcomes(container, stream, wanted):
+        damaged |= frame is None or frame.is_corrupt
+        if frame is None:
+            continue
+        waiting.append(frame)
+        if frame.pict_type != PictureType.B or len(waiting) == _MOST_B_FRAMES:
+            yield from ((b_frame, damaged) for b_frame in waiting[:-1])
+            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+            yield frame, damaged
+            waiting.clear()
+    yield from ((b_frame, damaged) for b_frame in waiting)
+
+
+def _outcomes(container, stream, wanted: set[int] | None) -> Iterator[av.VideoFrame | None]:
+    """Frames in display order, and None for each packet that cannot be decoded.
 
     With `wanted` timestamps, H.264 frames that are neither wanted nor needed by another frame are not decoded at all.
     """
@@ -287,7 +309,7 @@ def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.Vi
         try:
             yield from stream.decode(packet)
         except av.FFmpegError:
-            continue
+            yield None
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -355,7 +377,7 @@ def _index_of_packets(path) -> _Index | None:
 def _index_of_decoding(path) -> _Index:
     """The frames that come out when the whole file is decoded, on one thread, trusting nothing."""
     with _opened(path) as (container, stream):
-        times = [(frame.pts, frame.dts) for frame in _decode(container, stream)]
+        times = [(frame.pts, frame.dts) for frame, _ in _decode(container, stream)]
         if not times:
             raise _unreadable(path, "no frame of it can be decoded")
         return _Index(_since_first(times, stream), [], [])
@@ -402,45 +424,43 @@ def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
     index = _index(path)
     _check_range(path, wanted, len(index.seconds))
     images = _read_by_seeking(path, index, wanted) if index.pts else _read_in_sequence(path, wanted)
+    for number in wanted:
+        if number not in images:
+            raise _unreadable(path, f"frame {number} of {len(index.seconds)} is damaged, or builds on one that is")
     return {number: (images[number], index.seconds[number]) for number in wanted}
 
 
 def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels, with one seek for each group of pictures in which a wanted frame lies."""
-    found, stamps = {}, [index.pts[number] for number in wanted]
+    """Frame number -> pixels, for whole frames; one seek for each group of pictures in which a wanted frame lies."""
+    found, numbers = {}, {index.pts[number]: number for number in wanted}
     with _opened(path, threads=True) as (container, stream):
-        for key, group in groupby(stamps, index.key_before):
-            images, came = _decode_from(path, container, stream, key, set(group))
-            if came or key == index.keys[0]:
-                found |= images
-    missing = set(stamps) - set(found)
+        for key, group in groupby(numbers, index.key_before):
+            found |= _decode_from(container, stream, index, key, set(group))
+    missing = set(numbers) - set(found)
     if missing:  # damage, or a key frame that is none (intra refresh): start at the start
         with _opened(path) as (container, stream):  # on one thread: after an error, threads lose frames that are whole
-            found |= _decode_from(path, container, stream, index.keys[0], missing)[0]
-    for number, pts in zip(wanted, stamps, strict=True):
-        if pts not in found:
-            raise _unreadable(path, f"frame {number} of {len(index.pts)} is damaged and cannot be decoded")
-    return {number: found[pts] for number, pts in zip(wanted, stamps, strict=True)}
+            found |= _decode_from(container, stream, index, index.keys[0], missing)
+    return {numbers[pts]: image for pts, image in found.items()}
 
 
-def _decode_from(path, container, stream, key: int, wanted: set[int]) -> tuple[dict[int, np.ndarray], bool]:
-    """(timestamp -> pixels, whether the key frame came out: if not, frames after it may lack what they build on)."""
+def _decode_from(container, stream, index: _Index, key: int, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Timestamp -> pixels, for whole frames; none if the key frame is missing, on which the others may build."""
     container.seek(key, stream=stream)
-    found, came, last = {}, False, max(wanted)
-    for frame in _decode(container, stream, wanted):
+    found, came, last = {}, key == index.keys[0], max(wanted)
+    for frame, damaged in _decode(container, stream, wanted):
         came |= frame.pts == key
-        if frame.pts in wanted:
+        if frame.pts in wanted and not damaged:
             found[frame.pts] = _rgb(frame)
         if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
             break
-    return found, came
+    return found if came else {}
 
 
 def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels: decodes from the start and counts, as `_index_of_decoding` does."""
+    """Frame number -> pixels, for whole frames: decodes from the start and counts, as `_index_of_decoding` does."""
     with _opened(path) as (container, stream):
-        frames = islice(_decode(container, stream), wanted[-1] + 1)
-        return {number: _rgb(frame) for number, frame in enumerate(frames) if number in wanted}
+        frames = enumerate(islice(_decode(container, stream), wanted[-1] + 1))
+        return {number: _rgb(frame) for number, (frame, damaged) in frames if number in wanted and not damaged}
 
 
 # ------------------------------------------------------------------------------------------------ reading with decord

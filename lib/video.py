@@ -7,7 +7,7 @@ frame needs those since its key frame; and packets lie in the order of decoding,
 2. for each wanted frame, seek to the key frame before it and decode up to it;
 3. where that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
 
-Whatever the file says, timestamps start at 0 and never decrease.
+Whatever the file says, timestamps start at 0 and never decrease. A frame is refused where libav noticed damage to what it builds on.
 
 What this module does not do: sound, live streams, writing, stretching of non-square pixels.
 """
@@ -16,6 +16,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +29,8 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import PictureType
+
+from lib.machine import cores
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
 
@@ -100,8 +103,9 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
     and inside its C++ code a damaged file can stall it.
 
     Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
-    that is not a video or is damaged where a wanted frame lies, for an index that it does not have, and for a backend
-    that is absent or fails.
+    that is not a video, for a wanted frame that is damaged or may build on one that is, for an index that it does not
+    have, and for a backend that is absent or fails. Most codecs have no checksum: a flipped bit that still decodes
+    changes the picture, and no reader notices.
 
     >>> frames = read_frames("data/clips/hello.mp4", [0, 8, 8])
     >>> frames.pixels.shape, frames.pixels.dtype, frames.seconds.tolist(), frames.indices
@@ -300,12 +304,15 @@ def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[tuple
 def _outcomes(container, stream, wanted: set[int] | None) -> Iterator[av.VideoFrame | None]:
     """Frames in display order, and None for each packet that cannot be decoded.
 
-    With `wanted` timestamps, H.264 frames that are neither wanted nor needed by another frame are not decoded at all.
+    With `wanted` timestamps, H.264's B frames that are neither wanted nor needed by another frame are not decoded at
+    all. Other frames are: one that nothing needs may be a damaged one.
     """
-    codec = stream.codec_context
+    codec, latest = stream.codec_context, -math.inf
     for packet in _packets(container, stream):
         if wanted is not None and codec.name == "h264":
-            codec.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in wanted else "NONREF"
+            early = packet.pts is not None and packet.pts < latest
+            codec.skip_frame = "NONREF" if early and packet.pts not in wanted else "DEFAULT"
+            latest = latest if early or packet.pts is None else packet.pts
         try:
             yield from stream.decode(packet)
         except av.FFmpegError:
@@ -431,29 +438,35 @@ def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
 
 
 def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels, for whole frames; one seek for each group of pictures in which a wanted frame lies."""
-    found, numbers = {}, {index.pts[number]: number for number in wanted}
-    with _opened(path, threads=True) as (container, stream):
-        for key, group in groupby(numbers, index.key_before):
-            found |= _decode_from(container, stream, index, key, set(group))
-    missing = set(numbers) - set(found)
+    """Frame number -> pixels, for whole frames; one seek for each group of pictures in which a wanted frame lies.
+
+    The cores share the groups. libav's own threads hand out some damaged frames before the damage is noticed.
+    """
+    numbers = {index.pts[number]: number for number in wanted}
+    groups = [(key, set(stamps)) for key, stamps in groupby(numbers, index.key_before)]
+    jobs = min(cores(), len(groups))
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = list(pool.map(lambda job: _read_groups(path, index.keys[0], groups[job::jobs]), range(jobs)))
+    missing = set(numbers).difference(*parts)
     if missing:  # damage, or a key frame that is none (intra refresh): start at the start
-        with _opened(path) as (container, stream):  # on one thread: after an error, threads lose frames that are whole
-            found |= _decode_from(container, stream, index, index.keys[0], missing)
-    return {numbers[pts]: image for pts, image in found.items()}
+        parts.append(_read_groups(path, index.keys[0], [(index.keys[0], missing)]))
+    return {numbers[pts]: image for part in parts for pts, image in part.items()}
 
 
-def _decode_from(container, stream, index: _Index, key: int, wanted: set[int]) -> dict[int, np.ndarray]:
-    """Timestamp -> pixels, for whole frames; none if the key frame is missing, on which the others may build."""
-    container.seek(key, stream=stream)
-    found, came, last = {}, key == index.keys[0], max(wanted)
-    for frame, damaged in _decode(container, stream, wanted):
-        came |= frame.pts == key
-        if frame.pts in wanted and not damaged:
-            found[frame.pts] = _rgb(frame)
-        if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
-            break
-    return found if came else {}
+def _read_groups(path, start: int, groups: list[tuple[int, set[int]]]) -> dict[int, np.ndarray]:
+    """Timestamp -> pixels, for whole frames, from (timestamp of the key frame, wanted timestamps) of each group."""
+    found = {}
+    with _opened(path) as (container, stream):
+        for key, wanted in groups:
+            container.seek(key, stream=stream)
+            came = key == start  # elsewhere the key frame must come out: frames after it may build on it
+            for frame, damaged in _decode(container, stream, wanted):
+                came |= frame.pts == key
+                if frame.pts in wanted and came and not damaged:
+                    found[frame.pts] = _rgb(frame)
+                if frame.pts is not None and frame.pts >= max(wanted):  # in display order: none is left
+                    break
+    return found
 
 
 def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:

@@ -7,7 +7,7 @@ frame needs those since its key frame; and packets lie in the order of decoding,
 2. for each wanted frame, seek to the key frame before it and decode up to it;
 3. where that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
 
-Whatever the file says, timestamps start at 0 and never decrease. A frame is refused where libav noticed damage to what it builds on.
+Whatever the file says, timestamps start at 0 and never decrease. A frame that may build on noticed damage is refused.
 
 What this module does not do: sound, live streams, writing, stretching of non-square pixels.
 """

@@ -16,7 +16,7 @@ export VIDEO Q TEAM NAME TITLE REPO TAG
 $(foreach name,VIDEO Q TEAM NAME TITLE REPO TAG,$(eval override $(name) := $$(value $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check traced new-lesson korean-looked colab clean
+.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check traced rehearse new-lesson korean-looked colab clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
@@ -81,6 +81,9 @@ gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods ther
 traced: $(READY)  ## hold the memory plan to real code on tensors without numbers; results in data/measured/
 	@$(RUN) -m lib.finetune.trace
 
+rehearse: $(READY)  ## run the job with a model as large as the 7B, on this machine's processor (an hour, 45 GB of disk)
+	@$(RUN) -m lib.tools.rehearse
+
 new-lesson: $(READY)  ## write the first draft of a lesson: NAME=13_time_tokens TITLE="Time tokens"
 	@$(RUN) -m notebooks.new_lesson "$$NAME" "$$TITLE"
 
@@ -96,7 +99,7 @@ clean:  ## remove the environment, course/ and what tools left behind (not a tra
 
 # What writes into this folder says so before it begins, where it cannot.
 WRITABLE = [ -w . ] || { echo "This folder is read-only: copy the course to a folder in which you may write, and run make there."; exit 1; }
-course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check traced new-lesson korean-looked colab: | .writable
+course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check traced rehearse new-lesson korean-looked colab: | .writable
 .PHONY: .writable
 .writable:
 	@$(WRITABLE)

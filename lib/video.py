@@ -7,7 +7,7 @@ frame needs those since its key frame; and packets lie in the order of decoding,
 2. for each wanted frame, seek to the key frame before it and decode up to it;
 3. where that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
 
-Whatever the file says, timestamps start at 0 and never decrease.
+Whatever the file says, timestamps start at 0 and never decrease. A frame that may build on noticed damage is refused.
 
 What this module does not do: sound, live streams, writing, stretching of non-square pixels.
 """
@@ -16,6 +16,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,9 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
+from av.video.frame import PictureType
+
+from lib.machine import cores
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
 
@@ -40,6 +44,7 @@ _BAD_NAMES = {"metadata_errors": "replace"} if av.__version__ < "19" else {}  # 
 # ValueError for all that lies there (its pull request 2392). So such data get the name of some that nobody reads here.
 Type._missing_ = classmethod(lambda names, number: names.PANSCAN)
 _MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
+_MOST_B_FRAMES = 16  # in a row before the frame that they build on; HEVC may have no others
 
 
 class Frames(NamedTuple):
@@ -60,6 +65,7 @@ class VideoInfo:
     codec: str
     rotation: int  # degrees clockwise that were applied: 0, 90, 180 or 270
     mirrored: bool  # whether left and right were swapped, before the rotation
+    tilt: int  # degrees clockwise, between quarter turns: the picture has lost its corners, gaps are black; else 0
     timestamps: tuple[float, ...]  # one for each frame, in display order; the first is 0.0 and none is before the last
 
     @property
@@ -97,8 +103,9 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
     and inside its C++ code a damaged file can stall it.
 
     Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
-    that is not a video or is damaged where a wanted frame lies, for an index that it does not have, and for a backend
-    that is absent or fails.
+    that is not a video, for a wanted frame that is damaged or may build on one that is, for an index that it does not
+    have, and for a backend that is absent or fails. Most codecs have no checksum: a flipped bit that still decodes
+    changes the picture, and no reader notices.
 
     >>> frames = read_frames("data/clips/hello.mp4", [0, 8, 8])
     >>> frames.pixels.shape, frames.pixels.dtype, frames.seconds.tolist(), frames.indices
@@ -129,12 +136,12 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     """
     index = _index(path)
     with _opened(path) as (container, stream):
-        first = next(_decode(container, stream), None)
+        first, _ = next(_decode(container, stream), (None, False))
         if first is None:
             raise _unreadable(path, "no frame of it can be decoded")
         codec = stream.codec_context.codec.canonical_name
-    height, width, _ = _rgb(path, first).shape
-    return VideoInfo(str(path), width, height, codec, *_orientation(path, first), tuple(index.seconds))
+    height, width, _ = _rgb(first).shape
+    return VideoInfo(str(path), width, height, codec, *_orientation(first), tuple(index.seconds))
 
 
 # ------------------------------------------------------------------------------------------------- choosing frames
@@ -218,7 +225,7 @@ def thumbnails(path: str | os.PathLike) -> np.ndarray:
     """
     _require_file(path)
     with _opened(path, threads=True) as (container, stream):
-        small = [frame.reformat(16, 16, "gray").to_ndarray() for frame in _decode(container, stream)]
+        small = [frame.reformat(16, 16, "gray").to_ndarray() for frame, _ in _decode(container, stream)]
     if not small:
         raise _unreadable(path, "no frame of it can be decoded")
     return np.stack(small)
@@ -277,45 +284,74 @@ def _packets(container, stream) -> Iterator[av.Packet]:
         yield av.Packet()
 
 
-def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[av.VideoFrame]:
-    """Frames in display order from where the container stands; packets that cannot be decoded are passed over.
+def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """(frame, damaged) in display order from where the container stands.
 
-    With `wanted` timestamps, H.264 frames that are neither wanted nor needed by another frame are not decoded at all.
+    Where libav notices damage, it leaves a frame out or fills in what is missing. All that may build on it is damaged
+    too: what comes up to the next key frame, and the B frames before it, which are shown before one they build on.
     """
-    codec = stream.codec_context
+    waiting, damaged = [], False
+    for frame in _outcomes(container, stream, wanted):
+        damaged |= frame is None or frame.is_corrupt
+        if frame is None:
+            continue
+        waiting.append(frame)
+        if frame.pict_type != PictureType.B or len(waiting) == _MOST_B_FRAMES:
+            yield from ((b_frame, damaged) for b_frame in waiting[:-1])
+            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+            yield frame, damaged
+            waiting.clear()
+    yield from ((b_frame, damaged) for b_frame in waiting)
+
+
+def _outcomes(container, stream, wanted: set[int] | None) -> Iterator[av.VideoFrame | None]:
+    """Frames in display order, and None for each packet that cannot be decoded.
+
+    With `wanted` timestamps, H.264's B frames that are neither wanted nor needed by another frame are not decoded at
+    all. Other frames are: one that nothing needs may be a damaged one.
+    """
+    codec, latest = stream.codec_context, -math.inf
     for packet in _packets(container, stream):
         if wanted is not None and codec.name == "h264":
-            codec.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in wanted else "NONREF"
+            early = packet.pts is not None and packet.pts < latest
+            codec.skip_frame = "NONREF" if early and packet.pts not in wanted else "DEFAULT"
+            latest = latest if early or packet.pts is None else packet.pts
         try:
             yield from stream.decode(packet)
         except av.FFmpegError:
-            continue
+            yield None
 
 
-def _rgb(path, frame: av.VideoFrame) -> np.ndarray:
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) uint8, upright."""
-    rotation, mirrored = _orientation(path, frame)
-    image = frame.to_ndarray(format="rgb24")
+    rotation, mirrored, tilt = _orientation(frame)
+    image = (_tilted(frame, tilt) if tilt else frame).to_ndarray(format="rgb24")
     return np.rot90(image[:, ::-1] if mirrored else image, -rotation // 90)
 
 
-def _orientation(path, frame: av.VideoFrame) -> tuple[int, bool]:
-    """(degrees clockwise, whether left and right are swapped before) that show a frame as ffmpeg's autorotate does.
+def _orientation(frame: av.VideoFrame) -> tuple[int, bool, int]:
+    """(rotation, mirrored, tilt) as in `VideoInfo`, that show a frame as ffmpeg's autorotate does.
 
-    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale and
-    shows a singular one as stored. Raises ValueError where the angle is no quarter turn: ffmpeg then cuts off the
-    picture's corners and fills the gaps with black, which nobody should learn from unknowingly.
+    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale, rounds
+    its angle to a degree, shows a singular one and an angle of 1 as stored, and tilts without mirroring.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(matrix, np.int32)[:5].tolist()
     width, height = math.hypot(a, c), math.hypot(b, d)
-    if not width or not height:
-        return 0, False
-    angle = math.atan2(b / height, a / width)
-    degrees, mirrored = round(math.degrees(angle)) % 360, d * math.cos(angle) < c * math.sin(angle)
+    degrees = round(math.degrees(math.atan2(b / height, a / width))) % 360 if width and height else 1
     if degrees % 90:
-        raise _unreadable(path, f"its display matrix turns the picture by {degrees} degrees, which is no quarter turn")
-    return (degrees + 180 * mirrored) % 360, mirrored  # upside down only: mirrored, then turned by 180
+        return 0, False, degrees if degrees > 1 else 0
+    mirrored = (d < 0, c > 0, d > 0, c < 0)[degrees // 90]
+    return (degrees + 180 * mirrored) % 360, mirrored, 0  # upside down only: mirrored, then turned by 180
+
+
+def _tilted(frame: av.VideoFrame, degrees: int) -> av.VideoFrame:
+    """The frame turned clockwise about its middle, in its own size."""
+    graph = av.filter.Graph()
+    turn = graph.add("rotate", f"{degrees}*PI/180")
+    graph.link_nodes(graph.add_buffer(frame), turn, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def _index(path) -> _Index:
@@ -351,7 +387,7 @@ def _index_of_packets(path) -> _Index | None:
 def _index_of_decoding(path) -> _Index:
     """The frames that come out when the whole file is decoded, on one thread, trusting nothing."""
     with _opened(path) as (container, stream):
-        times = [(frame.pts, frame.dts) for frame in _decode(container, stream)]
+        times = [(frame.pts, frame.dts) for frame, _ in _decode(container, stream)]
         if not times:
             raise _unreadable(path, "no frame of it can be decoded")
         return _Index(_since_first(times, stream), [], [])
@@ -398,45 +434,49 @@ def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
     index = _index(path)
     _check_range(path, wanted, len(index.seconds))
     images = _read_by_seeking(path, index, wanted) if index.pts else _read_in_sequence(path, wanted)
+    for number in wanted:
+        if number not in images:
+            raise _unreadable(path, f"frame {number} of {len(index.seconds)} is damaged, or builds on one that is")
     return {number: (images[number], index.seconds[number]) for number in wanted}
 
 
 def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels, with one seek for each group of pictures in which a wanted frame lies."""
-    found, stamps = {}, [index.pts[number] for number in wanted]
-    with _opened(path, threads=True) as (container, stream):
-        for key, group in groupby(stamps, index.key_before):
-            images, came = _decode_from(path, container, stream, key, set(group))
-            if came or key == index.keys[0]:
-                found |= images
-    missing = set(stamps) - set(found)
+    """Frame number -> pixels, for whole frames; one seek for each group of pictures in which a wanted frame lies.
+
+    The cores share the groups. libav's own threads hand out some damaged frames before the damage is noticed.
+    """
+    numbers = {index.pts[number]: number for number in wanted}
+    groups = [(key, set(stamps)) for key, stamps in groupby(numbers, index.key_before)]
+    jobs = min(cores(), len(groups))
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = list(pool.map(lambda job: _read_groups(path, index.keys[0], groups[job::jobs]), range(jobs)))
+    missing = set(numbers).difference(*parts)
     if missing:  # damage, or a key frame that is none (intra refresh): start at the start
-        with _opened(path) as (container, stream):  # on one thread: after an error, threads lose frames that are whole
-            found |= _decode_from(path, container, stream, index.keys[0], missing)[0]
-    for number, pts in zip(wanted, stamps, strict=True):
-        if pts not in found:
-            raise _unreadable(path, f"frame {number} of {len(index.pts)} is damaged and cannot be decoded")
-    return {number: found[pts] for number, pts in zip(wanted, stamps, strict=True)}
+        parts.append(_read_groups(path, index.keys[0], [(index.keys[0], missing)]))
+    return {numbers[pts]: image for part in parts for pts, image in part.items()}
 
 
-def _decode_from(path, container, stream, key: int, wanted: set[int]) -> tuple[dict[int, np.ndarray], bool]:
-    """(timestamp -> pixels, whether the key frame came out: if not, frames after it may lack what they build on)."""
-    container.seek(key, stream=stream)
-    found, came, last = {}, False, max(wanted)
-    for frame in _decode(container, stream, wanted):
-        came |= frame.pts == key
-        if frame.pts in wanted:
-            found[frame.pts] = _rgb(path, frame)
-        if frame.pts is not None and frame.pts >= last:  # frames come in display order: none is left
-            break
-    return found, came
+def _read_groups(path, start: int, groups: list[tuple[int, set[int]]]) -> dict[int, np.ndarray]:
+    """Timestamp -> pixels, for whole frames, from (timestamp of the key frame, wanted timestamps) of each group."""
+    found = {}
+    with _opened(path) as (container, stream):
+        for key, wanted in groups:
+            container.seek(key, stream=stream)
+            came = key == start  # elsewhere the key frame must come out: frames after it may build on it
+            for frame, damaged in _decode(container, stream, wanted):
+                came |= frame.pts == key
+                if frame.pts in wanted and came and not damaged:
+                    found[frame.pts] = _rgb(frame)
+                if frame.pts is not None and frame.pts >= max(wanted):  # in display order: none is left
+                    break
+    return found
 
 
 def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels: decodes from the start and counts, as `_index_of_decoding` does."""
+    """Frame number -> pixels, for whole frames: decodes from the start and counts, as `_index_of_decoding` does."""
     with _opened(path) as (container, stream):
-        frames = islice(_decode(container, stream), wanted[-1] + 1)
-        return {number: _rgb(path, frame) for number, frame in enumerate(frames) if number in wanted}
+        frames = enumerate(islice(_decode(container, stream), wanted[-1] + 1))
+        return {number: _rgb(frame) for number, (frame, damaged) in frames if number in wanted and not damaged}
 
 
 # ------------------------------------------------------------------------------------------------ reading with decord

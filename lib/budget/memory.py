@@ -267,7 +267,7 @@ def training(
 
     weights      `add_lora` casts to float32 all that is not in 4 bits (peft `prepare_model_for_kbit_training`)
     adapters     12 bytes for each weight of LoRA: 4 itself, 8 AdamW's moments
-    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: the loss, with
+    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: loss, with
                  12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
                  backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
 

@@ -130,7 +130,7 @@ def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer
 
 
 def inputs_of(vlm: VideoLM, reducer: Reducer, shape: Sequence[int], text: int, batch: int) -> dict[str, Tensor]:
-    """What `lib.data.Collator` makes of `batch` clips with captions of which all but the first are one token shorter."""
+    """What `lib.data.Collator` makes of `batch` clips whose captions, but for the first, are one token shorter."""
     visual = reducer.count(*shape[:3])
     ids = torch.ones(batch, visual + text, dtype=torch.long)
     ids[:, :visual] = vlm.model.config.video_token_id

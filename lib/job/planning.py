@@ -146,7 +146,7 @@ def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: st
 
 def need_of(job: Job) -> Need:
     """What the job's data and tokenizer say; without them, assumptions, which are named."""
-    settings, tokenizer = settings_of(job.model), local_tokenizer(job.model)
+    settings, tokenizer = config_of(job.model), local_tokenizer(job.model)
     try:
         _, parts = clips_of(job)
     except FileNotFoundError:
@@ -159,7 +159,7 @@ def need_of(job: Job) -> Need:
     return Need(job, settings, len(parts.train), len(parts.held_out), mean, longest, assumed)
 
 
-def settings_of(model: str) -> dict:
+def config_of(model: str) -> dict:
     """The contents of a model's config.json, known or on this machine. Raises ValueError for another one."""
     name = HUB_IDS.get(model, model)
     if name in CONFIGS:

@@ -47,6 +47,7 @@ COLAB = {
     "accelerate": "1.14.0",
     "psutil": "5.9.5",
     "packaging": "26.3",
+    "pyyaml": "6.0.3",
 }  # and datasets 4.0.0, which TRL finds too old
 
 
@@ -148,8 +149,8 @@ def imports(path):
 @pytest.mark.parametrize("path", [*sorted((ROOT / "lib").rglob("*.py")), *build.lessons()], ids=lambda p: p.stem)
 def test_what_is_imported_is_declared(path):
     names = {r.name.replace("-", "_") for r in map(Requirement, PROJECT["dependencies"])}
-    declared = names - {"pillow"} | {"PIL", "lib", "IPython", "utils"}  # IPython is there wherever a notebook runs, and
-    # utils is data/lmms_eval/utils.py, which lesson 10 imports by the name that its task file gives it
+    declared = names - {"pillow", "pyyaml"} | {"PIL", "yaml", "lib", "IPython", "utils"}
+    # IPython is there wherever a notebook runs; utils is data/lmms_eval/utils.py, which lesson 10 imports by the name that its task file gives it
     assert {name for name in imports(path) if name not in sys.stdlib_module_names} <= declared
 
 
@@ -197,6 +198,7 @@ def test_make_alone_lists_every_target():
     assert set(listed) == set(targets)
     steps = {"tiny", "compare", "llama-vid", "korean", "dpo", "aihub-sample", "explorer", "book"}
     tools = {"colab", "doctor", "gpu-check", "new-lesson", "korean-looked", "bench", "progress", "ask", "clean"}
+    tools |= {"traced", "rehearse"}
     assert set(targets) == steps | tools | {"help", "course", "test", "lab", "notebooks"}
 
 

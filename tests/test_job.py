@@ -279,6 +279,16 @@ def test_20_kills_and_the_same_weights_to_the_last_bit(tmp_path):
     assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+def test_a_projector_is_trained_and_kept_with_the_adapter(capsys, tmp_path, make_frames):
+    path = job_file(tmp_path, projector=True, validation=0.0, notice="NIA")
+    assert run(capsys, "train", path)[0] == 0
+    folder, base, model = tmp_path / "run" / "adapter", vlm.load("tiny"), vlm.load("tiny")
+    load_adapter(model, folder)
+    for name, weight in base.model.model.multi_modal_projector.named_parameters():
+        assert not torch.equal(weight, model.model.get_parameter(f"model.multi_modal_projector.{name}"))
+    assert json.loads((folder / "base.json").read_text())["notice"] == "NIA"
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
     from lib.finetune import train
 

@@ -150,7 +150,7 @@ def imports(path):
 def test_what_is_imported_is_declared(path):
     names = {r.name.replace("-", "_") for r in map(Requirement, PROJECT["dependencies"])}
     declared = names - {"pillow", "pyyaml"} | {"PIL", "yaml", "lib", "IPython", "utils"}
-    # IPython is there wherever a notebook runs; utils is data/lmms_eval/utils.py, which lesson 10 imports by the name that its task file gives it
+    # IPython is there wherever a notebook runs; lesson 10 imports data/lmms_eval/utils.py as its task file does
     assert {name for name in imports(path) if name not in sys.stdlib_module_names} <= declared
 
 

@@ -163,10 +163,13 @@ def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
     return {name: w for name, w in own.items() if w.is_floating_point() and tensor_digest(w) not in filed}
 
 
-def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: str = "") -> None:
+def save_adapter(
+    vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: str = "", changed: dict[str, Tensor] | None = None
+) -> None:
     """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to.
 
     notice: whom the data's terms of use ask to be named in what is made of it, adapters included (AI-Hub's: NIA).
+    changed: those weights, where they are known; to compare the base with its files takes a minute for 14 GB.
     Weights of the base that were trained before (a projector, mostly) are saved with it: `load_adapter`, and peft,
     put them back.
     """
@@ -175,7 +178,8 @@ def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: s
     adapter.peft_config["default"].base_model_name_or_path = vlm.name  # peft would write this machine's path
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         adapter.save_pretrained(beside, save_embedding_layers=False)  # or peft asks the Hub whether they are new
-        if changed := changed_weights(vlm):
+        changed = changed_weights(vlm) if changed is None else changed
+        if changed:
             tensors = {f"base_model.model.{name}": weight.detach() for name, weight in changed.items()}
             path = Path(beside, ADAPTER_FILES[1])
             save_file(load_file(path) | tensors, path, metadata={"format": "pt"})

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,7 +142,8 @@ def fit(
     any more, the folder's checkpoint or log is damaged, or it was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
-    files = Files(Path(folder), lambda steps: run_fingerprint(vlm, collate, examples, plan, steps)) if folder else None
+    settings_of_run = cache(lambda steps: run_fingerprint(vlm, collate, examples, plan, steps))  # 14 GB are read once
+    files = Files(Path(folder), settings_of_run) if folder else None
     log = files.read() if files else []
     if len(log) >= plan.steps:
         files.load_weights(weights)

@@ -18,7 +18,7 @@ from lib.data.features import Features
 from lib.data.formats import CaptionSource, read_source
 from lib.data.shards import Cache, World, extract, seal
 from lib.data.videos import Example, Split, Video, split
-from lib.finetune.adapters import add_lora, save_adapter, train_projector
+from lib.finetune.adapters import add_lora, save_adapter, train_projector, trainable
 from lib.finetune.train import Plan, Step, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job
 from lib.reducers import Reducer
@@ -179,7 +179,8 @@ class Watch:
         if self.videos:
             self.sample(step.step)
         if best:
-            save_adapter(self.vlm, self.adapter, self.job.folder / "adapter", self.job.notice)
+            changed = {name: weight for name, weight in trainable(self.vlm).items() if "lora_" not in name}
+            save_adapter(self.vlm, self.adapter, self.job.folder / "adapter", self.job.notice, changed)
 
     def sample(self, step: int) -> None:
         """Adds the captions of a few clips to samples.jsonl."""

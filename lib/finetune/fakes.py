@@ -157,9 +157,8 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     prompt: the tokens of each prompt, without `<video>`. Raises ValueError for an unknown precision.
     """
     config, dtype = twins.as_transformers(settings), _lookup(DTYPES, precision, "precision")
-    bnb.functional.quantize_4bit(
-        torch.ones(64), compress_statistics=True
-    )  # keeps its tables: those on "meta" are empty
+    # bitsandbytes keeps the first table that it makes: on "meta" it would be empty for ever.
+    bnb.functional.quantize_4bit(torch.ones(64), compress_statistics=True)
     with torch.device("meta"), no_init_weights():
         family = FAMILIES[config.model_type]
         model = family.model_class._from_config(config, dtype=dtype, attn_implementation=attention)

@@ -17,7 +17,6 @@ import statistics
 import sys
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,12 +30,11 @@ import peft
 import torch
 import transformers
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from lib import budget, finetune
 from lib.budget import Memory, ModelSpec
 from lib.files import write_text
+from lib.finetune.fakes import Held
 from lib.known import CONFIGS, GIB
 from lib.reducers import LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM, twins
@@ -121,41 +119,6 @@ def quantised(layer: nn.Linear, double: bool) -> bnb.nn.Linear4bit:
 # Memory
 
 
-class Held(TorchDispatchMode):
-    """The most bytes of tensors that are held at one time beyond those from before, on any device.
-
-    >>> with Held() as held:
-    ...     _ = torch.ones(1000) + torch.ones(1000)
-    >>> held.peak
-    12000
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.sizes, self.now, self.peak = {}, 0, 0
-
-    def notice(self, tensor: Tensor, new: bool) -> None:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self.sizes:
-            self.sizes[storage._cdata] = storage.nbytes() if new else 0
-            self.now += self.sizes[storage._cdata]
-            weakref.finalize(storage, self.forget, storage._cdata)
-
-    def forget(self, key: int) -> None:
-        self.now -= self.sizes.pop(key)
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        for value in tree_leaves((args, kwargs)):
-            if isinstance(value, Tensor):
-                self.notice(value, new=False)
-        result = operation(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
-            if isinstance(value, Tensor):
-                self.notice(value, new=True)
-        self.peak = max(self.peak, self.now)
-        return result
-
-
 def stored_bytes(model: nn.Module) -> int:
     """Bytes of a model's weights, with the scales of those in 4 bits."""
     found = list(model.parameters())
@@ -218,7 +181,7 @@ def train_once(vlm: VideoLM, case: Case) -> tuple[Callable[[], object], int]:
         """As Trainer takes one."""
         model.train()
         with vlm.looking_through(reducer), torch.autocast(vlm.device.type, dtype, enabled=dtype != torch.float32):
-            loss = model(**batch).loss
+            loss = model(**batch, use_cache=False).loss  # as `fit` sets it
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)

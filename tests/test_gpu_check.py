@@ -8,10 +8,11 @@ from pathlib import Path
 import gpu_check
 import pytest
 import torch
-from gpu_check import Case, Held
+from gpu_check import Case
 
 from lib import budget, finetune
 from lib.budget import ModelSpec
+from lib.finetune.fakes import Held
 from lib.known import CONFIGS, GIB
 from lib.tools import doctor
 

@@ -13,14 +13,17 @@ from video_files import write
 
 from lib import vlm
 from lib.__main__ import main
+from lib.budget.cards import CARDS, THIS_MACHINE
 from lib.data.formats import read_source
 from lib.evaluate.metrics import CHRF_PP, Record
 from lib.evaluate.records import measure
 from lib.files import ROOT
 from lib.finetune import load_adapter
+from lib.job import planning
 from lib.job.captioning import read_lines
 from lib.job.settings import read_job, reducer_of
 from lib.job.training import clips_of, drawn, train_job
+from lib.known import GIB
 from lib.reducers import LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox import CAPTION_PROMPTS
 
@@ -339,6 +342,41 @@ def test_a_clip_that_cannot_be_read_is_left_out_and_named(capsys, tmp_path):
         (tmp_path / f"{number}.mp4").unlink()
     code, _, err = run(capsys, "train", path, "steps=2")
     assert code == 2 and "none of its 4 records can be used; the first: data.jsonl, line 1: 0.mp4 is missing" in err
+
+
+# The plan
+
+
+def test_the_7b_on_a_t4_needs_at_most_14_gib_in_training_and_in_captioning():
+    """Traced, on AI-Hub's longest caption; with CUDA's own state."""
+    need = planning.need_of(read_job(ROOT / "jobs" / "7b-t4.yaml"))
+    assert (need.longest, need.answer) == (1572, 1965)
+    assert need.train().total < 14.0 * GIB and need.caption().total < 14.0 * GIB
+    without = planning.need_of(read_job(ROOT / "jobs" / "7b-t4.yaml", ["checkpointing=false"]))
+    assert without.train().total > 14.75 * GIB
+
+
+def test_a_plan_has_a_line_for_each_card_and_is_of_the_data_where_that_is_there(capsys, trained):
+    code, out, _ = run(capsys, "plan", trained)
+    lines = out.splitlines()
+    parts = clips_of(read_job(trained))[1]
+    assert code == 0 and lines[1].startswith(f"{len(parts.train)} clips to train on, {len(parts.test)} to test on")
+    rows = {line[:13].strip(): line[13:].split() for line in lines if line[13:].startswith(("fits", "lacks"))}
+    assert set(rows) == {*CARDS, THIS_MACHINE} and rows["T4"][0] == "fits"
+
+
+def test_the_most_that_fits_does_fit_and_one_more_does_not():
+    """The line through two traces against a trace at the limit, of frames, of a batch and of clips at once."""
+    need = planning.need_of(read_job(ROOT / "jobs" / "7b-t4.yaml"))
+    for at, trace, name in ((8, need.train, "frames"), (1, need.train, "batch"), (1, need.caption, "batch")):
+        limit = int(11.5 * GIB)
+        most = planning.line_through(at, trace(), trace, name)(limit)
+        assert trace(**{name: most}).total <= 1.005 * limit < 1.01 * trace(**{name: most + 1}).total
+
+
+def test_a_plan_for_a_model_of_unknown_size(capsys, tmp_path):
+    code, out, err = run(capsys, "plan", job_file(tmp_path, model="somebody/SomeVLM-7B"))
+    assert (code, out) == (2, "") and "is not known before its download: known are llava-hf/" in err
 
 
 # Captions, scores, whole weights

@@ -97,7 +97,7 @@ def plan(
     >>> plan("A100-40", "7b", precision="float16", attention="eager", answer=932, rope_factor=2)
     FramePlan(by_memory=61, by_context=49)
     >>> plan("T4", "7b", memory=training, answer=932, checkpointing=True)
-    FramePlan(by_memory=49, by_context=21)
+    FramePlan(by_memory=51, by_context=21)
 
     Raises ValueError for an unknown card, model, precision or attention, listing the known ones.
     """
@@ -153,7 +153,7 @@ def plan_table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(
 
     >>> print("\\n".join(plan_table(["T4"], ["7B, 4-bit"])))
                     weights  GiB a frame: cache  encoding  reading   context               T4
-    7B, 4-bit          4.21               0.070     0.042    0.014        25      109/35/49/0
+    7B, 4-bit          4.21               0.070     0.042    0.014        25      109/35/51/0
     """
     head = f"{'':<16}weights  GiB a frame: cache  encoding  reading   context"
     lines = [head + "".join(f"{card:>17}" for card in cards)]

@@ -190,7 +190,7 @@ def answering(
     >>> [round(part / GIB, 2) for part in (memory.weights, memory.cache, memory.activations, memory.total)]
     [4.21, 2.3, 0.47, 7.48]
     >>> round(answering(MODELS["7b"], 8, batch=16).total / GIB, 2)
-    16.0
+    16.82
     """
     value_bytes = _lookup(PRECISIONS, precision, "precision")
     tokens = model.tokens_of(frames, reducer) + prompt
@@ -267,8 +267,8 @@ def training(
 
     weights      `add_lora` casts to float32 all that is not in 4 bits (peft `prepare_model_for_kbit_training`)
     adapters     12 bytes for each weight of LoRA: 4 itself, 8 AdamW's moments
-    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: loss, with
-                 12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
+    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: the loss,
+                 with 12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
                  backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
 
     With gradient checkpointing a layer keeps its input only, 4 D bytes a token, and is computed again when its turn
@@ -276,7 +276,7 @@ def training(
 
     >>> from lib.budget.specs import MODELS
     >>> [round(training(MODELS["7b"], 8, answer=932, checkpointing=how).total / GIB, 1) for how in (True, False)]
-    [8.4, 26.9]
+    [8.4, 24.9]
 
     Raises ValueError as `training_weight_bytes` does.
     """

@@ -33,19 +33,20 @@ from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM, twins
 from lib.vlm.loading import four_bit_config
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "nf4": torch.float16, "nf4-double": torch.float16}
-BLOCK = 512  # bytes: CUDA's allocator rounds up to these
 FUSED_ROWS = 4  # bitsandbytes multiplies at most so many tokens without unpacking the matrix
 SMALL = 4096  # numbers: bookkeeping such as a reducer's choice of frames
 
 
 class Held(TorchDispatchMode):
-    """The most bytes of tensors that are held at one time, beyond those from before; each storage in blocks of 512.
+    """The most bytes of tensors that are held at one time, beyond those from before.
 
     >>> with Held() as held:
     ...     _ = torch.ones(1000) + torch.ones(1000)
     >>> held.peak
-    12288
+    12000
     """
+
+    block = 1  # bytes up to which a storage is rounded
 
     def __init__(self):
         super().__init__()
@@ -68,7 +69,7 @@ class Held(TorchDispatchMode):
         """Counts storages that were not seen before: their bytes if they are new, else 0."""
         for storage in (tensor.untyped_storage() for tensor in tensors):
             if storage._cdata not in self.sizes:
-                self.sizes[storage._cdata] = -(-storage.nbytes() // BLOCK) * BLOCK if new else 0
+                self.sizes[storage._cdata] = -(-storage.nbytes() // self.block) * self.block if new else 0
                 self.now += self.sizes[storage._cdata]
                 weakref.finalize(storage, self.forget, storage._cdata)
         self.peak = max(self.peak, self.now)
@@ -79,6 +80,8 @@ class Held(TorchDispatchMode):
 
 class FakeHeld(Held):
     """`Held` inside FakeTensorMode. Integers and masks are real: token ids, positions and the like decide what runs."""
+
+    block = 512  # as CUDA's allocator does
 
     def result(self, operation, inputs, args, kwargs):
         if inputs and not any(isinstance(tensor, FakeTensor) for tensor in inputs):
@@ -154,7 +157,8 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     prompt: the tokens of each prompt, without `<video>`. Raises ValueError for an unknown precision.
     """
     config, dtype = twins.as_transformers(settings), _lookup(DTYPES, precision, "precision")
-    bnb.functional.quantize_4bit(torch.ones(64))  # its tables are made once: not on "meta", where they have no numbers
+    # bitsandbytes keeps the first table that it makes: on "meta" it would be empty for ever.
+    bnb.functional.quantize_4bit(torch.ones(64), compress_statistics=True)
     with torch.device("meta"), no_init_weights():
         family = FAMILIES[config.model_type]
         model = family.model_class._from_config(config, dtype=dtype, attn_implementation=attention)
@@ -164,7 +168,7 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     model.tie_weights()
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear4bit):
-            pack(layer, dtype, precision == "nf4-double")
+            quantise(layer, dtype, precision == "nf4-double")
     model.is_loaded_in_4bit = precision.startswith("nf4")
     pixels = PixelSettings(config.vision_config.image_size, family.crop)
     return OnDevice(
@@ -172,7 +176,7 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     )
 
 
-def pack(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) -> None:
+def quantise(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) -> None:
     """Quantises a layer on "meta", as `Params4bit.to` does on a GPU."""
     how = {"quant_type": "nf4", "compress_statistics": double}
     packed, layer.quant_state = bnb.functional.quantize_4bit(layer.weight.data.to(dtype), **how)

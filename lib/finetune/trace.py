@@ -48,14 +48,14 @@ def trace_answering(
 
     >>> memory, plan = trace_answering("7b", 8), budget.answering(budget.MODELS["7b"], 8)
     >>> round(memory.tensors / GIB, 2), round(plan.tensors / GIB, 2)
-    (4.92, 4.95)
+    (5.0, 5.0)
 
     Raises ValueError for an unknown model, and where frames, prompt and answer exceed the context.
     """
     vlm = skeleton(settings_of(model), precision, attention, prompt)
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
         weights, pixels = fill(vlm.model), vlm.block
-        checked(vlm, frames, prompt + answer, reducer)
+        fitting(vlm, frames, prompt + answer, reducer)
         vlm.model.model.language_model.register_forward_pre_hook(lengthening(answer - 1), with_kwargs=True)
         with FakeHeld() as held:
             held.notice([*weights, pixels], new=False)
@@ -63,7 +63,7 @@ def trace_answering(
     return Memory(size_of(weights), activations=held.peak)
 
 
-def checked(vlm: VideoLM, frames: int, text: int, reducer: Reducer | None) -> tuple[Reducer, tuple[int, ...]]:
+def fitting(vlm: VideoLM, frames: int, text: int, reducer: Reducer | None) -> tuple[Reducer, tuple[int, ...]]:
     """The reducer, and the shape of a clip's features. Raises ValueError where the clip and the text are too long."""
     vision = vlm.model.config.vision_config
     side = vision.image_size // vision.patch_size
@@ -104,13 +104,13 @@ def trace_training(
     `adapters` holds LoRA's weights and the optimizer's moments, `activations` all else, gradients too. In a batch of
     more than one clip the captions differ in length, so there is a mask.
 
-    Raises ValueError as `trace_answering` does, and for OneVision, which `VideoLM.looking_through` refuses.
+    Raises ValueError as `trace_answering` does.
     """
     vlm = skeleton(settings_of(model), precision, attention)
     add_lora(vlm, rank)
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
         weights, trained = fill(vlm.model.train()), list(trainable(vlm).values())
-        reducer, shape = checked(vlm, frames, prompt + answer, reducer)
+        reducer, shape = fitting(vlm, frames, prompt + answer, reducer)
         optimizer, moments = optimizer_of(trained)
         with vlm.looking_through(reducer), checkpoints(vlm, checkpointing), FakeHeld() as held:
             held.notice([*weights, *moments], new=False)
@@ -130,7 +130,7 @@ def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer
 
 
 def inputs_of(vlm: VideoLM, reducer: Reducer, shape: Sequence[int], text: int, batch: int) -> dict[str, Tensor]:
-    """What `lib.data.Collator` makes of `batch` clips whose captions, but for the first, are one token shorter."""
+    """What `lib.data.Collator` makes of `batch` clips with captions of which one is longer than the rest."""
     visual = reducer.count(*shape[:3])
     ids = torch.ones(batch, visual + text, dtype=torch.long)
     ids[:, :visual] = vlm.model.config.video_token_id
@@ -176,6 +176,8 @@ def cases() -> Iterator[dict]:
     yield dict(task="training", model="7b", frames=8, answer=budget.CAPTION, checkpointing=True, batch=4)
     yield dict(task="training", model="7b", frames=8, checkpointing=False, batch=2)
     yield dict(task="training", model="7b", frames=8, checkpointing=True, attention="eager", batch=2, rank=64)
+    for frames, again, batch in ((4, True, 1), (56, True, 1), (8, False, 1), (8, True, 4)):
+        yield dict(task="training", model="onevision-0.5b", frames=frames, checkpointing=again, batch=batch)
     yield dict(task="training", model="34b", frames=25, checkpointing=True)
     yield dict(task="training", model="34b", frames=4, checkpointing=False, batch=2)
 
@@ -188,6 +190,11 @@ def planned(task: str, model: str, **settings) -> int:
 def traced(task: str, model: str, **settings) -> int:
     """Bytes as counted."""
     return {"answering": trace_answering, "training": trace_training}[task](model, **settings).tensors
+
+
+def read_table() -> dict:
+    """The table as `make traced` wrote it: the packages' versions, and a row for each case."""
+    return json.loads(TABLE.read_text("utf-8"))
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from lib.known import CONFIGS, GIB, HUB_IDS
 from lib.vlm.loading import TINY, find
 from lib.vlm.twins import as_transformers
 
+MOST = 999  # more than this is not counted
 PROMPT_TOKENS = 100  # tokens, rather more than a prompt has
 # Korean captions of the AI-Hub set in Vicuna's tokens (data/papers.csv): where the job's own cannot be read yet.
 MEAN_CAPTION, LONGEST_CAPTION = 932, 1572
@@ -116,7 +117,9 @@ def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:
     found = []
     for card in [*CARDS, THIS_MACHINE]:
         limit = int(SHARE * card_bytes(card))
-        hours = [f"{work.training_hours(card):.1f}", f"{asked.captioning_hours(card):.2f}"] if card in PEAKS else "--"
+        hours = ["-", "-"]
+        if card in PEAKS and max(training.total, captioning.total) <= limit:
+            hours = [f"{work.training_hours(card):.1f}", f"{asked.captioning_hours(card):.2f}"]
         frames = by_frames(limit)
         bound = f"{min(frames, context)}{'c' if context < frames else ''}"
         found.append(
@@ -135,11 +138,11 @@ def verdict(memory: Memory, limit: int) -> str:
 
 
 def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: str) -> Callable[[int], int]:
-    """How many of something fit into a number of bytes, by the line through what `at` and twice as many need."""
+    """How many of something (999 at most) fit into bytes, by the line through what `at` and twice as many need."""
     each = (trace(**{name: 2 * at}).total - memory.total) / at
 
     def most(limit: int) -> int:
-        return max(0, int(at + (limit - memory.total) // each))
+        return min(MOST, max(0, int(at + (limit - memory.total) // each)))
 
     return most
 

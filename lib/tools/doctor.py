@@ -136,8 +136,8 @@ class Lesson:
         """The plan's memory for it."""
         spec = MODELS[self.model]
         if self.trains:
-            return budget.training(spec, self.frames * self.clips, answer=self.tokens * self.clips, checkpointing=True)
-        return budget.answering(spec, self.frames * self.clips, self.precision, answer=self.tokens * self.clips)
+            return budget.training(spec, self.frames, answer=self.tokens, checkpointing=True, batch=self.clips)
+        return budget.answering(spec, self.frames, self.precision, answer=self.tokens, batch=self.clips)
 
 
 LESSONS = {  # what a cell of the lesson needs at most with MODEL = the 7B in 4 bits; tests hold it to the plan and a T4

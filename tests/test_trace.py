@@ -52,7 +52,7 @@ def test_the_plan_is_within_5_percent_of_the_trace(row):
 def test_the_table_has_every_case():
     assert [case_of(row) for row in ROWS] == list(trace.cases())
     for name in ("task", "precision", "attention", "checkpointing", "batch"):
-        assert len({row.get(name) for row in ROWS} - {None}) == 2, name
+        assert len({row.get(name) for row in ROWS} - {None}) >= 2, name
     assert {HUB_IDS[row["model"]] for row in ROWS} == set(HUB_IDS.values())
     assert {row["frames"] for row in ROWS} >= {4, 8, 16, 56}
     assert CONFIGS["llava-hf/LLaVA-NeXT-Video-7B-DPO-hf"] == CONFIGS[HUB_IDS["7b"]]  # so its rows would be the same

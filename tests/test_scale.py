@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from conftest import from_hub
 from safetensors.torch import load_file
 
 from lib import budget
@@ -340,11 +341,17 @@ def processes_of(torchrun):
     return psutil.Process(torchrun.pid).children(recursive=True)
 
 
-def test_sealing_deletes_what_a_killed_process_had_half_written(features, tmp_path):
+def test_the_plan_names_the_model_and_its_commit_and_only_the_weights_decide(features, tmp_path):
     extract(VIDEOS[:2], features, tmp_path, size=2)
-    (tmp_path / ".shard-00000.safetensors.99999.part").write_bytes(b"half")
     seal(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "plan.json", "shard-00000.safetensors"]
+    plan = shards.read_json(tmp_path / "plan.json")
+    assert (plan["model"], plan["revision"]) == ("tiny", None)
+    shards.write_json(tmp_path / "plan.json", {key: plan[key] for key in ("names", "size", "way")})  # an older one
+    same = Features(from_hub(load("tiny")), frames=4)
+    assert extract(VIDEOS[:2], same, tmp_path, size=2).kept == [0] and Cache(tmp_path).names
+    extract(VIDEOS[:2], same, tmp_path / "new", size=2)
+    plan = shards.read_json(tmp_path / "new" / "plan.json")
+    assert (plan["model"], plan["revision"]) == ("a/b", "f" * 40)
 
 
 def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
@@ -365,6 +372,7 @@ def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
     assert len(written.made) + len(written.kept) == 80 and written.kept and not written.remade
     seal(tmp_path / "killed")
     now = files(tmp_path / "killed")
+    assert not any(name.startswith(".") for name in now)
     assert {name: now[name] for name in there if name.startswith("shard-")} == {
         name: data for name, data in there.items() if name.startswith("shard-")
     }

@@ -91,7 +91,7 @@ korean-looked: $(READY)  ## after an English text changed and its Korean twin wa
 	@$(RUN) -m notebooks.korean_twins
 
 colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1.0
-	@$(RUN) notebooks/address.py $$REPO $$TAG
+	@$(RUN) -m notebooks.address $$REPO $$TAG
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
 	rm -rf "$(VENV)" course build/book build/book-cache .pytest_cache .ruff_cache

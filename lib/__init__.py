@@ -9,9 +9,12 @@ import logging
 import sys
 import warnings
 
-# python -m lib.NAME: what the terminal cannot show is written as \uXXXX, as on stderr.
-if sys.argv[:1] == ["-m"] and sys.stdout:
-    sys.stdout.reconfigure(errors="backslashreplace")
+OF_BITSANDBYTES = logging.getLogger("bitsandbytes.backends.cpu.ops")  # advises a package that the course can do without
+
+if sys.argv[:1] == ["-m"]:  # python -m lib.NAME
+    OF_BITSANDBYTES.setLevel(logging.ERROR)  # before lib.finetune imports peft, which imports bitsandbytes
+    if sys.stdout:
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show, as \uXXXX, as on stderr
 
 
 def quiet() -> None:
@@ -24,5 +27,4 @@ def quiet() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, in a notebook without ipywidgets
-    # bitsandbytes, which peft imports, advises an optional package on processors that have bfloat16.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    OF_BITSANDBYTES.setLevel(logging.ERROR)

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all (beside the old one, then renamed), and what a folder was begun with."""
 
+import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +15,27 @@ DATA = ROOT / "data"
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a path beside the old file. At the end it takes the old file's place; after an error it is gone.
 
-    The path names the process, so that several may write the same file: the last one wins, whole.
+    The path names the process, so that several may write the same file: the last one wins, whole. A killed process
+    leaves its piece; the next write of the same file deletes it.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, path)
+        delete_dead_pieces(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def delete_dead_pieces(path: Path) -> None:
+    """Deletes what killed processes of this machine left of a file. Pieces of running processes stay."""
+    import psutil  # lib.colab imports this file before packages are installed
+
+    for piece in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        pid = piece.name.removeprefix(f".{path.name}.").removesuffix(".part")
+        if re.fullmatch(r"[0-9]{1,9}", pid) and not psutil.pid_exists(int(pid)):
+            piece.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

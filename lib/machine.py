@@ -79,9 +79,11 @@ def groups(controller: str) -> Iterator[Path]:
     """The folders of the groups that limit this process: its own and those around it, in all hierarchies.
 
     A container may show its own group's files at the top, though its path is a longer one: what is not there is empty.
+    A line of another form is ignored.
     """
-    lines = GROUPS_OF_PROCESS.read_text().splitlines() if GROUPS_OF_PROCESS.exists() else []
-    for line in lines:
+    for line in text_of(GROUPS_OF_PROCESS).splitlines():
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
             tops = (
@@ -93,7 +95,12 @@ def groups(controller: str) -> Iterator[Path]:
 
 def words(path: Path) -> list[str]:
     """The words of a file; none where it cannot be read."""
+    return text_of(path).split()
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; "" where it cannot be read, or where its path is none (it holds a null character)."""
     try:
-        return path.read_text().split()
-    except OSError:
-        return []
+        return path.read_text(errors="surrogateescape")
+    except (OSError, ValueError):
+        return ""

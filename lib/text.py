@@ -5,6 +5,8 @@ import unicodedata
 from typing import NamedTuple
 
 LANGUAGES = ("en", "ko")
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}  # "！" to "～", and the blank
+ZERO_WIDTH = dict.fromkeys([0x200B, 0x200C, 0x200D, 0xFEFF])  # None: str.translate deletes them
 
 
 class Text(NamedTuple):
@@ -27,9 +29,12 @@ class Text(NamedTuple):
 
 
 def comparable(text: str) -> str:
-    """A text without blanks around it, in Unicode's composed form (NFC). macOS writes Hangul in pieces (NFD).
+    """A text without blanks around it, in the one form in which it is scored.
 
-    >>> comparable(unicodedata.normalize("NFD", " 바다\\n")) == "바다"
-    True
+    Hangul in pieces (NFD, as macOS writes it) is composed (NFC). Full-width "．" becomes "."; characters without width
+    (U+200B to U+200D, U+FEFF) are deleted. NFKC would do more harm: it turns "…" into "..." and "ㄱ" into "ᄀ".
+
+    >>> comparable(unicodedata.normalize("NFD", " 바다\\n")), comparable("\\ufeff바\\u200b다．")
+    ('바다', '바다.')
     """
-    return unicodedata.normalize("NFC", text.strip())
+    return unicodedata.normalize("NFC", text.translate(FULL_WIDTH | ZERO_WIDTH).strip())

@@ -40,6 +40,7 @@ colab.set_up()
 
 # %%
 import csv
+import json
 import statistics
 import time
 from math import ceil
@@ -578,8 +579,21 @@ limits = {card: budget.CARDS[card] for card in ("T4", "L4")}
 plots.stacked_bars(labels, parts, ["text", "slow", "context", "fast"], limits, "GiB for 32 frames on the 7B (estimate)")
 
 # %% [markdown]
-# One witness: a user saw "about 20 GB" for 32 frames in 16 bits (LLaVA-VL/LLaVA-NeXT#142), between the last two bars. The formulas are
-# tested against every byte that torch holds on small models. Whether a GPU agrees:
+# One witness: a user saw "about 20 GB" for 32 frames in 16 bits (LLaVA-VL/LLaVA-NeXT#142), between the last two bars.
+#
+# A better witness is the code itself. `make traced` builds each model at its real size on tensors that have a shape and no numbers, runs
+# an answer or a step of training on them, and counts every byte while it lives. It needs no GPU and no download:
+
+# %%
+table = json.loads(Path("../data/measured/traced.json").read_text())["rows"]
+largest = max(abs(row["planned"] / row["traced"] - 1) for row in table)
+for row in table[:: len(table) // 8]:
+    what = f"{row['task']}, {row['frames']} frames, batch {row.get('batch', 1)}"
+    print(f"{row['model']:<16}{what:<34}planned {row['planned'] / GIB:6.2f} GiB, traced {row['traced'] / GIB:6.2f}")
+print(f"{len(table)} cases, planned and traced at most {largest:.1%} apart")
+
+# %% [markdown]
+# Whether a GPU agrees:
 
 # %%
 print("\n".join(doctor.measured_lines()))
@@ -638,12 +652,12 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# **Training.** QLoRA keeps what each layer needs for its backward pass: `22 D + 4 K + 14 M` bytes for every token and layer (D wide, K of keys,
+# **Training.** QLoRA keeps what each layer needs for its backward pass: `24 D + 4 K + 14 M` bytes for every token and layer (D wide, K of keys,
 # M in the MLP; `lib.budget.memory.trained_layer_bytes` says of what). With gradient checkpointing a layer keeps its input alone, `4 D`, and is
 # computed again when its turn comes. A Korean caption of 932 tokens is part of the sequence:
 
 # %%
-per_token = 32 * (22 * 4096 + 4 * 4096 + 14 * 11008), 32 * 4 * 4096
+per_token = 32 * (24 * 4096 + 4 * 4096 + 14 * 11008), 32 * 4 * 4096
 print(f"kept for each token: {per_token[0] / MIB:.1f} MiB, with checkpointing {per_token[1] / MIB:.1f}")
 print("card       notes   QLoRA: frames by memory   with checkpointing   context, 932-token caption")
 for card in budget.CARDS:
@@ -653,7 +667,7 @@ for card in budget.CARDS:
 
 # %% [markdown]
 # On a T4 QLoRA needs checkpointing. Without it a card allows about as many frames as the notes recommend; if that is where their numbers come
-# from, they do not say it.
+# from, they do not say it. `python -m lib plan jobs/7b-t4.yaml` says the same for a whole job, traced (lesson 08).
 #
 # Here is the plan for all models and cards (`python -m lib.budget.cards`). `cache`, `encoding` and `reading` are GiB for each further frame, `context` is
 # the number of frames that the positions allow. Under each card, frames by memory: asked / asked with eager attention / QLoRA with

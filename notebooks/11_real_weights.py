@@ -49,6 +49,7 @@ import torch
 
 from lib import budget, exercises, plots, toybox, vlm
 from lib.finetune import add_lora, load_adapter, save_adapter
+from lib.finetune.trace import trace_answering
 from lib.known import REAL_MODELS, REVISIONS
 from lib.real_clips import real_clip
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
@@ -229,6 +230,16 @@ print(
     json.loads(record.read_text()).get("card", "see the file")
     if record.exists()
     else "not yet. These are predictions.",
+)
+
+# %% [markdown]
+# A plan is a formula. Here the code itself answers about 8 frames at the 7B's real size, on tensors that have a shape and no numbers, and every byte is counted while it lives
+# (lesson 02 shows many such cases). `python -m lib plan jobs/7b-t4.yaml` does this for a whole job, training included.
+
+# %%
+counted, by_formula = trace_answering("7b", 8), budget.answering(specs[VIDEO_7B], 8)
+print(
+    f"an answer about 8 frames: traced {counted.tensors / 2**30:.2f} GiB, planned {by_formula.tensors / 2**30:.2f} GiB"
 )
 
 # %% [markdown]

@@ -1,19 +1,18 @@
 """Where the course lives: one command writes its repository and tag into every file that names them.
 
-    python notebooks/address.py OWNER/NAME TAG        or: make colab REPO=OWNER/NAME TAG=v1.0
+    python -m notebooks.address OWNER/NAME TAG        or: make colab REPO=OWNER/NAME TAG=v1.0
 
 The truth is in pyproject.toml ([project.urls] and [tool.frames-to-tokens]). Badges, set-up cells and links repeat it,
 because GitHub and Colab read files as they are; a test fails when one of them disagrees. Nothing is executed again:
 outputs do not name the address.
 """
 
-import os
 import re
 import sys
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from lib.files import ROOT, write_text
+
 FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9]*.py", "notebooks/[0-9]*.ipynb")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -49,9 +48,7 @@ def main(arguments: list[str]) -> int:
     for path in sorted({path for pattern in FILES for path in ROOT.glob(pattern)}):
         text = path.read_text(encoding="utf-8")
         if (changed := moved(text, old, new)) != text:
-            beside = path.with_name(f".{path.name}.part")
-            beside.write_text(changed, encoding="utf-8")
-            os.replace(beside, path)
+            write_text(path, changed)
             print(path.relative_to(ROOT))
     return 0
 

@@ -28,9 +28,11 @@ from torch import Tensor
 from transformers.models.llava_next_video.modeling_llava_next_video import LlavaNextVideoPooler
 from transformers.models.llava_onevision.modeling_llava_onevision import LlavaOnevisionModel
 
+from lib import quiet
 from lib.files import write_text
 from lib.reducers import LlamaVid, LlavaVideo, SlowFastLlava, SpatialPool
 
+quiet()  # before gpu_check, which imports this file first, imports bitsandbytes
 MEASURED = Path(__file__).resolve().parent.parent / "data" / "measured"
 SIZES = [(frames, *grid) for frames in (8, 50, 64) for grid in ((24, 1024), (27, 1152))]  # frames, side, channels
 DTYPES = (torch.float32, torch.bfloat16)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: threads of tiny models wait more than they work
@@ -83,6 +84,12 @@ def save(model, folder):
     chatml = model.config.model_type == "llava_onevision"  # Vicuna knows no <|im_start|>
     byte_tokenizer(SPECIALS if chatml else SPECIALS[:6]).save_pretrained(folder)
     return folder
+
+
+def from_hub(model: vlm.VideoLM) -> vlm.VideoLM:
+    """A model as if it had come from the Hub: "a/b" at a commit of 40 f's."""
+    model.model.config._commit_hash = "f" * 40
+    return replace(model, name="a/b")
 
 
 @pytest.fixture(scope="session")

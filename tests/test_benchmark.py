@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lib import toybox
 from lib.data import Video, read_aihub, split, toybox_videos
 from lib.evaluate import metrics
 from lib.evaluate.metrics import Record
+from lib.known import REVISIONS
 from lib.tools import lmms_eval
 from lib.video import probe, read_frames
 
@@ -99,6 +101,12 @@ def test_the_command_takes_toybox_or_a_folder_of_aihub(tmp_path, capsys):
     assert "6" in capsys.readouterr().out.splitlines()[0]  # how many were found is printed first
     lines = [json.loads(line) for line in (tmp_path / "aihub_ko" / "test.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 2 and all(Path(line["video"]).exists() for line in lines)
+
+
+def test_the_command_names_the_commit_that_the_course_pins():
+    command = (FOLDER / "README.md").read_text(encoding="utf-8")
+    ((name, commit),) = re.findall(r"--model_args pretrained=(\S+),revision=(\w+)", command)
+    assert REVISIONS[name] == commit
 
 
 def test_a_video_without_a_caption_is_named(tmp_path):

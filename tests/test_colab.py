@@ -1,5 +1,6 @@
 """The set-up cell's helper, with a Colab that is made up, and the command that moves the course to another address."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,9 @@ def test_colab_needs_what_the_project_needs_and_never_the_large_three():
 
 
 def test_the_helper_starts_without_anything_but_python_and_packaging():
-    code = "import sys; from lib import colab; print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+    code = (
+        "import sys; from lib import colab; print([n for n in ('torch', 'numpy', 'av', 'psutil') if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -135,6 +138,19 @@ def test_a_new_address_reaches_every_file_and_comes_back(tmp_path, monkeypatch):
     assert all("--branch v9.9 https://github.com/ada/her-course " in text for text in lessons)
     assert address.main(list(old)) == 0
     assert all((ROOT / path.relative_to(tmp_path)).read_text() == path.read_text() for path in texts)
+
+
+def test_a_full_disk_leaves_the_old_address_and_no_pieces(tmp_path, monkeypatch):
+    def no_room(*paths):
+        raise OSError("No space left on device")
+
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+    monkeypatch.setattr(os, "replace", no_room)
+    with pytest.raises(OSError, match="No space"):
+        address.main(["ada/her-course", "v9.9"])
+    assert [path.name for path in tmp_path.iterdir()] == ["pyproject.toml"]
+    assert address.address()[0] != "ada/her-course"
 
 
 @pytest.mark.parametrize("wrong", [[], ["name-only", "v1"], ["a/b"], ["a/b", "v 1"], ["a/b/c", "v1"]])

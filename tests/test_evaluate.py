@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import from_hub
 
 from lib import toybox
 from lib.data import toybox_videos
@@ -342,6 +343,24 @@ def test_the_file_gives_the_table_again_to_the_last_digit(tmp_path):
     assert table(again, METRICS) == table(records, METRICS)
 
 
+def test_what_a_model_says_is_written_with_its_name_and_commit(tmp_path, look):
+    model, videos = from_hub(load("tiny")), toybox_videos(range(1))
+    asked = [open_questions(video) for video in videos]
+    records = [*captions_by(model, "mine", videos, look), *answers_by(model, "mine", videos, look, asked)]
+    write_records(tmp_path / "records.jsonl", records)
+    again = read_records(tmp_path / "records.jsonl")
+    assert {(record.model, record.revision) for record in again} == {("a/b", "f" * 40)} and len(again) > 1
+
+
+def test_a_file_without_the_models_name_is_still_read(tmp_path):
+    records = some_records("one", 1, clips=3)
+    old = [{k: v for k, v in r._asdict().items() if k not in ("model", "revision")} for r in records]
+    lines = [{"records": len(old)}, *old]
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert read_records(path) == records and records[0].model is None
+
+
 def damaged(tmp_path, change):
     path = tmp_path / "records.jsonl"
     write_records(path, some_records("one", 1, clips=3))
@@ -356,6 +375,7 @@ def damaged(tmp_path, change):
     (lambda data: b"", "line 1, is damaged or cut off"),
     (lambda data: data.split(b"\n", 1)[1], "line 1, is damaged or cut off"),
     (lambda data: data.replace(b'"output"', b'"outputs"', 1), "line 2, is damaged or cut off"),
+    (lambda data: data.replace(b'"model"', b'"models"', 1), "line 2, is damaged or cut off"),
     (lambda data: data.replace(b"circle", b"\xff\xfe", 1).replace(b'"clip"', b"", 1), "line 2, is damaged"),
 ])  # fmt: skip
 def test_a_damaged_file_is_refused_with_its_name_and_the_line(tmp_path, change, words):

@@ -730,6 +730,20 @@ def test_a_trained_adapter_is_not_thrown_away_where_something_else_is_trained_si
             add_lora(model)
 
 
+@pytest.mark.parametrize("freeze", [finetune.projector_only, lambda model: model.model.requires_grad_(False)])
+def test_a_loaded_adapter_that_was_trained_is_kept_after_freezing(saved, fresh, examples, freeze):
+    finetune.load_adapter(fresh, saved[1], is_trainable=True)
+    finetune.load_adapter(fresh, saved[1], is_trainable=True)  # a cell that runs twice before any training
+    fit(fresh, collator(fresh), examples, replace(PLAN, steps=2))
+    freeze(fresh)
+    before = {name: weight.clone() for name, weight in fresh.model.named_parameters() if "lora_" in name}
+    for put_on in (lambda: finetune.load_adapter(fresh, saved[1]), lambda: add_lora(fresh)):
+        with pytest.raises(ValueError, match="has an adapter that was trained: .* load the model again"):
+            put_on()
+    now = dict(fresh.model.named_parameters())
+    assert before and all(torch.equal(now[name], weight) for name, weight in before.items())
+
+
 def test_an_adapter_that_is_loaded_twice_counts_once(saved, fresh, make_frames):
     model, folder = saved
     for _ in range(2):

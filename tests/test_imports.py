@@ -1,5 +1,6 @@
 """What importing parts of the course brings with it, in a process of its own."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,13 @@ lib.vlm.load("tiny")
 assert state() != before
 """
     assert run(STATE + script) == ""
+
+
+@pytest.mark.parametrize("module", ["lib.workshop.korean", "lib.workshop.dpo_habit", "lib.finetune.processes"])
+def test_the_command_line_is_silent_about_packages_that_the_course_does_without(module):
+    """`python -m` sets argv[0] to "-m" while it imports a module's packages. Then bitsandbytes advises nothing."""
+    level = "logging.getLogger('bitsandbytes.backends.cpu.ops').level"
+    assert run(f"import logging, sys; sys.argv[0] = '-m'; import {module}; print({level})") == f"{logging.ERROR}\n"
 
 
 def test_a_lesson_is_quiet_before_it_imports_anything_else():

@@ -116,6 +116,19 @@ def test_a_machine_without_the_files_of_linux(container, monkeypatch, tmp_path):
     assert (machine.total_memory(), machine.free_memory(), machine.cores()) == (64 * GIB, 60 * GIB, 16)
 
 
+@pytest.mark.parametrize(
+    "garbled", [b"", b"0", b"\xff\xfe::\n:", b"no line of the kernel's\n0::/\x00a", b"\n\n3:memory"]
+)
+def test_a_garbled_list_of_groups_is_ignored(container, tmp_path, garbled):
+    container([], {})
+    (tmp_path / "cgroup").write_bytes(garbled)
+    assert (machine.total_memory(), machine.free_memory(), machine.cores()) == (64 * GIB, 60 * GIB, 16)
+    (tmp_path / "cgroup").write_bytes(garbled + b"\n0::/\n")
+    (tmp_path / "fs").mkdir()
+    (tmp_path / "fs" / "cpu.max").write_text("200000 100000")
+    assert machine.cores() == 2
+
+
 def test_a_model_too_large_for_the_container_is_refused(container, random_vlm):
     container(["0::/"], {"memory.max": 2**19, "memory.current": 0})
     with pytest.raises(ValueError, match="need 0.0 GiB in float32 and cpu has 0.0 GiB free"):

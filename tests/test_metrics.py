@@ -22,6 +22,7 @@ from lib.evaluate.metrics import (
     UNREAD,
     Record,
 )
+from lib.text import comparable
 from lib.toybox.facts import facts, unread
 
 CLIPS = [toybox.sample(seed) for seed in range(40)]
@@ -143,6 +144,12 @@ def test_facts_and_chair_by_hand():
         lambda text: unicodedata.normalize("NFD", text),
         lambda text: f" {text}\n",
         lambda text: text[:20] + unicodedata.normalize("NFD", text[20:]),
+        lambda text: "\ufeff" + text.replace(" ", "\u200b \u200c"),
+        lambda text: f"\u200d {text}\u200b",
+        lambda text: (
+            text.replace(".", "．").replace(" ", "\u3000").translate({ord(str(d)): 0xFF10 + d for d in range(10)})
+        ),
+        lambda text: text.replace("a", "ａ").replace(",", "，"),
     ],
 )
 @pytest.mark.parametrize("language", ["ko", "en"])
@@ -157,6 +164,12 @@ def test_one_text_has_one_score_however_it_is_encoded(change, language):
         assert [captions_of_facts(r) for r in same] == [captions_of_facts(r) for r in records]
     answer = Record("a model", "7", "question colour", "ko", "", "빨간색", change("빨간색"))
     assert EXACT([answer]) == metrics.judged("same", lambda asked, true, said: said == true)([answer]) == 1
+
+
+def test_only_the_form_of_characters_is_made_one():
+    """Full-width characters alone are replaced: "…" ends an answer that was cut off, and NFKC makes it three dots."""
+    every = "".join(map(chr, [*range(0x20, 0x7F), *range(0xAC00, 0xD7A4), *range(0x3131, 0x3164)])) + "…“”·、。～'"
+    assert comparable(f"x{every}x") == f"x{every}x".replace("～", "~")
 
 
 def captions_of_facts(record):

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from conftest import from_hub
 from safetensors.torch import load_file
 
 from lib import budget
@@ -345,9 +346,22 @@ def processes_of(torchrun):
     return psutil.Process(torchrun.pid).children(recursive=True)
 
 
-def test_sealing_deletes_what_a_killed_process_had_half_written(features, tmp_path):
+def test_the_plan_names_the_model_and_its_commit_and_only_the_weights_decide(features, tmp_path):
     extract(VIDEOS[:2], features, tmp_path, size=2)
-    (tmp_path / ".shard-00000.safetensors.99999.part").write_bytes(b"half")
+    seal(tmp_path)
+    plan = shards.read_json(tmp_path / "plan.json")
+    assert (plan["model"], plan["revision"]) == ("tiny", None)
+    shards.write_json(tmp_path / "plan.json", {key: plan[key] for key in ("names", "size", "way")})  # an older one
+    same = Features(from_hub(load("tiny")), frames=4)
+    assert extract(VIDEOS[:2], same, tmp_path, size=2).kept == [0] and Cache(tmp_path).names
+    extract(VIDEOS[:2], same, tmp_path / "new", size=2)
+    plan = shards.read_json(tmp_path / "new" / "plan.json")
+    assert (plan["model"], plan["revision"]) == ("a/b", "f" * 40)
+
+
+def test_nothing_half_written_by_a_killed_process_is_left_in_a_sealed_folder(features, tmp_path):
+    (tmp_path / ".shard-00000.safetensors.4194305.part").write_bytes(b"half")  # Linux gives no process that number
+    extract(VIDEOS[:2], features, tmp_path, size=2)
     seal(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "plan.json", "shard-00000.safetensors"]
 

@@ -227,7 +227,7 @@ def test_make_hands_on_words_as_they_were_typed(tmp_path, words, from_environmen
     assert given("new-lesson", NAME="13_x", TITLE=words) == ["-m", "notebooks.new_lesson", "13_x", words]
     assert given("progress", TEAM=words) == ["-m", "lib.exercises", words]
     assert given("notebooks", NAME="01_frames 02_x") == ["notebooks/build.py", "notebooks", "01_frames", "02_x"]
-    assert given("colab", REPO="a/b", TAG="v1") == ["notebooks/address.py", "a/b", "v1"]
+    assert given("colab", REPO="a/b", TAG="v1") == ["-m", "notebooks.address", "a/b", "v1"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The video language model against transformers' own preprocessing, forward pass and generation."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -478,6 +479,14 @@ def test_rope_scaling_of_an_unknown_kind_is_one_sentence(random_vlm_folder, tmp_
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match=words):
         vlm.load(with_rope_on_disk(tmp_path, "rope_scaling", rope, random_vlm_folder))
+
+
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+def test_rope_scaling_that_is_a_word_is_one_line_with_the_file_and_the_field(random_vlm_folder, tmp_path, key):
+    folder = with_rope_on_disk(tmp_path, key, "linear", random_vlm_folder)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(folder))}/config.json: .*'{key}'.* Correct it") as error:
+        vlm.load(folder)
+    assert "\n" not in str(error.value)
 
 
 def test_a_batch_needs_one_prompt_for_each_clip(model, make_frames):

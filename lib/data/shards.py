@@ -123,7 +123,7 @@ def extract(
     Raises ValueError for a folder of another plan: other clips, another order, other weights, another shard size.
     """
     began, plan, folder = time.monotonic(), plan_of(videos, features, size), Path(folder)
-    begin(plan, folder, world)
+    begin(plan, folder, world, features.vlm.origin)
     sealed = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     written = Written([], {}, [], 0.0)
     for shard in plan.of(world):
@@ -139,14 +139,17 @@ def extract(
     return written._replace(seconds=time.monotonic() - began)
 
 
-def begin(plan: ShardPlan, folder: Path, world: World) -> None:
-    """Checks the folder's plan, or has the first process write it."""
+def begin(plan: ShardPlan, folder: Path, world: World, origin: dict[str, str | None]) -> None:
+    """Checks the folder's plan, or has the first process write it.
+
+    origin: the model's name and commit, for readers. The digest in the plan's `way` decides whether the weights match.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "plan.json").exists():
         if changed := differences(read_plan(folder).settings, plan.settings):
             raise ValueError(f"{folder} was begun with other settings ({changed}): keep those, or take another folder")
     elif world.rank == 0:
-        write_json(folder / "plan.json", {"names": plan.names, "size": plan.size, "way": plan.way})
+        write_json(folder / "plan.json", {**origin, "names": plan.names, "size": plan.size, "way": plan.way})
 
 
 def write_shard(videos: Sequence[Video], features: Features, path: Path) -> None:
@@ -202,7 +205,7 @@ def unreadable(path: Path) -> dict[str, str]:
 
 
 def seal(folder: str | os.PathLike) -> "Cache":
-    """Writes the manifest once every shard is there, and opens the cache. Pieces of killed processes are deleted.
+    """Writes the manifest once every shard is there, and opens the cache.
 
     Raises ValueError that counts what is missing or damaged. (Whether a sealed folder still holds the bytes of its
     manifest is what `extract` looks at: run it first.)
@@ -216,8 +219,6 @@ def seal(folder: str | os.PathLike) -> "Cache":
             f"{folder}: {len(wrong)} of {plan.count} shards are not ready (number {first}: {text}): run extract again, "
             "it goes on where it stopped"
         )
-    for piece in folder.glob(".shard-*.part"):  # of a process that was killed while it wrote
-        piece.unlink()
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
     lost = {name: why for path in paths for name, why in unreadable(path).items()}
     write_json(folder / "manifest.json", {"shards": [fingerprint(path) for path in paths], "unread": lost})

@@ -24,7 +24,8 @@ def captions_by(
         some = videos[start : start + batch]
         outputs = vlm.answers([look(video) for video in some], [prompt] * len(some), reducer, 5 * longest // 4)
         for video, output in zip(some, outputs, strict=True):
-            records.append(Record(system, video.name, "caption", language, prompt, video.captions[language], output))
+            about = (system, video.name, "caption", language, prompt, video.captions[language])
+            records.append(Record(*about, output, **vlm.origin))
     return records
 
 
@@ -52,7 +53,8 @@ def answers_by(
         for video, of_video, texts in zip(some, about, outputs, strict=True):
             for one, text in zip(of_video, texts, strict=True):
                 question = " / ".join([one.question, *one.options])
-                records.append(Record(system, video.name, one.task, "en", question, one.reference, text))
+                asked_of = (system, video.name, one.task, "en", question, one.reference)
+                records.append(Record(*asked_of, text, **vlm.origin))
     return records
 
 

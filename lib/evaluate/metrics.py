@@ -34,6 +34,8 @@ class Record(NamedTuple):
     asked: str
     reference: str
     output: str
+    model: str | None = None  # whose output this is, and at which commit of the Hub: `VideoLM.origin`
+    revision: str | None = None
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +104,7 @@ def write_records(path: str | os.PathLike, records: Sequence[Record]) -> None:
 
 
 def read_records(path: str | os.PathLike) -> list[Record]:
-    """The records that `write_records` wrote.
+    """The records that `write_records` wrote. Older files do not name the model: it is None then.
 
     Raises FileNotFoundError where there is no file, and ValueError, with the line, for one that is damaged or cut off.
     """
@@ -113,7 +113,8 @@ def read_records(path: str | os.PathLike) -> list[Record]:
         raise FileNotFoundError(f"{path} is missing: measure again, and write it with write_records")
     first, *lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     count = _json_line(path, 1, first, {"records"})["records"]
-    records = [Record(**_json_line(path, i, line, set(Record._fields))) for i, line in enumerate(lines, 2)]
+    needed = set(Record._fields) - set(Record._field_defaults)
+    records = [Record(**_json_line(path, i, line, needed, Record._field_defaults)) for i, line in enumerate(lines, 2)]
     if len(records) != count:
         raise ValueError(
             f"{path} was cut off after line {1 + len(records)}: {count} records belong in it. Measure again"
@@ -121,13 +122,13 @@ def read_records(path: str | os.PathLike) -> list[Record]:
     return records
 
 
-def _json_line(path: Path, number: int, line: str, keys: set[str]) -> dict:
+def _json_line(path: Path, number: int, line: str, needed: set[str], optional: Collection[str] = ()) -> dict:
     """One line of the file. Raises ValueError where it is no JSON object of these keys."""
     try:
         content = json.loads(line)
     except json.JSONDecodeError:
         content = None
-    if not isinstance(content, dict) or set(content) != keys:
+    if not isinstance(content, dict) or set(content) - set(optional) != needed:
         raise ValueError(
             f"{path}, line {number}, is damaged or cut off: {line[:60]!r}. Measure again, or restore the file"
         )

@@ -110,11 +110,11 @@ def train_projector(vlm: VideoLM) -> None:
 def take_off(vlm: VideoLM) -> None:
     """Takes the model's adapter off, if it has one, so that a cell that puts one on may run twice.
 
-    Raises ValueError for one that was trained here and not only loaded: what it has learned would be lost.
+    Raises ValueError for one that was trained since it was put on: what it has learned would be lost.
     """
-    new = getattr(vlm.model, "adapter_start", "").startswith("seed")
-    weights = vlm.model.named_parameters()
-    if any("lora_B" in name and (new or weight.requires_grad) and weight.any() for name, weight in weights):
+    if adapter_digest(vlm) != getattr(vlm.model, "adapter_digest", None) and any(
+        "lora_B" in name and weight.any() for name, weight in vlm.model.named_parameters()
+    ):
         raise ValueError(
             f"{vlm.name} has an adapter that was trained: `fit` trains it further, `save_adapter` saves it; "
             "for another one load the model again"
@@ -124,6 +124,12 @@ def take_off(vlm: VideoLM) -> None:
             vlm.model.set_submodule(name, layer.get_base_layer())
     if hasattr(vlm.model, "peft_config"):
         del vlm.model.peft_config
+
+
+def adapter_digest(vlm: VideoLM) -> str:
+    """The same for the same LoRA weights: whether an adapter is still the one that was loaded."""
+    weights = vlm.model.named_parameters()
+    return short_digest({name: tensor_digest(weight) for name, weight in weights if "lora_" in name})
 
 
 @contextmanager
@@ -228,7 +234,9 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
         freeze(vlm)
     vlm.model.adapter_start = short_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
     with without_deprecations():
-        return PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)
+        adapter = PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)
+    vlm.model.adapter_digest = adapter_digest(vlm)
+    return adapter
 
 
 def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:

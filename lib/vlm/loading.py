@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -118,6 +119,11 @@ def read_config(name: str | os.PathLike, folder: Path, rope: dict | None) -> Pre
             text.rope_parameters = {"rope_theta": text.rope_parameters["rope_theta"], **rope}
             text.standardize_rope_params()  # "type", the older key, becomes "rope_type"
             text.validate_rope()
+    except StrictDataclassError as error:
+        field = (
+            str(error).splitlines()[0].rstrip(":").replace("rope_parameters'", "rope_parameters' (or 'rope_scaling')")
+        )
+        raise ValueError(f"{folder / 'config.json'}: {field}. Correct it, or download the file again") from None
     except (KeyError, TypeError) as error:
         raise ValueError(f"the configuration of {name}, with rope={rope}, is wrong: {error.args[0]}") from None
     check_rope(name, config.text_config.rope_parameters)

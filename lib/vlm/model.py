@@ -87,6 +87,16 @@ class VideoLM:
         return getattr(self.model.config, "_commit_hash", None)
 
     @property
+    def origin(self) -> dict[str, str | None]:
+        """The model's name and commit, as every file of results records them.
+
+        >>> from lib.vlm import load
+        >>> load("tiny").origin
+        {'model': 'tiny', 'revision': None}
+        """
+        return {"model": self.name, "revision": self.revision}
+
+    @property
     def context(self) -> int:
         """The longest sequence it takes, in tokens: the trained positions, times the factor of RoPE scaling."""
         text = self.model.config.text_config

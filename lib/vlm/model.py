@@ -28,6 +28,7 @@ from lib.anyres import anyres_grid
 from lib.known import FRAMES_PER_BLOCK
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 from lib.vlm.chat import VICUNA, Chat
+from lib.vlm.sharded import is_sharded
 from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
 
 NEWLINE_INSIDE = Version("5.18")  # transformers from which OneVision adds its newline where it makes video features
@@ -299,6 +300,7 @@ class VideoLM:
             pad_token_id=pad,
             use_cache=True,
             streamer=streamer,
+            synced_gpus=is_sharded(self.model),  # no process stops before the others, which need its part
         )
 
 

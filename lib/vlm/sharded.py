@@ -165,6 +165,7 @@ def quantise(layer: nn.Module, settings: BitsAndBytesConfig) -> None:
                 quant_type=settings.bnb_4bit_quant_type, quant_storage=dtype, module=new,
             ).to(device)  # fmt: skip
             new.bias = old.bias
+            new.support_avx512bf16_for_cpu = False  # it packs weights anew when first asked, and FSDP brings the old
             layer.set_submodule(name, new)
 
 

@@ -157,13 +157,14 @@ def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
     The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits and weights
     that are cut over processes are left out: they cannot be trained.
     """
-    dtype, filed = vlm.model.config.dtype, set()
+    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
+    own = {name: w for name, w in own.items() if w.is_floating_point() and not isinstance(w, DTensor)}
+    shapes, dtype, filed = {tuple(weight.shape) for weight in own.values()}, vlm.model.config.dtype, set()
     for path in model_files(vlm.name, vlm.revision):
         with safe_open(path, framework="pt") as file:
-            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in file.keys()}
-    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
-    whole = {name: w for name, w in own.items() if w.is_floating_point() and not isinstance(w, DTensor)}
-    return {name: w for name, w in whole.items() if tensor_digest(w) not in filed}
+            keys = (key for key in file.keys() if tuple(file.get_slice(key).get_shape()) in shapes)
+            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in keys}
+    return {name: weight for name, weight in own.items() if tensor_digest(weight) not in filed}
 
 
 def save_adapter(vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: str = "") -> None:

@@ -51,7 +51,8 @@ def train(job: Job) -> list[Step]:
     checked = [Example(video, prompts[0], video.captions[job.language]) for video in validate_on]
     if is_first():
         write_job(job, job.folder / "job.yaml")
-        tell(f"{len(train_on)} clips, {plan.steps} steps of {plan.step_size}; validation on {len(checked)} clips")
+        steps = f"{plan.steps} steps of {plan.step_size} in {processes()} processes"
+        tell(f"{len(train_on)} clips, {steps}; validation on {len(checked)} clips")
     watch = Watch(job, vlm, adapter, collate, validate_on[:SHOWN], prompts[0], longest_answer(job, vlm, parts.train))
     log = fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
     if processes() > 1:
@@ -77,7 +78,7 @@ def videos_of(job: Job) -> tuple[Source, Split]:
 def load_base(job: Job) -> VideoLM:
     """The model before training, on this process's card."""
     device = f"cuda:{state().local_process_index}" if torch.cuda.is_available() else "cpu"
-    vlm = load(job.model, job.four_bit, device, revision=job.revision, sharded=state().num_processes > 1 and wanted())
+    vlm = load(job.model, job.four_bit, device, revision=job.revision, sharded=wanted())
     vlm.model.set_attn_implementation(job.attention)
     return vlm
 

@@ -354,7 +354,7 @@ print("loaded", held, whole, peak_megabytes() - empty, whole * 4 / 2**20, is_sha
 del part
 run("ddp")
 run("fsdp", fsdp=True)
-run("qlora", "four_bit=true", "validation=0", fsdp=True)
+run("qlora", "four_bit=true", fsdp=True)
 run("to one", "steps=2", fsdp=True)
 run("from one")
 run("one clip", "data=toybox:0:1", "validation=0", "test=0", "steps=1")
@@ -370,13 +370,14 @@ def losses(folder):
     return [number for step in read_log(folder / "log.jsonl") for number in (step.loss, step.validation) if number]
 
 
-def test_two_processes_do_what_one_does(tmp_path):
+def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
     """DDP, FSDP2 and QLoRA under FSDP2; loading in parts; going on with another number of processes. In one launch."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)  # answers in bfloat16, on some CPUs
     path = tmp_path / "job.yaml"
     big = dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=24, head_dim=128)
     twin = write_twin("llava-hf/LLaVA-NeXT-Video-7B-hf", tmp_path / "twin", **big)
     train(job_of(path, tmp_path / "alone", BATCH))
-    train(job_of(path, tmp_path / "alone in 4 bits", BATCH, "four_bit=true", "validation=0"))
+    train(job_of(path, tmp_path / "alone in 4 bits", BATCH, "four_bit=true"))
     train(job_of(path, tmp_path / "from one", BATCH, "steps=2"))
     script = tmp_path / "script.py"
     script.write_text(IN_TWO_PROCESSES)
@@ -398,7 +399,7 @@ def test_two_processes_do_what_one_does(tmp_path):
         assert len((tmp_path / name / "samples.jsonl").read_text().splitlines()) == 6
         assert not [file for file in (tmp_path / name).iterdir() if file.name.startswith(".")]
     assert losses(tmp_path / "qlora") == pytest.approx(losses(tmp_path / "alone in 4 bits"), abs=1e-5)
-    assert losses(tmp_path / "qlora") != pytest.approx(losses(tmp_path / "alone")[:4], abs=1e-3)
+    assert losses(tmp_path / "qlora") != pytest.approx(alone, abs=1e-3)
     assert len(losses(tmp_path / "one clip")) == 1
 
     held = re.findall(r"process \d of 2 held ([\d,]+) of ([\d,]+) numbers", said)
@@ -494,7 +495,9 @@ def test_the_process_that_fell_first_is_named(codes, words):
 
 
 def test_what_torchrun_says_is_passed_on_where_no_process_fell():
-    assert processes.what_went_wrong("one\ntwo\nthree\nno free port\n", 2) == "torchrun failed: two | three | no free port"
+    assert (
+        processes.what_went_wrong("one\ntwo\nthree\nno free port\n", 2) == "torchrun failed: two | three | no free port"
+    )
 
 
 def test_an_error_in_a_process_is_one_error_here(tmp_path):

@@ -98,7 +98,7 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = No
 
 
 def freeze(vlm: VideoLM) -> None:
-    """Nothing of the base may change. What is not in 4 bits of a base in 4 bits becomes float32, unless it is sharded."""
+    """Nothing of the base may change. The rest of a base in 4 bits becomes float32, unless it is sharded."""
     if getattr(vlm.model, "is_loaded_in_4bit", False) and not is_sharded(vlm.model):
         prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
     vlm.model.requires_grad_(False)

@@ -28,8 +28,8 @@ from lib.anyres import anyres_grid
 from lib.known import FRAMES_PER_BLOCK
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 from lib.vlm.chat import VICUNA, Chat
-from lib.vlm.sharded import is_sharded
 from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
+from lib.vlm.sharded import is_sharded
 
 NEWLINE_INSIDE = Version("5.18")  # transformers from which OneVision adds its newline where it makes video features
 Seen = FrameArray | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced

@@ -48,7 +48,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def numbers(model: nn.Module) -> tuple[int, int]:
-    """How many of a model's numbers this process holds, and how many there are. Two numbers of 4 bits count as one byte.
+    """How many of a model's numbers this process holds, and how many there are (of 4 bits: bytes).
 
     >>> numbers(nn.Linear(3, 2))
     (8, 8)

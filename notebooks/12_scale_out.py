@@ -15,9 +15,9 @@
 # ## 한국어 요약
 #
 # 이 수업에서는 프로세스 하나로 하던 일을 여러 프로세스로 나눕니다. 먼저 "두 개로 실행하라"고 해도 말없이 하나만 실행하는 실행기가 있다는 것을 직접 확인합니다.
-# `accelerate launch --cpu --num_processes 2`는 프로세스를 하나만 띄우고, CPU에서 Trainer의 `fsdp` 설정은 모델을 나누지 않은 채 DDP로 바뀝니다. 그래서 `lib`는
-# 시작할 때마다 프로세스 수와 조각의 크기를 검사합니다. 다음으로 많은 클립의 특징을 샤드 파일로 저장합니다. 도중에 강제로 종료해도 이어서 계속할 수 있고, 프로세스 수가 바뀌어도
-# 마지막에는 같은 바이트가 됩니다. 잘린 샤드는 다시 만들고 그 사실을 알립니다. 그다음 LoRA를 DDP와 FSDP2로 학습해 손실이 프로세스 하나일 때와 같은지 비교합니다.
+# `accelerate launch --cpu --num_processes 2`는 프로세스를 하나만 띄우고, CPU에서 Trainer의 `fsdp` 설정은 모델을 나누지 않은 채 DDP로 바뀝니다. 그래서 프로세스
+# 수를 직접 확인하고, `lib`는 학습이 끝날 때 프로세스마다 실제로 가진 숫자의 개수를 출력합니다. 다음으로 많은 클립의 특징을 샤드 파일로 저장합니다. 도중에 강제로 종료해도 이어서 계속할 수 있고, 프로세스 수가 바뀌어도
+# 마지막에는 같은 바이트가 됩니다. 잘린 샤드는 다시 만들고 그 사실을 알립니다. 그다음 `python -m lib train`을 그대로 DDP와 FSDP2로 실행해 LoRA를 학습하고, 손실이 프로세스 하나일 때와 같은지 비교합니다.
 # 손실의 평균을 잘못 내면 다른 값이 나온다는 것도 봅니다. 마지막으로 클립 1만, 100만, 1억 개의 저장 용량과 GPU 시간을 식으로 계산하고, 7B 모델을 vLLM으로
 # 서비스하는 방법을 버전과 함께 적어 둡니다. vLLM 부분은 여기서 실행하지 않았습니다.
 
@@ -40,11 +40,14 @@ colab.set_up()
 
 # %%
 import os
+import re
 import subprocess
 import tempfile
 import time
+from contextlib import redirect_stderr
 from dataclasses import replace
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +57,18 @@ from lib import exercises, plots
 from lib.budget import MODELS, kv_bytes, weight_bytes
 from lib.budget.jobs import PEAKS, Workload, cards_for
 from lib.data import Collator, Features, captioning
+from lib.data.formats import read_source
 from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
-from lib.finetune import add_lora, processes
+from lib.finetune import add_lora, processes, read_log
+from lib.job.settings import read_job
+from lib.job.training import train_job
 from lib.packing import IGNORE
 from lib.video import sample_uniform
 from lib.vlm import load
 
 MODEL = "tiny"  # a LLaVA-NeXT-Video of the Hub works as well, with one GPU for each process
 SOURCE = "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
+TRAINED_ON = "toybox:0:40"  # in section 4
 PROCESSES = 2
 
 plots.style()
@@ -82,7 +89,7 @@ print(", ".join(f"{name} {version(name).split('+')[0]}" for name in ("torch", "a
 who = work / "who.py"
 who.write_text("""
 import os
-print(f"process {os.environ.get('RANK', 0)} of {os.environ.get('WORLD_SIZE', 1)}", flush=True)
+print(f"process {os.environ.get('RANK', 0)} of {os.environ.get('WORLD_SIZE', 1)}\\n", end="", flush=True)
 """)
 
 
@@ -108,7 +115,7 @@ for launcher, lines in said.items():
 
 # %% [markdown]
 # On a GPU machine `accelerate launch --num_processes 2` does start two: it is the CPU path that does not. That makes it worse, because
-# a CPU is where one tries things out. So every process of ours begins with a check. By hand, and as `lib` does it:
+# a CPU is where one tries things out. So a script that counts on two processes begins with a check. By hand, and as `lib` does it:
 
 # %%
 expected, found = 2, int(os.environ.get("WORLD_SIZE", 1))
@@ -145,15 +152,16 @@ settings = TrainingArguments(sys.argv[1], use_cpu=True, fsdp=True, fsdp_config={
 run = Trainer(Model(), settings, train_dataset=[{"x": torch.ones(100)}] * 16)
 run.train()
 held = sum((w.to_local() if isinstance(w, DTensor) else w).numel() for w in run.model.parameters())
-print(f"process {settings.process_index}: {type(run.model_wrapped).__name__}, holds {held:,} of 10,000", flush=True)
+print(f"process {settings.process_index}: {type(run.model_wrapped).__name__}, holds {held:,} of 10,000\\n", end="", flush=True)
 """)
 for line in say(processes.torchrun_command(2, str(trainer), str(work / "out"))):
     print(line)
 
 # %% [markdown]
-# Both hold everything: the Trainer fell back to DDP and said nothing. On two GPUs with FSDP it would be 5,000 each. So do not ask what was configured, ask
-# **what each process holds**. `lib.finetune.processes` shards with PyTorch's own `fully_shard`, which does work on CPUs, and refuses to train if
-# the parts do not make the whole. We come back to it in section 4.
+# Both hold everything: the Trainer fell back to DDP and said nothing. The reason is one line of accelerate (`AcceleratorState` in `state.py`), which turns
+# FSDP on for processes with GPUs only. On two GPUs it would be 5,000 each. So do not ask what was configured, ask **what each process holds**.
+# `lib.vlm.sharded` cuts the model with PyTorch's own `fully_shard`, which works on CPUs too, and `train` prints what each process held. We come back to it
+# in section 4.
 
 # %% [markdown]
 # ## 2. Features of many clips: shards
@@ -164,6 +172,7 @@ for line in say(processes.torchrun_command(2, str(trainer), str(work / "out"))):
 # 1. **Which clip lies in which shard follows from the list of clips alone**, not from the number of processes. Process r of w makes shards r, r + w, ...
 # 2. **Written beside, then renamed**: a rename is atomic, so a file with a shard's name is whole.
 # 3. **A plan first, a manifest last**: plan.json says what there will be, manifest.json what there is (bytes, sha256, clips that could not be read).
+#    All processes would write the same plan, so whichever comes first writes it. Each shard also says itself which weights and frames it was made with.
 
 # %% [markdown]
 # ### Exercise 12.split: each clip once
@@ -189,7 +198,7 @@ ex.check(my_clips)
 
 # %%
 vlm = load(MODEL)
-videos = processes.videos_of(SOURCE)
+videos = read_source(SOURCE, "en").videos
 features = Features(vlm, frames=16)
 SIZE = 5  # clips to a shard; in earnest some hundreds
 
@@ -208,13 +217,25 @@ for rank in range(PROCESSES):
 
 # %% [markdown]
 # Now for real: two processes with torchrun, and after some shards we end them in the middle of their work.
-# (`SIGTERM`, as a preempted machine does; the tests use `SIGKILL` on one of them.)
-#
-# `started` gives us torchrun's process. No process talks to another, so there is nothing to wait for, and no process group.
+# (`SIGTERM`, as a preempted machine does; the tests use `SIGKILL` on one of them.) Both run the same script. `started` gives us torchrun's process.
+# No process talks to another, so there is nothing to wait for, and no process group.
 
 # %%
-job = processes.Extraction(SOURCE, str(work / "killed"), MODEL, size=SIZE)
-with processes.started([job], PROCESSES) as (torchrun, reports):
+extraction = work / "extraction.py"
+extraction.write_text(f"""
+import sys
+from lib.data import Features
+from lib.data.formats import read_source
+from lib.data.shards import extract
+from lib.finetune.processes import world
+from lib.vlm import load
+
+me = world({PROCESSES})
+videos = read_source("{SOURCE}", "en").videos
+written = extract(videos, Features(load("{MODEL}"), frames=16), sys.argv[1], size={SIZE}, world=me)
+print(f"process {{me.rank}}: {{len(written.made)}} shards in {{written.seconds:.2f}} s\\n", end="", flush=True)
+""")
+with processes.started(PROCESSES, str(extraction), str(work / "killed")) as (torchrun, output):
     while len(list(work.glob("killed/shard-*"))) < 6 and torchrun.poll() is None:
         time.sleep(0.02)
 there = [shard_path(work / "killed", shard).exists() for shard in range(plan.count)]
@@ -319,7 +340,7 @@ print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):
 
 # %% [markdown]
 # The argument is called `num_items_in_batch`: all answer tokens of all processes, divided by the number of processes. Counting them takes one number to be
-# exchanged per step. `lib.finetune.processes.step` does it.
+# exchanged per step. transformers' Trainer, which trains in this course, does it by itself (its setting `average_tokens_across_devices`).
 
 # %% [markdown]
 # ### Exercise 12.gradient: one gradient of several
@@ -349,18 +370,52 @@ print(
 # Two ways to train on several cards:
 #
 # - **DDP**: each process holds the whole model and its own examples; gradients are averaged. `accelerate` wraps the model.
-# - **FSDP2** (`fully_shard`, PyTorch documentation): each process holds its rows of *every* weight. Before a layer computes, all fetch the others' rows; after it they
-#   drop them again. Gradients are averaged and each process keeps its rows of them. Nobody ever has the whole model.
+# - **FSDP2** (`fully_shard`, PyTorch documentation): each process holds its rows of every weight of the language model. Before a layer computes, all fetch the
+#   others' rows; after it they drop them again. Nobody ever has the whole model, not even while it is loaded: `lib.vlm.sharded` reads only its own rows from
+#   the files.
 #
-# One launch, three jobs: the features once more (now uninterrupted, with two processes), then the same LoRA training both ways. And the same training with
-# one process, here. All see the same batches: 4 examples a step, whoever computes them.
+# What is small stays whole in every process: the vision tower (each computes its own features), the projector, and LoRA. The gradients of LoRA are averaged as
+# in DDP.
+#
+# First the features once more, now uninterrupted, with two processes. Then a *job*: the file of settings and the command `train` of lesson 08. We run it
+# three times: in one process (this one), in two with DDP, and in two with FSDP2. Two processes take half the batch each. FSDP2 is switched on by one variable
+# of the environment, which `accelerate launch --config_file jobs/fsdp.yaml` sets on a machine with GPUs. All see the same 4 examples a step, whoever
+# computes them.
 
 # %%
-training = processes.Training(SOURCE, str(work / "killed"), "ddp", steps=4, batch=4, model=MODEL)
-again = replace(job, folder=str(work / "whole"))
-refilled, ddp, fsdp2 = processes.launch([again, training, replace(training, way="fsdp2")], PROCESSES)
-alone = training.run(World())
+refilled = say(processes.torchrun_command(PROCESSES, str(extraction), str(work / "whole")))
 seal(work / "whole")
+print("\n".join(refilled))
+RANK = 8
+job_file = work / "job.yaml"
+job_file.write_text(f"""
+data: {TRAINED_ON}
+language: en
+model: {MODEL}
+frames: 4
+rank: {RANK}
+steps: 4
+accumulation: 1
+learning_rate: 2.0e-3
+checkpointing: false
+validation: 0
+output: {work / "job"}
+""")
+
+
+def in_two(name, **settings):
+    """Train as the file says, in two processes: the log, and for each process the numbers and MiB that it held."""
+    job = "-m", "lib", "train", str(job_file), "batch=2", f"output={work / name}"
+    said = processes.launch(PROCESSES, *job, **settings)
+    held = re.findall(r"held ([\d,]+) of [\d,]+ numbers, at most ([\d,]+) MiB", said)
+    held = [tuple(int(text.replace(",", "")) for text in pair) for pair in held]
+    return read_log(work / name / "log.jsonl"), held
+
+
+with redirect_stderr(StringIO()):  # its lines of progress
+    alone = train(read_job(job_file, ["batch=4"]))
+ddp, ddp_held = in_two("ddp")
+fsdp2, fsdp2_held = in_two("fsdp2", settings=processes.FSDP)
 
 
 def content(folder):
@@ -379,39 +434,47 @@ print(
 my_difference = 0.1  # change me
 
 print(f"{'step':<6}{'one process':>13}{'DDP':>12}{'FSDP2':>12}")
-for number, losses in enumerate(zip(alone["losses"], ddp[0]["losses"], fsdp2[0]["losses"], strict=True), 1):
-    print(f"{number:<6}{losses[0]:>13.6f}{losses[1]:>12.6f}{losses[2]:>12.6f}")
-furthest = max(np.abs(np.subtract(told["losses"], alone["losses"])).max() for told in (*ddp, *fsdp2))
+for one, two, shared in zip(alone, ddp, fsdp2, strict=True):
+    print(f"{one.step:<6}{one.loss:>13.6f}{two.loss:>12.6f}{shared.loss:>12.6f}")
+furthest = max(abs(step.loss - one.loss) for log in (ddp, fsdp2) for step, one in zip(log, alone, strict=True))
 print(
     f"furthest apart: predicted {my_difference}, measured {furthest:.0e}, {'within' if furthest < 1e-5 else 'NOT WITHIN'} 1e-5"
 )
 
 # %% [markdown]
 # Now what each process **holds**. By hand: a weight of n rows is cut by `chunk` into as many pieces as there are processes, and a rank keeps its piece.
-# Sum that over all weights:
+# Sum that over the weights that are cut, and add the rest:
 
 # %%
 fresh = load(MODEL)
-add_lora(fresh, training.rank)
+language = fresh.model.model.language_model
+cut = [*language.layers.parameters()]
+if fresh.model.lm_head.weight is not language.embed_tokens.weight:  # tiny has one matrix for both, and keeps it whole
+    cut += [fresh.model.lm_head.weight, language.embed_tokens.weight]
+add_lora(fresh, RANK)
+everything, in_pieces = (sum(weight.numel() for weight in some) for some in (fresh.model.parameters(), cut))
 
 
-def my_part(model, rank, world):
+def my_part(weights, rank, world):
     """How many numbers process `rank` of `world` holds if every weight is cut by rows."""
-    pieces = [weight.chunk(world) for weight in model.parameters()]
+    pieces = [weight.chunk(world) for weight in weights]
     return sum(of_weight[rank].numel() for of_weight in pieces if rank < len(of_weight))
 
 
 for rank in range(PROCESSES):
-    mine = my_part(fresh.model, rank, PROCESSES)
-    print(f"process {rank}: DDP holds {ddp[rank]['held']:,}; FSDP2 {fsdp2[rank]['held']:,}, by hand {mine:,}")
-together = sum(told["held"] for told in fsdp2)
-print(
-    f"FSDP2's parts together: {together:,}; the model: {alone['all']:,}; {'equal' if together == alone['all'] else 'DIFFERENT'}"
-)
+    mine = everything - in_pieces + my_part(cut, rank, PROCESSES)
+    held = {numbers for numbers, _ in fsdp2_held}
+    print(
+        f"process {rank}: DDP holds {ddp_held[rank][0]:,}; FSDP2 by hand {mine:,}, {'as printed' if mine in held else 'DIFFERENT'}"
+    )
+seven_b = MODELS["7b"]
+part = 1 - (seven_b.vision.parameters + seven_b.projector_parameters) / seven_b.parameters
+print(f"cut into pieces: {in_pieces / everything:.0%} of {MODEL}, {part:.0%} of the 7B")
 
 # %% [markdown]
-# That is the point of FSDP: a 7B in 16 bits takes 14.1 GB for its weights on *each* card with DDP, and 14.1 GB divided by the number of cards with FSDP. For
-# LoRA in 4 bits (QLoRA) the weights are 4 GB and DDP is the simpler choice: the tests run it on two processes too, to the same loss as one. (FSDP with 4-bit weights is not tried here.)
+# That is the point of FSDP: a 7B in 16 bits takes 14.1 GB for its weights on *each* card with DDP, and little more than 14.1 GB divided by the number of
+# cards with FSDP. For LoRA in 4 bits (QLoRA) the weights are 4 GB and DDP is the simpler choice. Both together work as well, for a 34B on small cards: each layer is
+# put into 4 bits and then cut. The tests run that on two processes, to the same loss as one.
 #
 # **And the speed?** Two processes on two cores.
 #
@@ -421,17 +484,16 @@ print(
 my_speedup = {"features": 2.0, "DDP": 2.0, "FSDP2": 2.0}  # change me
 
 clips_per_second = (len(written.made) + len(written.remade)) * SIZE / written.seconds
-both = len(videos) / max(told["seconds"] for told in refilled)
+both = len(videos) / max(float(line.split()[-2]) for line in refilled)
 speedup = {
     "features": both / clips_per_second,
-    "DDP": alone["seconds"] / max(told["seconds"] for told in ddp),
-    "FSDP2": alone["seconds"] / max(told["seconds"] for told in fsdp2),
+    "DDP": sum(step.seconds for step in alone) / sum(step.seconds for step in ddp),
+    "FSDP2": sum(step.seconds for step in alone) / sum(step.seconds for step in fsdp2),
 }
 for what, times in speedup.items():
     print(f"{what:<10} predicted {my_speedup[what]:.1f} times as fast, measured {times:.2f}")
-megabytes = [told["megabytes"] for told in fsdp2]
 print(
-    f"memory: {' and '.join(f'{number:.0f} MB' for number in megabytes)} in the two processes, most of it Python and torch"
+    f"memory: {' and '.join(f'{number} MiB' for _, number in fsdp2_held)} in the two processes, most of it Python and torch"
 )
 
 # %% [markdown]
@@ -468,7 +530,9 @@ ex.check(my_choice)
 # %% [markdown]
 # ### When a process fails
 #
-# `scale.launch` raises one `RuntimeError` with the error that happened first, as one sentence and with its rank; torchrun ends the other processes.
+# torchrun ends the others and exits with code 1. `processes.launch` makes one `RuntimeError` of it, in one sentence: which process was killed, or the first
+# error. The last checkpoint stays whole. It does not depend on the number of processes, so `train` goes on with one, two or eight of them, as long
+# as batch x accumulation x processes stays the same.
 
 # %% [markdown]
 # ## 5. What it costs
@@ -514,10 +578,10 @@ for clips in (10_000, 1_000_000, 100_000_000):
 # Features are larger than the videos. Is it worth keeping them? They save one pass of the vision tower per epoch, and the decoding of the video:
 
 # %%
-encode, train = one.encoding_hours("A100-40"), one.training_hours("A100-40")
-print(f"vision tower: {encode * 3600:.2f} s of an A100 per clip; one LoRA step on it: {train * 3600:.2f} s")
+encode, learn = one.encoding_hours("A100-40"), one.training_hours("A100-40")
+print(f"vision tower: {encode * 3600:.2f} s of an A100 per clip; one LoRA step on it: {learn * 3600:.2f} s")
 print(
-    f"so keeping features saves {encode / (encode + train):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core"
+    f"so keeping features saves {encode / (encode + learn):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core"
 )
 
 # %% [markdown]
@@ -601,11 +665,11 @@ print(f"1 M clips: {mine:,.0f} hours of writing; lib {job_7b.decoding_hours('A10
 # torchrun is started once on each, with one address that all can reach. Not run here:
 #
 # ```
-# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib.finetune.processes jobs.json reports/
+# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib train job.yaml
 # ```
 #
-# jobs.json holds `{"processes": 32, "jobs": [{"kind": "Extraction", "source": ..., "folder": ...}]}`; the folder is one that all machines see. If a machine dies, start
-# the same line again on those that are left, with their number in `processes`: the shards that are there stay.
+# The job's output folder is one that all machines see: features and checkpoints lie in it. If a machine dies, start the same line again on those that are left,
+# with another `accumulation`: the shards that are there stay, and the run goes on from its checkpoint.
 
 # %% [markdown]
 # ## 6. Serving the 7B with vLLM: a recipe

@@ -11,19 +11,23 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from accelerate.commands import launch as accelerate_launch
 from conftest import from_hub
 from safetensors.torch import load_file
 
 from lib import budget
 from lib.budget import jobs
 from lib.budget.jobs import Workload
-from lib.data import Collator, Features, Video, aihub, captioning, shards, split, toybox_videos
+from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
 from lib.data.shards import Cache, ShardPlan, World, extract, plan_of, seal, shard_path
-from lib.finetune import processes
-from lib.finetune.processes import Extraction, Training
+from lib.files import differences
+from lib.finetune import Plan, add_lora, processes
+from lib.finetune.train import read_log, run_fingerprint
+from lib.job.settings import read_job
 from lib.known import GIB
 from lib.packing import IGNORE
-from lib.vlm import load
+from lib.vlm import load, sharded
+from lib.vlm.twins import write_twin
 
 VIDEOS = toybox_videos(range(7))
 
@@ -43,7 +47,7 @@ def sealed(features, tmp_path_factory):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -73,6 +77,13 @@ def test_cache_gives_what_the_tower_computes_in_order(sealed, features):
         assert torch.equal(kept, features(video)) and torch.equal(cache(video), kept)
     assert cache.bytes == sum(path.stat().st_size for path in sealed.glob("shard-*"))
     assert not list(sealed.glob(".*"))
+
+
+def test_the_plan_is_written_before_any_shard_whoever_comes_first(features, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "write_shard", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extract(VIDEOS, features, tmp_path, size=2, world=World(1, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -186,6 +197,23 @@ def test_folder_of_another_plan_is_refused(change, words, sealed, features):
     assert files(sealed) == before
 
 
+def test_shard_of_other_weights_or_frames_is_refused(sealed, features, tmp_path):
+    """Whatever the plan says: it was copied here, or two runs began at once."""
+    other = replace(features, frames=5)
+    extract(VIDEOS, other, tmp_path / "other", size=2)
+    for name, data in files(sealed).items():
+        (tmp_path / name).write_bytes(data)
+    path = shard_path(tmp_path, 2)
+    path.write_bytes(shard_path(tmp_path / "other", 2).read_bytes())
+    before = files(tmp_path)
+    told = r"shard-00002.safetensors was made with other settings .features: of 5 frames .* before, of 4 frames"
+    with pytest.raises(ValueError, match=told):
+        extract(VIDEOS, features, tmp_path, size=2)
+    with pytest.raises(ValueError, match=told):
+        seal(tmp_path)
+    assert files(tmp_path) == before
+
+
 def test_clip_that_cannot_be_read_is_left_out_and_named(features, tmp_path):
     gone = Video("gone", {}, path=tmp_path / "gone.mp4")
     extract([*VIDEOS[:2], gone, VIDEOS[2]], features, tmp_path / "cache", size=2)
@@ -233,65 +261,34 @@ def test_more_processes_than_asked_for_are_refused(monkeypatch):
         processes.world(1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (dict(way="fsdp1"), "unknown way"),
-        (dict(way="fsdp2", four_bit=True), "4-bit"),
-    ],
-)
-def test_training_refuses(settings, words):
-    with pytest.raises(ValueError, match=words):
-        Training("toybox:0:8", "cache", **settings)
+def test_fsdp_is_what_accelerates_configuration_asks_for(monkeypatch):
+    parser = accelerate_launch.launch_command_parser()
+    wanted = parser.parse_args(["--config_file", "jobs/fsdp.yaml", "-m", "lib"])
+    wanted, _, _ = accelerate_launch._validate_launch_command(wanted)
+    written = accelerate_launch.prepare_multi_gpu_env(wanted)
+    assert {name: written[name] for name in processes.FSDP} == processes.FSDP and written["FSDP_VERSION"] == "2"
+    monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+    assert not sharded.wanted()
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert sharded.wanted()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(ValueError, match="FSDP needs several processes, and this is the only one"):
+        sharded.wanted()
 
 
-@pytest.mark.parametrize(
-    ("settings", "here", "words"),
-    [
-        (dict(batch=1), World(0, 2), "idle"),
-        (dict(way="fsdp2"), World(0, 1), "nobody to share"),
-    ],
-)
-def test_training_refuses_a_world(settings, here, words):
-    with pytest.raises(ValueError, match=words):
-        Training("toybox:0:8", "cache", **settings).run(here)
+def test_another_number_of_processes_is_another_batch_unless_accumulation_makes_up_for_it(features, monkeypatch):
+    vlm = load("tiny")
+    add_lora(vlm, rank=2)
+    examples = captioning(toybox_videos(range(12)), "en")
 
+    def settings(processes, **plan):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        return run_fingerprint(vlm, Collator(vlm, vlm.default_reducer, features), examples, Plan(2, **plan))
 
-def test_a_folder_of_aihub_is_trained_on_as_split_says(tmp_path):
-    """All of it is extracted; clips for validation and test are not trained on. Toybox clips stay as chosen."""
-    sample, official = "data/aihub_sample", {f"toybox_{seed:06}" for seed in range(300, 304)}
-    assert {video.name for video in processes.videos_to_train_on(sample)} == official
-    assert len(processes.videos_of(sample)) == 6
-    toybox = "toybox:0:50"
-    assert processes.videos_to_train_on(toybox) == processes.videos_of(toybox)
-    Extraction(sample, str(tmp_path), frames=4).run(World())
-    seal(tmp_path)
-    with pytest.raises(ValueError, match="1 steps of 5 need 5 examples, there are 4"):
-        Training(sample, str(tmp_path), steps=1, batch=5, language="ko").run(World())
-
-
-def test_a_folder_without_a_split_of_its_own_is_trained_on_as_split_says(monkeypatch):
-    videos = [replace(video, clip=None, path=Path(video.name)) for video in toybox_videos(range(50))]
-    monkeypatch.setattr(processes, "read_aihub", lambda source: aihub.Folder(videos, []))
-    assert processes.videos_to_train_on("folder") == split(videos).train != videos
-
-
-def test_a_folder_of_validation_only_is_not_trained_on():
-    with pytest.raises(ValueError, match="nothing to train on .*Fix: add clips for training"):
-        Training("data/aihub_sample/Validation", "cache", steps=1).run(World())
-
-
-def test_too_few_examples_are_refused():
-    with pytest.raises(ValueError, match="2 steps of 4 need 8 examples, there are 7"):
-        processes.shares(range(7), Training("toybox:0:7", "cache", steps=2), World())
-
-
-@pytest.mark.parametrize("held", [588, 300 * 588 // 588 + 100, 200])
-def test_a_process_that_holds_too_much_is_not_sharded(held, monkeypatch):
-    monkeypatch.setattr(processes, "mean_over_processes", lambda number, here: number)  # both hold the same
-    with pytest.raises(ValueError, match="the model is not sharded"):
-        processes.check_shards(held, 588, World(0, 2))
-    processes.check_shards(294, 588, World(0, 2))
+    alone = settings(1, batch=1, accumulation=4)
+    assert settings(2, batch=1, accumulation=2) == settings(2, batch=2, accumulation=1) == alone
+    assert differences(alone, settings(3, batch=1, accumulation=1)).startswith("batch: 4 before, 3 now")
 
 
 def test_the_processes_losses_average_to_that_of_one(features):
@@ -317,29 +314,120 @@ def test_the_processes_losses_average_to_that_of_one(features):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_two_processes_train_like_one(tmp_path):
-    """DDP, FSDP2 and QLoRA under DDP, in one launch; extraction before them."""
-    folder = str(tmp_path / "cache")
-    extraction = Extraction("toybox:0:12", folder, frames=4, size=4)
-    (written,) = processes.launch([extraction], processes=2)
-    assert [part["made"] for part in written] == [[0, 2], [1]]
-    seal(folder)
+SETTINGS = """
+data: toybox:0:15
+language: en
+model: tiny
+frames: 2
+rank: 4
+steps: 4
+every: 2
+batch: 1
+accumulation: 2
+learning_rate: 4e-3
+schedule: constant_with_warmup
+warmup: 0
+checkpointing: false
+validation: 0.3
+test: 0.1
+"""
+BATCH = "batch=2"  # of one process: as much at a time as two have together
+IN_TWO_PROCESSES = """
+import os, sys
+from lib.job.settings import read_job
+from lib.job.training import state, tell_all, train_job
+from lib.machine import peak_megabytes
+from lib.vlm import load
+from lib.vlm.sharded import is_sharded, numbers_held
 
-    job = Training("toybox:0:12", folder, steps=3)
-    fsdp2, qlora = replace(job, way="fsdp2"), replace(job, four_bit=True)
-    alone, alone_in_four_bits = job.run(World()), qlora.run(World())
-    by_ddp, by_fsdp2, by_qlora = processes.launch([job, fsdp2, qlora], processes=2)
+settings, twin, work = sys.argv[1:]
 
-    assert len(by_ddp) == len(by_fsdp2) == 2
-    for told in (*by_ddp, *by_fsdp2):
-        assert told["losses"] == pytest.approx(alone["losses"], abs=1e-5)
-        assert told["megabytes"] > 100 and told["all"] == alone["all"]
-    assert alone["losses"][2] != pytest.approx(alone["losses"][0], abs=1e-3)  # something was learned in between
-    assert [told["held"] for told in by_ddp] == [alone["all"]] * 2
-    assert sum(told["held"] for told in by_fsdp2) == alone["all"]
-    assert max(told["held"] for told in by_fsdp2) < 0.51 * alone["all"]
-    for told in by_qlora:
-        assert told["losses"] == pytest.approx(alone_in_four_bits["losses"], abs=1e-5)
+def run(name, *changes, fsdp=False):
+    os.environ["ACCELERATE_USE_FSDP"] = str(fsdp)
+    train_job(read_job(settings, [f"output={work}/{name}", *changes]))
+
+state()
+empty = peak_megabytes()
+part = load(twin, device="cpu", sharded=True).model
+held, whole = numbers_held(part)
+print("loaded", held, whole, peak_megabytes() - empty, whole * 4 / 2**20, is_sharded(part), flush=True)
+del part
+run("ddp")
+run("fsdp", fsdp=True)
+run("qlora", "four_bit=true", fsdp=True)
+run("to one", "steps=2", fsdp=True)
+run("from one")
+run("one clip", "data=toybox:0:1", "validation=0", "test=0", "steps=1")
+"""
+
+
+def job_of(path, output, *changes):
+    path.write_text(SETTINGS)
+    return read_job(path, [f"output={output}", *changes])
+
+
+def losses(folder):
+    return [number for step in read_log(folder / "log.jsonl") for number in (step.loss, step.validation) if number]
+
+
+def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
+    """DDP, FSDP2 and QLoRA under FSDP2; loading in parts; going on with another number of processes. In one launch."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)  # answers in bfloat16, on some CPUs
+    path = tmp_path / "job.yaml"
+    big = dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=24, head_dim=128)
+    twin = write_twin("llava-hf/LLaVA-NeXT-Video-7B-hf", tmp_path / "twin", **big)
+    train_job(job_of(path, tmp_path / "alone", BATCH))
+    train_job(job_of(path, tmp_path / "alone in 4 bits", BATCH, "four_bit=true"))
+    train_job(job_of(path, tmp_path / "from one", BATCH, "steps=2"))
+    script = tmp_path / "script.py"
+    script.write_text(IN_TWO_PROCESSES)
+    said = processes.launch(2, str(script), str(path), str(twin), str(tmp_path))
+
+    for line in re.findall(r"loaded (.*)", said):
+        held, whole, megabytes, all_megabytes, cut = line.split()
+        assert cut == "True" and int(held) < 0.55 * int(whole)
+        assert float(megabytes) < 0.65 * float(all_megabytes)
+    assert said.count("loaded") == 2
+
+    job = job_of(path, tmp_path / "to one", BATCH)
+    train_job(job)
+    alone = losses(tmp_path / "alone")
+    assert len(alone) == 6 and alone[4] != pytest.approx(alone[0], abs=1e-2)  # something was learned in between
+    for name in ("ddp", "fsdp", "to one", "from one"):
+        assert losses(tmp_path / name) == pytest.approx(alone, abs=1e-5), name
+        assert close(tmp_path / name / "adapter", tmp_path / "alone" / "adapter"), name
+        assert len((tmp_path / name / "samples.jsonl").read_text().splitlines()) == 6
+        assert not [file for file in (tmp_path / name).iterdir() if file.name.startswith(".")]
+    assert losses(tmp_path / "qlora") == pytest.approx(losses(tmp_path / "alone in 4 bits"), abs=1e-5)
+    assert losses(tmp_path / "qlora") != pytest.approx(alone, abs=1e-3)
+    assert len(losses(tmp_path / "one clip")) == 1
+
+    held = re.findall(r"process \d of 2 held ([\d,]+) of ([\d,]+) numbers", said)
+    held = [tuple(int(number.replace(",", "")) for number in pair) for pair in held]
+    layers = sum(w.numel() for w in load("tiny").model.model.language_model.layers.parameters())
+    assert held[0:2] == [(held[0][1],) * 2] * 2
+    assert held[2:4] == [(held[0][1] - layers // 2, held[0][1])] * 2
+
+
+def close(folder, other):
+    now, before = (load_file(folder / "adapter_model.safetensors") for folder in (folder, other))
+    return now.keys() == before.keys() and all(torch.allclose(now[key], before[key], atol=5e-4) for key in now)
+
+
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(tmp_path):
+    path, folder = tmp_path / "job.yaml", tmp_path / "killed"
+    train_job(job_of(path, tmp_path / "alone", BATCH))
+    command = "-m", "lib", "train", str(path), f"output={folder}"
+    with processes.started(2, *command, settings=processes.FSDP) as (torchrun, output):
+        while not (folder / "checkpoint.safetensors").exists():
+            assert torchrun.poll() is None, output.read_text()
+            time.sleep(0.01)
+        os.kill(processes_of(torchrun)[1].pid, signal.SIGKILL)
+        assert torchrun.wait(120) == 1
+        assert "process 1 of 2 ended with code -9 (it was killed" in processes.what_went_wrong(output.read_text(), 2)
+    assert len(read_log(folder / "log.jsonl")) in (2, 4)
+    train_job(job_of(path, folder, BATCH))
+    assert losses(folder) == pytest.approx(losses(tmp_path / "alone"), abs=1e-5)
 
 
 def processes_of(torchrun):
@@ -366,16 +454,28 @@ def test_nothing_half_written_by_a_killed_process_is_left_in_a_sealed_folder(fea
     assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "plan.json", "shard-00000.safetensors"]
 
 
+EXTRACTION = """
+import sys
+from lib.data import Features, toybox_videos
+from lib.data.shards import extract
+from lib.finetune.processes import world
+from lib.vlm import load
+
+extract(toybox_videos(range(160)), Features(load("tiny"), 16), sys.argv[1], size=2, world=world(2))
+"""
+
+
 def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
-    job = Extraction("toybox:0:160", str(tmp_path / "killed"), frames=16, size=2)
-    with processes.started([job], processes=2) as (torchrun, reports):
+    script = tmp_path / "script.py"
+    script.write_text(EXTRACTION)
+    with processes.started(2, str(script), str(tmp_path / "killed")) as (torchrun, output):
         while not list(tmp_path.glob("killed/shard-*")):
-            assert torchrun.poll() is None, processes.what_went_wrong(reports, 2)
+            assert torchrun.poll() is None, output.read_text()
             time.sleep(0.02)
         workers = processes_of(torchrun)
         os.kill(workers[0].pid, signal.SIGKILL)
         assert torchrun.wait(120) != 0
-        assert "was killed" in processes.what_went_wrong(reports, 2)
+        assert "was killed" in processes.what_went_wrong(output.read_text(), 2)
         assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     there = files(tmp_path / "killed")
     assert 0 < sum(name.startswith("shard-") for name in there) < 80
@@ -399,30 +499,30 @@ def test_killed_processes_leave_shards_that_the_next_run_goes_on_from(tmp_path):
         ((-15, -15), "process 0 of 2 ended with code -15$"),
     ],
 )
-def test_the_process_that_fell_first_is_named(codes, words, tmp_path):
+def test_the_process_that_fell_first_is_named(codes, words):
     ends = (
         f"[{rank}]:\n  rank      : {rank} (local_rank: {rank})\n  exitcode  : {code} (pid: 7)\n"
         for rank, code in enumerate(codes)
     )
-    (tmp_path / "output.txt").write_text("FAILED\n" + "".join(ends))
-    assert re.search(words, processes.what_went_wrong(tmp_path, 2))
+    assert re.search(words, processes.what_went_wrong("FAILED\n" + "".join(ends), 2))
 
 
-def test_what_torchrun_says_is_passed_on_where_no_process_fell(tmp_path):
-    (tmp_path / "output.txt").write_text("one\ntwo\nthree\nno free port\n")
-    assert processes.what_went_wrong(tmp_path, 2) == "torchrun failed: two | three | no free port"
+def test_what_torchrun_says_is_passed_on_where_no_process_fell():
+    assert (
+        processes.what_went_wrong("one\ntwo\nthree\nno free port\n", 2) == "torchrun failed: two | three | no free port"
+    )
 
 
 def test_an_error_in_a_process_is_one_error_here(tmp_path):
-    with pytest.raises(RuntimeError, match="process 0 of 1 failed: FileNotFoundError: .*no.such.model"):
-        processes.launch([Extraction("toybox:0:2", str(tmp_path), model="no.such.model/")], processes=1)
+    with pytest.raises(RuntimeError, match="^one of 1 processes failed: there is no file of settings .*none.yaml"):
+        processes.launch(1, "-m", "lib", "train", str(tmp_path / "none.yaml"))
 
 
 def test_a_launch_that_takes_too_long_ends_and_leaves_nothing(tmp_path, monkeypatch):
     running = []
     monkeypatch.setattr(processes, "end", lambda torchrun, end=processes.end: (running.append(torchrun), end(torchrun)))
     with pytest.raises(TimeoutError, match="did not finish in 0.5 s"):
-        processes.launch([Extraction("toybox:0:2", str(tmp_path))], processes=1, timeout=0.5)
+        processes.launch(1, "-m", "lib", "train", str(tmp_path / "none.yaml"), timeout=0.5)
     assert running[0].poll() is not None
 
 

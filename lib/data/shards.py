@@ -4,7 +4,8 @@ A shard is one safetensors file with the features of `size` clips. Which clip li
 of clips alone, not from the number of processes: rank r of w makes shards r, r + w, r + 2 w ... So the ranks never talk
 to each other, their number may change from run to run, and the bytes on disk are the same at the end.
 
-plan.json is written first: what the folder will hold. A shard is written beside and renamed, so a file that bears a
+plan.json is written first, by whichever process comes first: what the folder will hold. A shard says itself what it was
+made with; it is written beside and renamed, so a file that bears a
 shard's name is whole, unless the disk says otherwise; a run passes over the shards that are there. manifest.json is
 written last, by `seal`: the bytes and the sha256 of every shard, and the clips that could not be read.
 
@@ -120,10 +121,11 @@ def extract(
     A shard that is cut off, or (in a sealed folder) has other bytes than the manifest says, is made again and told of.
     A video that cannot be read is left out of its shard; the manifest will say why.
 
-    Raises ValueError for a folder of another plan: other clips, another order, other weights, another shard size.
+    Raises ValueError for a folder of another plan (other clips, another order, other weights, another shard size), and
+    for a shard that was made with other weights or frames, whatever the plan says.
     """
     began, plan, folder = time.monotonic(), plan_of(videos, features, size), Path(folder)
-    begin(plan, folder, world, features.vlm.origin)
+    begin(plan, folder, features.vlm.origin)
     sealed = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else None
     written = Written([], {}, [], 0.0)
     for shard in plan.of(world):
@@ -131,7 +133,7 @@ def extract(
         if wrong is None:
             written.kept.append(shard)
             continue
-        write_shard(videos[shard * size : (shard + 1) * size], features, shard_path(folder, shard))
+        write_shard(videos[shard * size : (shard + 1) * size], features, plan.way, shard_path(folder, shard))
         if wrong == MISSING:
             written.made.append(shard)
         else:
@@ -139,8 +141,8 @@ def extract(
     return written._replace(seconds=time.monotonic() - began)
 
 
-def begin(plan: ShardPlan, folder: Path, world: World, origin: dict[str, str | None]) -> None:
-    """Checks the folder's plan, or has the first process write it.
+def begin(plan: ShardPlan, folder: Path, origin: dict[str, str | None]) -> None:
+    """Checks the folder's plan, or writes it: processes that begin together write the same one, each whole.
 
     origin: the model's name and commit, for readers. The digest in the plan's `way` decides whether the weights match.
     """
@@ -148,11 +150,11 @@ def begin(plan: ShardPlan, folder: Path, world: World, origin: dict[str, str | N
     if (folder / "plan.json").exists():
         if changed := differences(read_plan(folder).settings, plan.settings):
             raise ValueError(f"{folder} was begun with other settings ({changed}): keep those, or take another folder")
-    elif world.rank == 0:
+    else:
         write_json(folder / "plan.json", {**origin, "names": plan.names, "size": plan.size, "way": plan.way})
 
 
-def write_shard(videos: Sequence[Video], features: Features, path: Path) -> None:
+def write_shard(videos: Sequence[Video], features: Features, way: str, path: Path) -> None:
     """One shard. On the disk before it gets its name, so that not even a power cut leaves half of it."""
     tensors, unreadable = {}, {}
     for video in videos:
@@ -163,7 +165,8 @@ def write_shard(videos: Sequence[Video], features: Features, path: Path) -> None
             continue
         tensors[video.name] = features.encode(frames)
     # one key only: safetensors writes several in any order, and the bytes should not depend on chance
-    data = save(tensors, metadata={"unread": json.dumps(unreadable, ensure_ascii=False, sort_keys=True)})
+    made = json.dumps({"features": way, "unread": unreadable}, ensure_ascii=False, sort_keys=True)
+    data = save(tensors, metadata={"made": made})
     with written_whole(path) as beside, open(beside, "wb") as file:
         file.write(data)
         file.flush()
@@ -177,14 +180,18 @@ def shard_error(plan: ShardPlan, folder: Path, shard: int, sealed: dict | None =
     """What is wrong with a shard: MISSING, or how it is damaged. None for a good one.
 
     Its length is compared with its header and, where there is a manifest (`sealed`), its sha256 with that.
+    Raises ValueError for a good one that was made with other weights or frames: it is somebody's work.
     """
     path = shard_path(folder, shard)
     try:
-        names = {*stored(path), *unreadable(path)}
+        made = read_made(path)
+        names = {*stored(path), *made["unread"]}
     except FileNotFoundError:
         return MISSING
     except SafetensorError as error:
         return f"cut off or damaged ({error})"
+    if changed := differences({"features": made["features"]}, {"features": plan.way}):
+        raise ValueError(f"{path} was made with other settings ({changed}): delete it, or take another folder")
     if names != set(plan.part(shard)):
         return "holds other clips than planned"
     if sealed and sealed["shards"][shard] != fingerprint(path):
@@ -198,10 +205,10 @@ def stored(path: Path) -> list[str]:
         return list(file.keys())
 
 
-def unreadable(path: Path) -> dict[str, str]:
-    """The clips of a shard that could not be read, and why."""
+def read_made(path: Path) -> dict:
+    """What a shard was made with ("features"), and the clips that could not be read, with reasons ("unread")."""
     with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["unread"])
+        return json.loads((file.metadata() or {}).get("made", '{"features": null, "unread": {}}'))
 
 
 def seal(folder: str | os.PathLike) -> "Cache":
@@ -220,7 +227,7 @@ def seal(folder: str | os.PathLike) -> "Cache":
             "it goes on where it stopped"
         )
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
-    lost = {name: why for path in paths for name, why in unreadable(path).items()}
+    lost = {name: why for path in paths for name, why in read_made(path)["unread"].items()}
     write_json(folder / "manifest.json", {"shards": [fingerprint(path) for path in paths], "unread": lost})
     return Cache(folder)
 

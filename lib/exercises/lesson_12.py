@@ -65,10 +65,8 @@ split = Write(
     hint_1=Text("range takes a start, an end and a step.", "range에는 시작, 끝, 간격을 줄 수 있습니다."),
     hint_2=Text("It starts at rank and steps by world.", "rank에서 시작하여 world씩 건너뜁니다."),
     why=Text(
-        "`lib.data.shards.ShardPlan.of` gives out shards so, `lib.finetune.processes.shares` the examples of a batch. "
-        "Nobody has to ask anybody.",
-        "`lib.data.shards.ShardPlan.of`는 샤드를, `lib.finetune.processes.shares`는 배치의 예제를 이렇게 나눕니다. "
-        "서로 물어볼 필요가 없습니다.",
+        "`lib.data.shards.ShardPlan.of` gives out shards so. Nobody has to ask anybody.",
+        "`lib.data.shards.ShardPlan.of`가 샤드를 이렇게 나눕니다. 서로 물어볼 필요가 없습니다.",
     ),
 )
 
@@ -219,10 +217,9 @@ gradient = Write(
         "각 기울기에 전체 토큰 가운데 자기 몫인 tokens / tokens.sum()을 곱하고 더합니다.",
     ),
     why=Text(
-        "DDP takes the plain mean, so `lib.finetune.processes.step` divides each process's sum of losses by the "
-        "tokens per process.",
-        "DDP는 단순 평균을 내므로 `lib.finetune.processes.step`은 프로세스마다 손실의 합을 프로세스당 토큰 수로 "
-        "나눕니다.",
+        "DDP takes the plain mean, so transformers' Trainer divides each process's sum of losses by the tokens per "
+        "process.",
+        "DDP는 단순 평균을 내므로 transformers의 Trainer는 프로세스마다 손실의 합을 프로세스당 토큰 수로 나눕니다.",
     ),
 )
 

@@ -18,10 +18,12 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from lib.vlm.loading import model_files, weights_digest
 from lib.vlm.model import VideoLM
+from lib.vlm.sharded import is_sharded
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
@@ -96,8 +98,8 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = No
 
 
 def freeze(vlm: VideoLM) -> None:
-    """Nothing of the base may change. What is not in 4 bits of a base in 4 bits becomes float32."""
-    if getattr(vlm.model, "is_loaded_in_4bit", False):
+    """Nothing of the base may change. The rest of a base in 4 bits becomes float32, unless it is sharded."""
+    if getattr(vlm.model, "is_loaded_in_4bit", False) and not is_sharded(vlm.model):
         prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
     vlm.model.requires_grad_(False)
 
@@ -158,15 +160,17 @@ def tensor_digest(tensor: Tensor) -> str:
 def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
     """The weights of the base, by name, that are not in its files: trained, or an adapter was merged into them.
 
-    The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits are left out:
-    they cannot be trained.
+    The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits and weights
+    that are cut over processes are left out: they cannot be trained.
     """
-    dtype, filed = vlm.model.config.dtype, set()
+    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
+    own = {name: w for name, w in own.items() if w.is_floating_point() and not isinstance(w, DTensor)}
+    shapes, dtype, filed = {tuple(weight.shape) for weight in own.values()}, vlm.model.config.dtype, set()
     for path in model_files(vlm.name, vlm.revision):
         with safe_open(path, framework="pt") as file:
-            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in file.keys()}
-    own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
-    return {name: w for name, w in own.items() if w.is_floating_point() and tensor_digest(w) not in filed}
+            keys = (key for key in file.keys() if tuple(file.get_slice(key).get_shape()) in shapes)
+            filed |= {tensor_digest(file.get_tensor(key).to(dtype)) for key in keys}
+    return {name: weight for name, weight in own.items() if tensor_digest(weight) not in filed}
 
 
 def save_adapter(

@@ -168,7 +168,7 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     model.tie_weights()
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear4bit):
-            quantise(layer, dtype, precision == "nf4-double")
+            quantise_fake(layer, dtype, precision == "nf4-double")
     model.is_loaded_in_4bit = precision.startswith("nf4")
     pixels = PixelSettings(config.vision_config.image_size, family.crop)
     return OnDevice(
@@ -176,7 +176,7 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     )
 
 
-def quantise(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) -> None:
+def quantise_fake(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) -> None:
     """Quantises a layer on "meta", as `Params4bit.to` does on a GPU."""
     how = {"quant_type": "nf4", "compress_statistics": double}
     packed, layer.quant_state = bnb.functional.quantize_4bit(layer.weight.data.to(dtype), **how)
@@ -184,7 +184,7 @@ def quantise(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) -> None
     layer.support_avx512bf16_for_cpu = False  # a GPU does not pack them once more
 
 
-def fill(model: nn.Module) -> list[Tensor]:
+def fill_fakes(model: nn.Module) -> list[Tensor]:
     """Fake tensors on the CPU take the place of those on "meta", which autocast does not know; returns them all."""
     fakes = {}
 

@@ -21,7 +21,7 @@ from lib.budget import Memory
 from lib.budget.specs import MODELS, _lookup
 from lib.files import DATA, write_text
 from lib.finetune.adapters import add_lora, trainable
-from lib.finetune.fakes import DTYPES, CudaSoftmax, FakeHeld, fill, skeleton
+from lib.finetune.fakes import DTYPES, CudaSoftmax, FakeHeld, fill_fakes, skeleton
 from lib.finetune.train import checkpointing as checkpoints
 from lib.known import CONFIGS, GIB, HUB_IDS
 from lib.reducers import Reducer
@@ -54,7 +54,7 @@ def trace_answering(
     """
     vlm = skeleton(settings_of(model), precision, attention, prompt)
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
-        weights, pixels = fill(vlm.model), vlm.block
+        weights, pixels = fill_fakes(vlm.model), vlm.block
         fitting(vlm, frames, prompt + answer, reducer)
         vlm.model.model.language_model.register_forward_pre_hook(lengthening(answer - 1), with_kwargs=True)
         with FakeHeld() as held:
@@ -109,7 +109,7 @@ def trace_training(
     vlm = skeleton(settings_of(model), precision, attention)
     add_lora(vlm, rank)
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
-        weights, trained = fill(vlm.model.train()), list(trainable(vlm).values())
+        weights, trained = fill_fakes(vlm.model.train()), list(trainable(vlm).values())
         reducer, shape = fitting(vlm, frames, prompt + answer, reducer)
         optimizer, moments = optimizer_of(trained)
         with vlm.looking_through(reducer), checkpoints(vlm, checkpointing), FakeHeld() as held:

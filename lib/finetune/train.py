@@ -30,7 +30,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -42,6 +43,7 @@ from lib.packing import IGNORE
 from lib.reducers import Reducer
 from lib.vlm.loading import compute_dtype, weights_digest
 from lib.vlm.model import VideoLM
+from lib.vlm.sharded import is_sharded
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,18 @@ def precision(device: torch.device) -> dict[str, bool]:
 
 @contextmanager
 def ready_for_trainer(vlm: VideoLM) -> Iterator[None]:
-    """Inside, Trainer trains a model in 4 bits whose adapter lies in it and not around it; outside all is as before."""
+    """Inside, Trainer trains a model in 4 bits whose adapter lies in it and not around it; outside all is as before.
+
+    Of a model that is sharded already, accelerate need not know: it would look for something to shard.
+    """
     config, marked = vlm.model.config, getattr(vlm.model, "_hf_peft_config_loaded", False)
     cached, config.text_config.use_cache = config.text_config.use_cache, False  # keys and values that nobody asks for
     vlm.model._hf_peft_config_loaded = True  # what transformers' own add_adapter leaves
+    fsdp = os.environ.pop("ACCELERATE_USE_FSDP", None) if is_sharded(vlm.model) else None
     try:
         yield
     finally:
+        os.environ.update({"ACCELERATE_USE_FSDP": fsdp} if fsdp else {})
         vlm.model._hf_peft_config_loaded = marked
         config.text_config.use_cache = cached
         vars(config).pop("use_cache", None)  # Trainer's, meant for models without text_config
@@ -245,6 +252,15 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
 
 class CaptionTrainer(Trainer):
     """Trainer, which stops where the loss is no number and tells its callback every batch's loss."""
+
+    def _wrap_model(self, model: nn.Module, *args, **kwargs) -> nn.Module:
+        """DDP averages the gradients, also beside FSDP: what is trained lies whole on every process."""
+        if not is_sharded(model):
+            return super()._wrap_model(model, *args, **kwargs)
+        cut = [name for name, weight in model.named_parameters() if isinstance(weight, DTensor)]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, cut)
+        ready = self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)  # mixed precision
+        return DistributedDataParallel(ready)
 
     def training_step(self, model: nn.Module, inputs: dict, num_items_in_batch: Tensor | None = None) -> Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
@@ -297,16 +313,11 @@ class Recorder(TrainerCallback):
         """The checkpoint's weights and moments; the schedule as if the steps before had been taken here."""
         done = state.global_step = len(self.log)
         if done:
-            self.files.restore(self.trained(), optimizer, self.trainer.accelerator.scaler)
+            self.files.restore(self.weights, optimizer, self.trainer.accelerator.scaler)
             lr_scheduler.last_epoch = done
             rates = zip(optimizer.param_groups, lr_scheduler.base_lrs, lr_scheduler.lr_lambdas, strict=True)
             for group, peak, share in rates:
                 group["lr"] = peak * share(done)
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """What is trained, as it is now: FSDP replaces weights by shards under the same names."""
-        now = dict(self.trainer.accelerator.unwrap_model(self.trainer.model).named_parameters())
-        return {name: now[name] for name in self.weights}
 
     def on_step_begin(self, args, state, control, **_):
         """Dropout draws from the step's own seed: a run that goes on draws what it would have drawn."""
@@ -338,7 +349,7 @@ class Recorder(TrainerCallback):
         if self.watch:
             self.watch(self.log[-1], best)
         if self.files:
-            self.files.save(self.trained(), self.trainer.optimizer, self.trainer.accelerator.scaler, self.log)
+            self.files.save(self.weights, self.trainer.optimizer, self.trainer.accelerator.scaler, self.log)
 
     def on_train_end(self, args, state, control, **_):
         self.bar.close()
@@ -412,12 +423,12 @@ class Files:
         return f"delete the folder {self.folder} to start from nothing"
 
     def save(self, weights: dict[str, nn.Parameter], optimizer, scaler, log: Sequence[Step]) -> None:
-        """The log first: a checkpoint always finds the lines up to it. All processes gather, the first one writes."""
-        tensors = {f"weight {name}": gathered(weight) for name, weight in weights.items()}
-        for name, weight in weights.items():
-            tensors |= {f"{moment} {name}": gathered(tensor) for moment, tensor in optimizer.state[weight].items()}
+        """The log first: a checkpoint always finds the lines up to it. The first process writes for all."""
         if int(os.environ.get("RANK", 0)):
             return
+        tensors = {f"weight {name}": weight.detach() for name, weight in weights.items()}
+        for name, weight in weights.items():
+            tensors |= {f"{moment} {name}": tensor for moment, tensor in optimizer.state[weight].items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.log, "".join(json.dumps(step._asdict()) + "\n" for step in log))
         where = {
@@ -461,7 +472,7 @@ class Files:
         """Into these weights, in place."""
         with self.opened() as file, torch.no_grad():
             for name, weight in weights.items():
-                weight.copy_(shared_like(file.get_tensor(f"weight {name}"), weight))
+                weight.copy_(file.get_tensor(f"weight {name}"))
 
     def restore(self, weights: dict[str, nn.Parameter], optimizer, scaler) -> None:
         """Loads weights, moments and the scaler's state, as `save` named them."""
@@ -472,21 +483,9 @@ class Files:
                 if moment != "weight":
                     tensor = file.get_tensor(key)
                     moments = optimizer.state[weights[name]]
-                    moments[moment] = shared_like(tensor, weights[name]) if tensor.dim() else tensor
+                    moments[moment] = tensor.to(weights[name].device) if tensor.dim() else tensor
         if scaler and (state := json.loads(self.metadata()["scaler"])):
             scaler.load_state_dict(state)
-
-
-def gathered(tensor: Tensor) -> Tensor:
-    """A weight or moment, whole, wherever its parts lie."""
-    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
-
-
-def shared_like(tensor: Tensor, weight: Tensor) -> Tensor:
-    """A whole tensor on the device of a weight and, where that is a shard, cut as it is."""
-    if isinstance(weight, DTensor):
-        return distribute_tensor(tensor.to(weight.device), weight.device_mesh, weight.placements)
-    return tensor.to(weight.device)
 
 
 def read_log(path: str | Path) -> list[Step]:

@@ -21,10 +21,12 @@ from lib.data.videos import Example, Split, Video, split
 from lib.finetune.adapters import add_lora, save_adapter, train_projector, trainable
 from lib.finetune.train import Plan, Step, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job
+from lib.machine import peak_megabytes
 from lib.reducers import Reducer
 from lib.toybox import CAPTION_PROMPTS
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
+from lib.vlm.sharded import numbers_held, wanted
 
 SHOWN = 3  # validation clips that are captioned while it trains
 
@@ -52,9 +54,13 @@ def train_job(job: Job) -> list[Step]:
     checked = [Example(video, prompts[0], video.captions[job.language]) for video in validate_on]
     if is_first():
         write_job(job, job.folder / "job.yaml")
-        tell(f"{len(train_on)} clips, {plan.steps} steps of {plan.step_size}; validation on {len(checked)} clips")
+        steps = f"{plan.steps} steps of {plan.step_size} in {processes()} processes"
+        tell(f"{len(train_on)} clips, {steps}; validation on {len(checked)} clips")
     watch = Watch(job, vlm, adapter, collate, validate_on[:SHOWN], prompts[0], longest_answer(job, vlm, parts.train))
-    return fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
+    log = fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
+    if processes() > 1:
+        tell_all(vlm)
+    return log
 
 
 def clips_of(job: Job) -> tuple[CaptionSource, Split]:
@@ -79,7 +85,7 @@ def clips_of(job: Job) -> tuple[CaptionSource, Split]:
 def load_base(job: Job) -> VideoLM:
     """The model before training, on this process's card."""
     device = f"cuda:{state().local_process_index}" if torch.cuda.is_available() else "cpu"
-    vlm = load(job.model, job.four_bit, device, revision=job.revision)
+    vlm = load(job.model, job.four_bit, device, revision=job.revision, sharded=wanted())
     vlm.model.set_attn_implementation(job.attention)
     return vlm
 
@@ -155,6 +161,13 @@ def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def tell_all(vlm: VideoLM) -> None:
+    """What each process held: a launcher that shared out nothing would be seen here."""
+    held, whole = numbers_held(vlm.model)
+    line = f"held {held:,} of {whole:,} numbers, at most {peak_megabytes():,.0f} MiB in all"
+    print(f"process {state().process_index} of {state().num_processes} {line}", file=sys.stderr, flush=True)
+
+
 class Watch:
     """Shows how a run goes on: a line, captions of a few validation clips, and the adapter where it is the best."""
 
@@ -174,22 +187,21 @@ class Watch:
     def __call__(self, step: Step, best: bool) -> None:
         checked = "" if step.validation is None else f", validation {step.validation:.3f}{' (best)' * best}"
         tell(f"step {step.step}: loss {step.loss:.3f}{checked}")
-        if not is_first():
-            return
         if self.videos:
             self.sample(step.step)
-        if best:
+        if best and is_first():
             changed = {name: weight for name, weight in trainable(self.vlm).items() if "lora_" not in name}
             save_adapter(self.vlm, self.adapter, self.job.folder / "adapter", self.job.notice, changed)
 
     def sample(self, step: int) -> None:
-        """Adds the captions of a few clips to samples.jsonl."""
+        """Adds the captions of a few clips to samples.jsonl. All processes compute them: each may hold a part only."""
         self.vlm.model.eval()
         seen, asked = [self.collate.features(video) for video in self.videos], [self.prompt] * len(self.videos)
         texts = self.vlm.answers(seen, asked, self.collate.reducer, self.longest)
         for video, text in zip(self.videos, texts, strict=True):
             line = {"step": step, "video": video.name, "caption": text, "truth": video.captions[self.job.language]}
-            append(self.job.folder / "samples.jsonl", line)
+            if is_first():
+                append(self.job.folder / "samples.jsonl", line)
 
 
 def append(path: Path, line: dict) -> None:

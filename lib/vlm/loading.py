@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
@@ -34,6 +35,7 @@ from lib.vlm.chat import QWEN, VICUNA, YI, Chat
 from lib.vlm.hub import SETTINGS, Source, ask_hub, cached_folder, weight_files
 from lib.vlm.model import VideoLM
 from lib.vlm.pixels import PixelSettings
+from lib.vlm.sharded import read_sharded
 
 TINY = DATA / "tiny-vlm"
 OTHER_MODELS = f"Load 'tiny', a folder that save_pretrained wrote, or a Hub id such as {REAL_MODELS[0]}"
@@ -63,6 +65,7 @@ def load(
     dtype: torch.dtype | Literal["stored"] | None = None,
     revision: str | None = None,
     rope: dict | None = None,
+    sharded: bool = False,
 ) -> VideoLM:
     """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
 
@@ -72,6 +75,7 @@ def load(
     revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
     rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}. The
     older key "type" does as well.
+    sharded: each of several processes loads its part of the language model only (`lib.vlm.sharded`).
 
     Disk and memory are looked at before weights are downloaded or read.
 
@@ -91,14 +95,15 @@ def load(
         source.fetch([file for file in SETTINGS if file in source.sizes])
         config = read_config(name, source.folder, rope)
         dtype = (config.dtype or torch.float32) if dtype == "stored" else dtype or compute_dtype(device)
-        check_memory(name, config, four_bit, device, dtype)
+        check_memory(name, config, four_bit, device, dtype, dist.get_world_size() if sharded else 1)
         tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
         check_video_token(name, tokenizer, config.video_token_id)
         family = FAMILIES[config.model_type]
         pixels = pixel_settings(source.folder, family, config.vision_config.image_size)
         source.fetch(weight_files(source.folder))
         source.remember(revision)
-        model = read_weights(name, source.folder, config, four_bit, device, dtype)
+        read = read_part if sharded else read_weights
+        model = read(name, source.folder, config, four_bit, device, dtype)
     except (OSError, SafetensorError) as error:
         reasons = [str(error).splitlines()[0].rstrip("."), *filter(None, [source.problem])]  # it may be what is lacking
         raise ValueError(f"cannot load the model {name}: {'; '.join(reasons)}. {OTHER_MODELS}") from None
@@ -162,10 +167,28 @@ def read_weights(
     layers = {key for key in report["unexpected_keys"] if ".layers." in key and key.endswith(".weight")}
     mismatched = {key for key, *_ in report["mismatched_keys"]}
     if wrong := sorted({*report["missing_keys"], *mismatched, *layers}):
-        raise ValueError(
-            f"the weights of {name} do not fit its config.json ({wrong[0]}, {len(wrong)} in all): download it again"
-        )
+        raise ValueError(misfit(name, wrong[0], len(wrong)))
     return model
+
+
+def read_part(
+    name: str | os.PathLike,
+    folder: Path,
+    config: PreTrainedConfig,
+    four_bit: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> PreTrainedModel:
+    """The same for one of several processes: its part of the model."""
+    settings = four_bit_config(dtype) if four_bit else None
+    try:
+        return read_sharded(FAMILIES[config.model_type].model_class, folder, config, device, dtype, settings)
+    except KeyError as error:
+        raise ValueError(misfit(name, error.args[0], 1)) from None
+
+
+def misfit(name: str | os.PathLike, first: str, count: int) -> str:
+    return f"the weights of {name} do not fit its config.json ({first}, {count} in all): download it again"
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -237,13 +260,18 @@ def weights_digest(name: str | os.PathLike, revision: str | None = None) -> str:
 
 
 def check_memory(
-    name: str | os.PathLike, config: PreTrainedConfig, four_bit: bool, device: torch.device, dtype: torch.dtype
+    name: str | os.PathLike,
+    config: PreTrainedConfig,
+    four_bit: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+    shares: int = 1,
 ) -> None:
     """Raises ValueError where not even the weights fit: an answer needs more (`lib.budget.plan` says how much)."""
-    needed, free = bytes_to_load(config, four_bit, dtype), free_bytes(device)
+    needed, free = bytes_to_load(config, four_bit, dtype) // shares, free_bytes(device)
     if needed <= free:
         return
-    in_four_bits = bytes_to_load(config, True, dtype)
+    in_four_bits = bytes_to_load(config, True, dtype) // shares
     fix = f"four_bit=True needs {in_four_bits / GIB:.1f} GiB" if in_four_bits <= free else "take a smaller model"
     kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
     raise ValueError(

@@ -29,6 +29,7 @@ from lib.known import FRAMES_PER_BLOCK
 from lib.reducers import Reducer, SpatialPool, VisualTokens
 from lib.vlm.chat import VICUNA, Chat
 from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
+from lib.vlm.sharded import is_sharded
 
 NEWLINE_INSIDE = Version("5.18")  # transformers from which OneVision adds its newline where it makes video features
 Seen = FrameArray | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
@@ -309,6 +310,7 @@ class VideoLM:
             pad_token_id=pad,
             use_cache=True,
             streamer=streamer,
+            synced_gpus=is_sharded(self.model),  # no process stops before the others, which need its part
         )
 
 

@@ -413,7 +413,7 @@ def in_two(name, **settings):
 
 
 with redirect_stderr(StringIO()):  # its lines of progress
-    alone = train(read_job(job_file, ["batch=4"]))
+    alone = train_job(read_job(job_file, ["batch=4"]))
 ddp, ddp_held = in_two("ddp")
 fsdp2, fsdp2_held = in_two("fsdp2", settings=processes.FSDP)
 

@@ -24,6 +24,7 @@ from lib.files import differences
 from lib.finetune import Plan, add_lora, processes
 from lib.finetune.train import read_log, run_fingerprint
 from lib.job.settings import read_job
+from lib.job.training import train_job
 from lib.known import GIB
 from lib.packing import IGNORE
 from lib.vlm import load, sharded

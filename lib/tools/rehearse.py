@@ -30,8 +30,8 @@ from lib.vlm.twins import write_twin
 REHEARSED = DATA / "measured" / "rehearsed.json"
 DISK = 45 * GIB
 REHEARSED_JOB = dict(
-    data="toybox:1000000:1000012", language="ko", four_bit=True, frames=8, steps=2, every=2, batch=1, accumulation=1,
-    validation=0.1, test=0.2, max_new_tokens=8,
+    data="toybox:1000003:1000007", language="ko", four_bit=True, frames=8, steps=2, every=2, batch=1, accumulation=1,
+    validation=0.0, test=0.1, max_new_tokens=8,
 )  # fmt: skip
 RUN = """
 import sys

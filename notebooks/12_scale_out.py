@@ -380,7 +380,14 @@ print(
 # First the features once more, now uninterrupted, with two processes. Then a *job*: the file of settings and the command `train` of lesson 08. We run it
 # three times: in one process (this one), in two with DDP, and in two with FSDP2. Two processes take half the batch each. FSDP2 is switched on by one variable
 # of the environment, which `accelerate launch --config_file jobs/fsdp.yaml` sets on a machine with GPUs. All see the same 4 examples a step, whoever
-# computes them.
+# computes them. On the command line the second and the third are
+#
+# ```
+# torchrun --nproc-per-node 2 -m lib train job.yaml batch=2
+# ACCELERATE_USE_FSDP=true torchrun --nproc-per-node 2 -m lib train job.yaml batch=2
+# ```
+#
+# Here one launch does both, because each start imports PyTorch for seconds.
 
 # %%
 refilled = say(processes.torchrun_command(PROCESSES, str(extraction), str(work / "whole")))
@@ -403,19 +410,24 @@ output: {work / "job"}
 """)
 
 
-def in_two(name, **settings):
-    """Train as the file says, in two processes: the log, and for each process the numbers and MiB that it held."""
-    job = "-m", "lib", "train", str(job_file), "batch=2", f"output={work / name}"
-    said = processes.launch(PROCESSES, *job, **settings)
-    held = re.findall(r"held ([\d,]+) of [\d,]+ numbers, at most ([\d,]+) MiB", said)
-    held = [tuple(int(text.replace(",", "")) for text in pair) for pair in held]
-    return read_log(work / name / "log.jsonl"), held
-
-
 with redirect_stderr(StringIO()):  # its lines of progress
     alone = train_job(read_job(job_file, ["batch=4"]))
-ddp, ddp_held = in_two("ddp")
-fsdp2, fsdp2_held = in_two("fsdp2", settings=processes.FSDP)
+
+both = work / "both.py"
+both.write_text(f"""
+import os
+from lib.job.settings import read_job
+from lib.job.training import train_job
+
+for name, fsdp in ("ddp", "false"), ("fsdp2", "true"):
+    os.environ["ACCELERATE_USE_FSDP"] = fsdp
+    train_job(read_job("{job_file}", ["batch=2", "output={work}/" + name]))
+""")
+said = processes.launch(PROCESSES, str(both))
+ddp, fsdp2 = (read_log(work / name / "log.jsonl") for name in ("ddp", "fsdp2"))
+held = re.findall(r"held ([\d,]+) of [\d,]+ numbers, at most ([\d,]+) MiB", said)  # a line of each process
+held = [tuple(int(text.replace(",", "")) for text in pair) for pair in held]
+ddp_held, fsdp2_held = held[:PROCESSES], held[PROCESSES:]
 
 
 def content(folder):

@@ -339,7 +339,7 @@ from lib.job.settings import read_job
 from lib.job.training import state, tell_all, train_job
 from lib.machine import peak_megabytes
 from lib.vlm import load
-from lib.vlm.sharded import is_sharded, numbers_held
+from lib.vlm.sharded import held_numbers, is_sharded
 
 settings, twin, work = sys.argv[1:]
 
@@ -350,7 +350,7 @@ def run(name, *changes, fsdp=False):
 state()
 empty = peak_megabytes()
 part = load(twin, device="cpu", sharded=True).model
-held, whole = numbers_held(part)
+held, whole = held_numbers(part)
 print("loaded", held, whole, peak_megabytes() - empty, whole * 4 / 2**20, is_sharded(part), flush=True)
 del part
 run("ddp")

@@ -22,7 +22,7 @@ from lib.data.shards import World
 from lib.files import ROOT
 
 FSDP = {"ACCELERATE_USE_FSDP": "true"}  # what `accelerate launch` sets with a configuration such as jobs/fsdp.yaml
-LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_FSDP")
+PER_PROCESS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_FSDP")
 
 
 def world(expected: int) -> World:
@@ -91,7 +91,7 @@ def torchrun_command(processes: int, *script: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """That of this process, with lib to be found, and without the rank that this process may have itself."""
-    mine = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
+    mine = {name: value for name, value in os.environ.items() if name not in PER_PROCESS}
     paths = [str(ROOT), *filter(None, [mine.get("PYTHONPATH")])]
     return {"OMP_NUM_THREADS": "1"} | mine | {"PYTHONPATH": os.pathsep.join(paths)}
 

@@ -26,7 +26,7 @@ from lib.reducers import Reducer
 from lib.toybox import CAPTION_PROMPTS
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
-from lib.vlm.sharded import numbers_held, wanted
+from lib.vlm.sharded import held_numbers, wanted
 
 SHOWN = 3  # validation clips that are captioned while it trains
 
@@ -163,7 +163,7 @@ def tell(line: str) -> None:
 
 def tell_all(vlm: VideoLM) -> None:
     """What each process held: a launcher that shared out nothing would be seen here."""
-    held, whole = numbers_held(vlm.model)
+    held, whole = held_numbers(vlm.model)
     line = f"held {held:,} of {whole:,} numbers, at most {peak_megabytes():,.0f} MiB in all"
     print(f"process {state().process_index} of {state().num_processes} {line}", file=sys.stderr, flush=True)
 

@@ -47,10 +47,10 @@ def is_sharded(model: nn.Module) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def numbers_held(model: nn.Module) -> tuple[int, int]:
+def held_numbers(model: nn.Module) -> tuple[int, int]:
     """How many of a model's numbers this process holds, and how many there are (of 4 bits: bytes).
 
-    >>> numbers_held(nn.Linear(3, 2))
+    >>> held_numbers(nn.Linear(3, 2))
     (8, 8)
     """
     parts = [w.to_local() if isinstance(w, DTensor) else w for w in model.parameters()]

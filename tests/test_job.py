@@ -293,10 +293,10 @@ def test_a_projector_is_trained_and_kept_with_the_adapter(capsys, tmp_path, make
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
-    from lib.finetune import train
+    from lib.finetune import checkpoints
 
     path, saved = job_file(tmp_path, validation=0.0), []
-    original = train.save_file
+    original = checkpoints.save_file
 
     def save(tensors, file, **options):
         saved.append(file)
@@ -305,7 +305,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         original(tensors, file, **options)
 
-    monkeypatch.setattr(train, "save_file", save)
+    monkeypatch.setattr(checkpoints, "save_file", save)
     code, _, err = run(capsys, "train", path)
     assert code == 2 and "No space left on device" in err.splitlines()[-1]
     monkeypatch.undo()

@@ -22,7 +22,8 @@ from lib.data import Collator, Features, Video, captioning, shards, toybox_video
 from lib.data.shards import Cache, ShardPlan, World, extract, plan_of, seal, shard_path
 from lib.files import differences
 from lib.finetune import Plan, add_lora, processes
-from lib.finetune.train import read_log, run_fingerprint
+from lib.finetune.checkpoints import read_log
+from lib.finetune.train import run_fingerprint
 from lib.job.settings import read_job
 from lib.job.training import train_job
 from lib.known import GIB

@@ -14,4 +14,5 @@ from lib.finetune.adapters import (
     trainable,
     without_deprecations,
 )
-from lib.finetune.train import Plan, Step, fit, mixed, read_log, reducer_settings
+from lib.finetune.checkpoints import Step, read_log, reducer_settings
+from lib.finetune.train import Plan, fit, mixed

@@ -19,7 +19,8 @@ from lib.data.formats import CaptionSource, read_source
 from lib.data.shards import Cache, World, extract, seal
 from lib.data.videos import Example, Split, Video, split
 from lib.finetune.adapters import add_lora, save_adapter, train_projector, trainable
-from lib.finetune.train import Plan, Step, again_and_again, fit, processes
+from lib.finetune.checkpoints import Step
+from lib.finetune.train import Plan, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job
 from lib.machine import peak_megabytes
 from lib.reducers import Reducer

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from lib import toybox
 from lib.data.videos import Video
 from lib.files import write_text
-from lib.text import Text, comparable
+from lib.text import Text, composed
 from lib.video import probe
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -572,7 +572,7 @@ def checked(place: str, caption: object, language: str) -> str:
     if half := re.search("[\ud800-\udfff\ufffd]", caption):
         raise ValueError(BAD_CAPTION.say(place=place, what=HALF.say(code=ord(half[0]))))
     if any(letter.isalnum() for letter in caption if letter not in HANGUL_FILLERS):
-        return comparable(caption)
+        return composed(caption)
     if language == "ko":
         raise ValueError(BAD_CAPTION.say(place=place, what=NO_CAPTION.say()))
     return ""

@@ -28,13 +28,22 @@ class Text(NamedTuple):
         return getattr(self.fill(**values), language if language in LANGUAGES else "en")
 
 
-def comparable(text: str) -> str:
-    """A text without blanks around it, in the one form in which it is scored.
+def composed(text: str) -> str:
+    """A text without blanks around it, in Unicode's composed form (NFC). macOS writes Hangul in pieces (NFD).
 
-    Hangul in pieces (NFD, as macOS writes it) is composed (NFC). Full-width "．" becomes "."; characters without width
-    (U+200B to U+200D, U+FEFF) are deleted. NFKC would do more harm: it turns "…" into "..." and "ㄱ" into "ᄀ".
-
-    >>> comparable(unicodedata.normalize("NFD", " 바다\\n")), comparable("\\ufeff바\\u200b다．")
-    ('바다', '바다.')
+    >>> composed(unicodedata.normalize("NFD", " 바다\\n")) == "바다"
+    True
     """
-    return unicodedata.normalize("NFC", text.translate(FULL_WIDTH | ZERO_WIDTH).strip())
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def comparable(text: str) -> str:
+    """A text in the one form in which it is scored.
+
+    It is `composed`; full-width "．" becomes "."; characters without width (U+200B to U+200D, U+FEFF) are deleted.
+    NFKC would change more than the form: it turns "…" into "..." and "ㄱ" into "ᄀ".
+
+    >>> comparable("\\ufeff바\\u200b다．")
+    '바다.'
+    """
+    return composed(text.translate(FULL_WIDTH | ZERO_WIDTH))

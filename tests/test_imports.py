@@ -1,6 +1,7 @@
 """What importing parts of the course brings with it, in a process of its own."""
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,11 +66,16 @@ assert state() != before
     assert run(STATE + script) == ""
 
 
-@pytest.mark.parametrize("module", ["lib.workshop.korean", "lib.workshop.dpo_habit", "lib.finetune.processes"])
-def test_the_command_line_is_silent_about_packages_that_the_course_does_without(module):
-    """`python -m` sets argv[0] to "-m" while it imports a module's packages. Then bitsandbytes advises nothing."""
+def test_importing_what_trains_is_silent_about_packages_that_the_course_does_without():
+    """bitsandbytes, which peft imports, advises one on processors with bfloat16, in each process that is started."""
     level = "logging.getLogger('bitsandbytes.backends.cpu.ops').level"
-    assert run(f"import logging, sys; sys.argv[0] = '-m'; import {module}; print({level})") == f"{logging.ERROR}\n"
+    assert run(f"import logging, lib.finetune; print({level})") == f"{logging.ERROR}\n"
+
+
+def test_only_what_trains_imports_what_imports_bitsandbytes():
+    files = [path for path in (ROOT / "lib").rglob("*.py") if path.parent.name != "finetune"]
+    pattern = re.compile(r"^\s*(?:from|import) (?:peft|trl|bitsandbytes)\b", re.MULTILINE)
+    assert files and [path.name for path in files if pattern.search(path.read_text("utf-8"))] == []
 
 
 def test_a_lesson_is_quiet_before_it_imports_anything_else():

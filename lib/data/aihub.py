@@ -19,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from lib.data.videos import Video
-from lib.text import Text, comparable
+from lib.text import Text, composed
 from lib.video import probe
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -510,7 +510,7 @@ def checked(place: str, caption: object, language: str) -> str:
     if half := re.search("[\ud800-\udfff\ufffd]", text):
         raise bad(place, HALF, THE_CAPTION, code=ord(half[0]))
     if any(letter.isalnum() for letter in text if letter not in HANGUL_FILLERS):
-        return comparable(text)
+        return composed(text)
     if language == "ko":
         raise bad(place, NO_CAPTION, THE_CAPTION)
     return ""

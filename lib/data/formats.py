@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from lib.data.aihub import Problem, read_aihub
 from lib.data.videos import Video, toybox_videos
-from lib.text import Text, comparable
+from lib.text import Text, composed
 
 USERS, ANSWERERS = ("user", "human"), ("assistant", "gpt")
 VIDEO_KEYS = ("video", "path", "url")  # of a part {"type": "video"}
@@ -140,7 +140,7 @@ def meaning(record: object) -> RecordMeaning:
     if not isinstance(caption, str) or not caption.strip():
         raise ValueError(EMPTY_CAPTION.say())
     part = record.get("part") if record.get("part") in ("train", "validation", "test") else None
-    return RecordMeaning(videos[0], prompt, comparable(caption), part)
+    return RecordMeaning(videos[0], prompt, composed(caption), part)
 
 
 def as_turns(turns: object, role: str) -> list:

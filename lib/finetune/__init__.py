@@ -1,5 +1,9 @@
 """Fine-tuning: the projector alone, LoRA, QLoRA or all of the language model; DPO; several processes."""
 
+from lib import quiet
+
+quiet()  # before peft is imported: it imports bitsandbytes, which advises a package that the course does without
+
 from lib.finetune.adapters import (
     ADAPTER_FILES,
     add_lora,

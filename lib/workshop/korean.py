@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from peft import PeftModel
 from tqdm import tqdm
 
 from lib import toybox
@@ -32,7 +31,7 @@ from lib.evaluate.exact import grade
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.evaluate.records import measure
 from lib.files import write_text
-from lib.finetune.adapters import add_lora, all_but_tower, projector_only, save_adapter, trainable
+from lib.finetune.adapters import PeftModel, add_lora, all_but_tower, projector_only, save_adapter, trainable
 from lib.finetune.train import Plan, fit, mixed
 from lib.reducers import LlavaVideo
 from lib.vlm.loading import TINY, digest, load

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9]*.py", "notebooks/[0-9]*.ipynb")
+FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9c]*_*.py", "notebooks/*.ipynb")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

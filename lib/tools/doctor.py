@@ -19,6 +19,7 @@ import torch
 from transformers.utils.versions import require_version
 
 from lib import budget
+from lib.budget.cards import CAPTION
 from lib.budget.specs import MODELS
 from lib.files import ROOT
 from lib.job.settings import read_job
@@ -29,7 +30,6 @@ from lib.vlm.loading import dtype_of
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
-LONGEST_CAPTION = 1572  # tokens, as `plan` assumes (lib.job.planning, whose tracing would take seconds to import)
 ASK = "frames, batch and hours on every card: python -m lib plan jobs/7b-t4.yaml"
 
 
@@ -140,10 +140,10 @@ def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.F
 
 
 def job_lines(machine: Machine) -> list[str]:
-    """A line for each QLoRA job of jobs/: does a step on the longest caption fit, by `lib.budget`; and how to ask more.
+    """A line for each QLoRA job of jobs/: does a step on a mean caption fit, by `lib.budget`; and how to ask more.
 
     >>> job_lines(Machine("Linux", "3.12", "2.11", 2, 12 * GIB, 70 * GIB, "Tesla T4", (7, 5), int(14.75 * GIB)))[2]
-    'jobs/7b-t4.yaml: fits, a step of training takes 9.0 GiB'
+    'jobs/7b-t4.yaml: fits, a step of training takes 8.4 GiB'
     """
     return [
         *(job_line(path, machine) for path in sorted((ROOT / "jobs").glob("*.yaml")) if read_job(path).four_bit),
@@ -155,7 +155,7 @@ def job_line(path: Path, machine: Machine) -> str:
     """The line of one job, whose model is one of HUB_IDS."""
     job, spec = read_job(path), {hub: MODELS[key] for key, hub in HUB_IDS.items()}
     how = {"rank": job.rank, "checkpointing": job.checkpointing, "batch": job.batch, "attention": job.attention}
-    need = budget.training(spec[job.model], job.frames, answer=LONGEST_CAPTION, **how).total
+    need = budget.training(spec[job.model], job.frames, answer=CAPTION, **how).total
     limit = budget.SHARE * machine.card_bytes
     fits = "fits" if need <= limit else "needs a larger GPU" if machine.card else "needs a GPU"
     return f"jobs/{path.name}: {fits}, a step of training takes {need / GIB:.1f} GiB"

@@ -11,9 +11,10 @@ import re
 import sys
 import tomllib
 
+
 from lib.files import ROOT, write_text
 
-FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9]*.py", "notebooks/[0-9]*.ipynb")
+FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9c]*_*.py", "notebooks/*.ipynb")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

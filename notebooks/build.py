@@ -76,13 +76,21 @@ class Run:
     megabytes: float
 
 
-def lessons(names: list[str] | None = None) -> list[Path]:
-    """The sources of all lessons, or of the named ones ("01_frames" or a path that ends in it), in order."""
-    sources = {path.stem: path for path in sorted(HERE.glob("[0-9][0-9]_*.py"))}
+def notebooks(names: list[str] | None = None) -> list[Path]:
+    """The sources of all notebooks, or of the named ones ("01_frames" or a path that ends in it), in order.
+
+    They are the lessons, and the job on Colab, which is none: no exercises, no day in the plan.
+    """
+    sources = {path.stem: path for glob in ("[0-9][0-9]_*.py", "colab_*.py") for path in sorted(HERE.glob(glob))}
     wanted = [Path(name).stem for name in names] if names else list(sources)
     if unknown := [name for name in wanted if name not in sources]:
         raise ValueError(f"no lesson called {', '.join(unknown)}; there are: {', '.join(sources)}")
     return [sources[name] for name in wanted]
+
+
+def lessons() -> list[Path]:
+    """The sources of all lessons, in order."""
+    return [path for path in notebooks() if path.stem[:2].isdigit()]
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -313,7 +321,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", metavar="N", help="lessons side by side (default: as fit here; committed ones: 1)")
     options = parser.parse_intermixed_args(arguments)  # names may stand on both sides of --jobs
     try:
-        sources = lessons(options.names)
+        sources = notebooks(options.names)
         jobs = jobs_for(options.jobs or ("1" if options.what == "notebooks" else None))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -65,8 +65,8 @@ def readme() -> Iterator[Twins]:
 
 
 def lessons() -> Iterator[Twins]:
-    """What a lesson promises and what it asks to remember, and its Korean summary."""
-    for source in build.lessons():
+    """What a notebook promises and what it asks to remember, and its Korean summary."""
+    for source in build.notebooks():
         cells = build.read_source(source).cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown") + "\n"
         parts, name = sections(text), f"notebooks/{source.name}"

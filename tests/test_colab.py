@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from lib import colab
+from lib.job.settings import read_job
 from notebooks import address, build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,3 +158,64 @@ def test_a_full_disk_leaves_the_old_address_and_no_pieces(tmp_path, monkeypatch)
 def test_what_is_no_address_changes_nothing(wrong, capsys):
     assert address.main(wrong) == 2
     assert capsys.readouterr().err == "error: say which: make colab REPO=owner/name TAG=v1.0\n"
+
+
+# The job on Colab
+
+
+def job_cells():
+    return build.read_source(ROOT / "notebooks" / "colab_job.py").cells
+
+
+def test_the_job_states_aihubs_terms_before_any_code():
+    kinds = [cell.cell_type for cell in job_cells()]
+    first = "\n".join(cell.source for cell in job_cells()[: kinds.index("code")])
+    words = (
+        "separate agreement with NIA",
+        "NIA is to be named",
+        "may not be shown to others",
+        "한국어 요약",
+        "별도 합의",
+    )
+    assert [word for word in words if word not in first] == [] and "colab-badge.svg" in first
+
+
+def settings_of_the_job(folder):
+    """The names that the settings cell leaves, started in a course at `folder`."""
+    (cell,) = [cell.source for cell in job_cells() if "ON_COLAB =" in cell.source]
+    names = {"found": [folder], "sys": sys}
+    exec(cell, names)
+    return names
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    (tmp_path / "jobs").symlink_to(ROOT / "jobs")
+    monkeypatch.chdir(ROOT)
+    return tmp_path
+
+
+def test_on_colab_the_job_is_the_7bs_and_its_folder_lies_on_drive(course, monkeypatch):
+    mounted, google = [], ModuleType("google.colab")
+    google.drive = SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", google)
+    names = settings_of_the_job(course)
+    job = read_job(ROOT / names["JOB"], names["SETTINGS"])
+    assert mounted == ["/content/drive"] and job.four_bit and job.model.endswith("LLaVA-NeXT-Video-7B-hf")
+    assert job.data.startswith("/content/drive/MyDrive/") and job.folder == names["RESULTS"]
+    assert job.output.startswith("/content/drive/MyDrive/")
+
+
+def test_elsewhere_the_job_is_rehearsed_with_tiny_in_an_empty_folder(course):
+    (course / "runs" / "colab").mkdir(parents=True)
+    names = settings_of_the_job(course)
+    job = read_job(ROOT / names["JOB"], names["SETTINGS"])
+    assert job.model == "tiny" and course / job.folder == names["RESULTS"] and not names["RESULTS"].exists()
+
+
+def test_a_command_that_fails_fails_the_cell(course, capfd):
+    (course / "lib").symlink_to(ROOT / "lib")
+    command = settings_of_the_job(course)["command"]
+    with pytest.raises(RuntimeError, match="its last line above names the fix"):
+        command("plan", "jobs/none.yaml")
+    assert "there is no file of settings jobs/none.yaml" in capfd.readouterr().out

@@ -1,16 +1,23 @@
 """What the pages tell people to open and to run is there: each path, `make` target, module and name in their code."""
 
+import json
 import re
+from dataclasses import MISSING, fields
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from lib.data.formats import RecordMeaning, meaning
+from lib.job.settings import Job
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("CONTRIBUTING.md", "README.md", "README.ko.md")
+PAGES = ("CONTRIBUTING.md", "README.md", "README.ko.md", "docs/job.md")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line]  # made by commands
-WRITTEN = {"data/measured/gpu.json"}  # by `make gpu-check`, where there is a GPU
+WRITTEN = {  # by `make gpu-check`, where there is a GPU; by a job
+    "data/measured/gpu.json", "report.md", "scores.json", "adapter/base.json",
+}  # fmt: skip
 PLACEHOLDERS = {"NN": "[0-9][0-9]", "slug": "*", "NAME": "*"}
 SUFFIXES = {".py", ".md", ".ipynb", ".toml", ".cff", ".lock", ".txt", ".yml", ".csv", ".json", ".npz", ".bib", ".html"}
 FENCE = re.compile(r"^ *```.*?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -33,8 +40,8 @@ def is_there(path):
     pattern = path.strip("/")
     if pattern in WRITTEN or any(fnmatch(pattern, rule) or pattern.startswith(f"{rule}/") for rule in IGNORED):
         return True
-    for name, meaning in PLACEHOLDERS.items():
-        pattern = pattern.replace(name, meaning)
+    for name, stands_for in PLACEHOLDERS.items():
+        pattern = pattern.replace(name, stands_for)
     return any(ROOT.glob(pattern))
 
 
@@ -85,3 +92,24 @@ def test_every_test_and_name_that_contributing_tells_to_change_exists():
     code = "\n".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     assert "reducer_for" in names and "TRAINING_SECONDS" in names
     assert [name for name in names if not re.search(rf"^(?:    )?(?:def |class )?{name}\b", code, re.MULTILINE)] == []
+
+
+def row(setting):
+    """A row of the table of settings: name, default, meaning."""
+    made = setting.default_factory() if setting.default_factory is not MISSING else setting.default
+    default = "" if made is MISSING else f"`{json.dumps(made)}`"
+    return f"| `{setting.name}` | {default} | {setting.metadata['help']} |"
+
+
+JOB_PAGE = (ROOT / "docs" / "job.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_job_has_every_setting_as_it_is():
+    table = "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *map(row, fields(Job))])
+    assert table + "\n\n" in JOB_PAGE, f"docs/job.md needs this table:\n\n{table}"
+
+
+def test_the_records_on_the_page_of_the_job_are_read():
+    records = [json.loads(block) for block in FENCE.findall(JOB_PAGE) if block.startswith("{")]
+    read = [meaning(record) for record in records]
+    assert read == [RecordMeaning("a.mp4", prompt, "A dog runs.") for prompt in ("", "Describe.", "Describe.")]

@@ -19,6 +19,7 @@ from notebooks import build
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = [path.stem for path in build.lessons()]
+NOTEBOOKS = [path.stem for path in build.notebooks()]  # and the job on Colab
 IMPORTS = 5.0  # seconds of a core to import lib.vlm on a machine that the limits are for: idle, it took 5.3
 SLACK = 1.5  # seconds of a core: busy cores inflate even these; "make course" shows seconds by the clock
 
@@ -64,7 +65,7 @@ def pace():
 def run_with_nbmake(name, folder):
     """Copy a committed lesson into `folder`, run the copy with nbmake; it as executed there, and its core seconds."""
     (folder / "notebooks").mkdir()
-    for part in ("lib", "data"):
+    for part in ("lib", "data", "jobs"):
         (folder / part).symlink_to(ROOT / part)
     copy, nb = folder / "notebooks" / f"{name}.ipynb", committed(name)
     for cell in nb.cells:
@@ -81,17 +82,17 @@ def run_with_nbmake(name, folder):
 
 def test_there_are_lessons_and_each_has_its_notebook():
     assert LESSONS
-    assert LESSONS == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert NOTEBOOKS == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_lesson_runs_from_top_to_bottom(name, tmp_path, pace):
     nb, core_seconds = run_with_nbmake(name, tmp_path)
     assert build.run_problems(nb) == []
     assert time_problems(nb, core_seconds, build.limit_of(name) * pace) == []
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebook_is_the_executed_form_of_its_source(name):
     nb, source = committed(name), build.read_source(ROOT / "notebooks" / f"{name}.py")
     assert build.pair_problems(source, nb) == [], f"run: make notebooks NAME={name}"
@@ -105,8 +106,8 @@ def test_lesson_says_what_a_lesson_has_to_say(name):
 
 
 def test_set_up_cell_is_the_same_in_every_lesson():
-    cells = [[c.source for c in committed(name).cells if "setup" in c.metadata.get("tags", [])] for name in LESSONS]
-    assert [len(found) for found in cells] == [1] * len(LESSONS)
+    cells = [[c.source for c in committed(name).cells if "setup" in c.metadata.get("tags", [])] for name in NOTEBOOKS]
+    assert [len(found) for found in cells] == [1] * len(NOTEBOOKS)
     assert len({source for (source,) in cells}) == 1
 
 

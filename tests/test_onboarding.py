@@ -5,6 +5,9 @@ import re
 import pytest
 
 from lib import exercises
+from lib.files import ROOT
+from lib.job.settings import read_job
+from lib.job.training import clips_of
 from notebooks import build
 from notebooks.korean_twins import read, sections
 
@@ -64,3 +67,12 @@ def test_the_week_adds_up():
 def test_readme_has_the_minutes_of_the_cards():
     mapped = re.findall(r"^\| (\d\d) \| .+ \| (\d+) \|$", read("README.md"), re.MULTILINE)
     assert {number: int(minutes) for number, minutes in mapped} == {n: lesson_minutes(n) for n in CARDS}
+
+
+def test_day_4_trains_in_a_fresh_clone():
+    """The commands of the plan name a job and data that are there, with clips to train on and to test on."""
+    (text,) = [text for day, text in DAYS.items() if day.startswith("Day 4")]
+    ((path, data),) = re.findall(r"-m lib plan (jobs/tiny\.yaml) (data=\S+)`", text)
+    _, parts = clips_of(read_job(ROOT / path, [data, "steps=20", "output=runs/sample"]))
+    assert parts.to_train_on() and parts.held_out
+    assert "train` and `steps=20 output=runs/sample`" in text and "evaluate runs/sample/job.yaml`" in text

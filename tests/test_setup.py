@@ -154,7 +154,7 @@ def test_what_is_imported_is_declared(path):
     assert {name for name in imports(path) if name not in sys.stdlib_module_names} <= declared
 
 
-@pytest.mark.parametrize("source", build.lessons(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("source", build.notebooks(), ids=lambda p: p.stem)
 def test_lesson_names_the_address_of_the_course(source):
     text = source.read_text()
     assert f"git clone -q --depth 1 --branch {TAG} {ADDRESS} " in text

@@ -1,8 +1,8 @@
 """What runs on this machine, and with which settings: `make doctor`, or python -m lib.tools.doctor.
 
 Looks at the card and its compute capability, memory, disk, and the packages against the bounds of pyproject.toml; says
-which lessons run here, with which model, frames and dtype, and why. The last block can be pasted into a bug report: no
-path, no user's and no machine's name is in it.
+whether the lessons run here, with which model, frames and dtype, and why, and which of the jobs fit. The block can be
+pasted into a bug report: no path, no user's and no machine's name is in it.
 """
 
 import json
@@ -20,16 +20,17 @@ from transformers.utils.versions import require_version
 
 from lib import budget
 from lib.budget.cards import CAPTION
-from lib.budget.memory import Memory
 from lib.budget.specs import MODELS
 from lib.files import ROOT
-from lib.known import GIB, NAMES
+from lib.job.settings import read_job
+from lib.known import GIB, HUB_IDS, NAMES
 from lib.machine import cores, total_memory
 from lib.vlm.hub import cache_disk
 from lib.vlm.loading import dtype_of
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
+ASK = "frames, batch and hours on every card: python -m lib plan jobs/7b-t4.yaml"
 
 
 # ---------------------------------------------------------------- the machine
@@ -113,48 +114,7 @@ def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
     return found
 
 
-# ---------------------------------------------------------------- the lessons
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a lesson does with real weights: with which model, on how many frames at most, and the GiB it declares.
-
-    `tokens` of the answer or caption; `clips` at once; `trains`: QLoRA with gradient checkpointing.
-    """
-
-    gib: float
-    frames: int = 16
-    tokens: int = 32
-    clips: int = 1
-    trains: bool = False
-    model: str = "7b"
-    precision: str = "nf4-double"
-
-    @property
-    def memory(self) -> Memory:
-        """The plan's memory for it."""
-        spec = MODELS[self.model]
-        if self.trains:
-            return budget.training(spec, self.frames, answer=self.tokens, checkpointing=True, batch=self.clips)
-        return budget.answering(spec, self.frames, self.precision, answer=self.tokens, batch=self.clips)
-
-
-LESSONS = {  # what a cell of the lesson needs at most with MODEL = the 7B in 4 bits; tests hold it to the plan and a T4
-    "00_start_here": Lesson(6.5),
-    "01_frames": Lesson(6.5),
-    "02_token_math": Lesson(11.5, frames=71),  # as many as fit the context of 10,240
-    "03_llava_next_anyres": Lesson(7.0, frames=21),  # 2,928 tokens of an image
-    "04_llava_next_video": Lesson(7.5, frames=32),
-    "05_slowfast": Lesson(7.0, frames=26),  # 50 frames in 3,680 tokens
-    "06_llama_vid": Lesson(6.5),
-    "07_same_budget": Lesson(6.5),
-    "08_korean_qlora": Lesson(9.0, frames=8, tokens=CAPTION, trains=True),
-    "09_dpo": Lesson(11.0, frames=8, tokens=CAPTION, clips=2, trains=True),  # chosen and rejected at once
-    "10_evaluation": Lesson(6.5, tokens=CAPTION),
-    "11_real_weights": Lesson(8.0, frames=32, tokens=CAPTION),
-    "12_scale_out": Lesson(9.0, frames=8, tokens=CAPTION, trains=True),
-}
+# ---------------------------------------------------------------- models and jobs
 
 
 def settings(machine: Machine) -> tuple[str, str, str]:
@@ -179,19 +139,26 @@ def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.F
     return budget.FramePlan(by_memory, budget.plan("T4", model, precision).by_context)
 
 
-def lesson_lines(machine: Machine) -> list[str]:
-    """A line for each lesson: that it runs here with tiny, and whether its real-weights mode does."""
-    lines = []
-    for name, lesson in LESSONS.items():
-        tiny = "runs with tiny" if machine.memory >= SMALLEST * GIB else f"needs {SMALLEST:.0f} GiB of memory"
-        if not machine.card:
-            real = f"7B in 4 bits: on a GPU with {lesson.gib:.1f} GiB"
-        elif machine.card_bytes >= lesson.gib * GIB:
-            real = f"7B in 4 bits runs here ({lesson.gib:.1f} GiB)"
-        else:
-            real = f"7B in 4 bits needs {lesson.gib:.1f} GiB, this card has {machine.card_bytes / GIB:.1f}"
-        lines.append(f"{name:<22}{tiny}; {real}")
-    return lines
+def job_lines(machine: Machine) -> list[str]:
+    """A line for each QLoRA job of jobs/: does a step on a mean caption fit, by `lib.budget`; and how to ask more.
+
+    >>> job_lines(Machine("Linux", "3.12", "2.11", 2, 12 * GIB, 70 * GIB, "Tesla T4", (7, 5), int(14.75 * GIB)))[2]
+    'jobs/7b-t4.yaml: fits, a step of training takes 8.4 GiB'
+    """
+    return [
+        *(job_line(path, machine) for path in sorted((ROOT / "jobs").glob("*.yaml")) if read_job(path).four_bit),
+        ASK,
+    ]
+
+
+def job_line(path: Path, machine: Machine) -> str:
+    """The line of one job, whose model is one of HUB_IDS."""
+    job, spec = read_job(path), {hub: MODELS[key] for key, hub in HUB_IDS.items()}
+    how = {"rank": job.rank, "checkpointing": job.checkpointing, "batch": job.batch, "attention": job.attention}
+    need = budget.training(spec[job.model], job.frames, answer=CAPTION, **how).total
+    limit = budget.SHARE * machine.card_bytes
+    fits = "fits" if need <= limit else "needs a larger GPU" if machine.card else "needs a GPU"
+    return f"jobs/{path.name}: {fits}, a step of training takes {need / GIB:.1f} GiB"
 
 
 # ---------------------------------------------------------------- what was measured
@@ -236,7 +203,9 @@ def report_lines(machine: Machine) -> list[str]:
         f"dtype: {kind}, because: {why}",
         *real_model_lines(machine, model, precision, reason),
     ]
-    return lines + [f"problem: {problem}" for problem in package_problems()] + lesson_lines(machine)
+    small = machine.memory < SMALLEST * GIB
+    lines.append(f"lessons: {f'need {SMALLEST:.0f} GiB of memory' if small else 'all run with tiny'}")
+    return lines + [f"problem: {problem}" for problem in package_problems()] + job_lines(machine)
 
 
 def real_model_lines(machine: Machine, model: str, precision: str, reason: str) -> list[str]:

@@ -11,7 +11,6 @@ import re
 import sys
 import tomllib
 
-
 from lib.files import ROOT, write_text
 
 FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9c]*_*.py", "notebooks/*.ipynb")

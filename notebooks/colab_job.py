@@ -74,7 +74,8 @@ if ON_COLAB:
 else:  # the rehearsal begins anew each time
     JOB = "jobs/tiny.yaml"
     DATA, OUTPUT = "toybox:1000000:1000060", "runs/colab"
-    SETTINGS = [f"data={DATA}", f"output={OUTPUT}", "test=0.2", "steps=12", "every=4", "notice=Made of Toybox clips."]
+    SETTINGS = [f"data={DATA}", f"output={OUTPUT}", "test=0.2", "batch=4", "steps=12", "every=4"]
+    SETTINGS += ["notice=Made of Toybox clips."]
     shutil.rmtree(found[0] / OUTPUT, ignore_errors=True)
 RESULTS = found[0] / OUTPUT
 

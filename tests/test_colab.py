@@ -136,6 +136,7 @@ def test_a_new_address_reaches_every_file_and_comes_back(tmp_path, monkeypatch):
     assert [path.name for path, text in texts.items() if f"/{old[0]}" in text or "blob/main/notebooks" in text] == []
     lessons = [text for path, text in texts.items() if path.suffix in (".py", ".ipynb")]
     assert lessons and all("ada/her-course/blob/v9.9/notebooks/" in text for text in lessons)
+    assert {path.stem for path in texts if path.suffix == ".py"} == {path.stem for path in build.notebooks()}
     assert all("--branch v9.9 https://github.com/ada/her-course " in text for text in lessons)
     assert address.main(list(old)) == 0
     assert all((ROOT / path.relative_to(tmp_path)).read_text() == path.read_text() for path in texts)

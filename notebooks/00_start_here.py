@@ -41,8 +41,8 @@ colab.set_up()
 # %% [markdown]
 # ## 1. Is this machine enough?
 #
-# Two CPU cores and 4 GB of memory are. `MODEL` says who answers in this lesson; section 8 says what else you can put there. The doctor
-# looks at this machine, and says what else would run on it: with which model and number of frames, in which type of numbers, and why.
+# Two CPU cores and 4 GB of memory are. `MODEL` says who answers in this lesson; section 8 says how to ask a real model. The doctor
+# looks at this machine, and says what else would run on it: which model, in which type of numbers, which job, and why.
 
 # %%
 import json
@@ -287,17 +287,14 @@ for name, make_mistake in mistakes.items():
 # %% [markdown]
 # ## 8. A real model
 #
-# Set `MODEL` in section 1 to one of the names below and run the lesson again: every cell goes through the same code. The
+# `python -m lib ask clip.mp4 "What happens?" --model NAME` asks one of the models below; lesson 11 takes them apart. Their
 # weights come from the Hugging Face Hub when first used. Real models answer in whole sentences, so compare by eye, not with `==`.
 
 # %%
 for name, spec in zip(REAL_MODELS, (budget.MODELS["onevision-0.5b"], budget.MODELS["7b"]), strict=True):
     whole, small = budget.weight_bytes(spec), budget.weight_bytes(spec, "nf4-double", keep_vision=True)
     print(f"{name}\n    {whole / 2**30:.1f} GiB to download and in memory; in 4 bits {small / 2**30:.1f} GiB in memory")
-if MODEL == "tiny":
-    print("Not asked here: the question below needs one of these models, and tiny knows Toybox only.")
-else:
-    print(model.answer(frames.pixels, "What happens in this video?"))
+print("Not asked here: the weights are not part of the course.")
 
 # %% [markdown]
 # ## 9. How far you are

@@ -55,7 +55,7 @@ from lib.reducers import SpatialPool
 from lib.tools import doctor, explorer
 from lib.vlm import TINY, load
 
-MODEL = "tiny"  # or "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", or "llava-hf/LLaVA-NeXT-Video-7B-hf" (lesson 11)
+MODEL = "tiny"
 
 plots.style()
 vlm = load(MODEL)

@@ -57,7 +57,7 @@ from lib.real_clips import real_clip
 from lib.reducers import Kind, SpatialPool
 from lib.vlm import load
 
-MODEL = "tiny"  # or "llava-hf/LLaVA-NeXT-Video-7B-hf": sections 3, 4 and 6 run on it too (lesson 11)
+MODEL = "tiny"
 
 plots.style()
 vlm = load(MODEL)

@@ -58,7 +58,7 @@ from lib.reducers.spatial_pool import pool_2d
 from lib.video import sample_uniform
 from lib.vlm import TINY, load
 
-MODEL = "tiny"  # or "llava-hf/LLaVA-NeXT-Video-7B-hf": sections 1 to 5 run on it too (lesson 11)
+MODEL = "tiny"
 
 plots.style()
 vlm = load(MODEL)

@@ -66,7 +66,7 @@ from lib.packing import IGNORE
 from lib.video import sample_uniform
 from lib.vlm import load
 
-MODEL = "tiny"  # a LLaVA-NeXT-Video of the Hub works as well, with one GPU for each process
+MODEL = "tiny"
 SOURCE = "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
 TRAINED_ON = "toybox:0:40"  # in section 4
 PROCESSES = 2

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -103,6 +104,14 @@ def test_notebook_is_the_executed_form_of_its_source(name):
 @pytest.mark.parametrize("name", LESSONS)
 def test_lesson_says_what_a_lesson_has_to_say(name):
     assert build.lesson_problems(committed(name)) == []
+
+
+def test_a_lesson_offers_real_models_only_if_its_cells_were_tried_with_them():
+    """Lesson 11 alone: its cells run on twins of the real models where REAL is False. Others lead to the job."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in build.lessons()}
+    assert {name for name, text in texts.items() if re.search(r"^(MODEL = .*llava-hf|REAL = )", text, re.M)} == {
+        "11_real_weights"
+    }
 
 
 def test_set_up_cell_is_the_same_in_every_lesson():

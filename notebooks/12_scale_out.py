@@ -379,7 +379,7 @@ print(
 #
 # First the features once more, now uninterrupted, with two processes. Then a *job*: the file of settings and the command `train` of lesson 08. We run it
 # three times: in one process (this one), in two with DDP, and in two with FSDP2. Two processes take half the batch each. FSDP2 is switched on by one variable
-# of the environment, which `accelerate launch --config_file jobs/fsdp.yaml` sets on a machine with GPUs. All see the same 4 examples a step, whoever
+# of the environment, which `accelerate launch --config_file jobs/accelerate/fsdp.yaml` sets on a machine with GPUs. All see the same 4 examples a step, whoever
 # computes them. On the command line the second and the third are
 #
 # ```

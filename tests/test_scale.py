@@ -265,7 +265,7 @@ def test_more_processes_than_asked_for_are_refused(monkeypatch):
 
 def test_fsdp_is_what_accelerates_configuration_asks_for(monkeypatch):
     parser = accelerate_launch.launch_command_parser()
-    wanted = parser.parse_args(["--config_file", "jobs/fsdp.yaml", "-m", "lib"])
+    wanted = parser.parse_args(["--config_file", "jobs/accelerate/fsdp.yaml", "-m", "lib"])
     wanted, _, _ = accelerate_launch._validate_launch_command(wanted)
     written = accelerate_launch.prepare_multi_gpu_env(wanted)
     assert {name: written[name] for name in processes.FSDP} == processes.FSDP and written["FSDP_VERSION"] == "2"

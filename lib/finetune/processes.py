@@ -21,7 +21,7 @@ from pathlib import Path
 from lib.data.shards import World
 from lib.files import ROOT
 
-FSDP = {"ACCELERATE_USE_FSDP": "true"}  # what `accelerate launch` sets with a configuration such as jobs/fsdp.yaml
+FSDP = {"ACCELERATE_USE_FSDP": "true"}  # what `accelerate launch` sets with jobs/accelerate/fsdp.yaml
 PER_PROCESS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_FSDP")
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from peft import PeftModel
 
 from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.formats import CaptionSource, read_source
 from lib.data.shards import Cache, World, extract, seal
 from lib.data.videos import Example, Split, Video, split
-from lib.finetune.adapters import add_lora, save_adapter, train_projector, trainable
+from lib.finetune.adapters import PeftModel, add_lora, save_adapter, train_projector, trainable
 from lib.finetune.checkpoints import Step
 from lib.finetune.train import Plan, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job

@@ -57,6 +57,7 @@ from lib.data import Collator, Features, captioning, read_aihub, split, toybox_v
 from lib.evaluate import captions_by, measure, paired, percentile_interval
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, add_lora, fit, mixed
+from lib.finetune.trace import trace_answering, trace_training
 from lib.reducers import VisualTokens
 from lib.toybox.facts import compare
 from lib.vlm import FAMILIES, compute_dtype, find, load
@@ -780,7 +781,7 @@ def command(*words):
 
 print((found[0] / "jobs" / "tiny.yaml").read_text())
 with tempfile.TemporaryDirectory() as folder:
-    short = ["steps=20", "data=toybox:1000000:1000100", f"output={folder}"]  # without these: 300 steps, 1,200 clips
+    short = ["steps=10", "data=toybox:1000000:1000060", f"output={folder}"]  # without these: 300 steps, 1,200 clips
     command("train", "jobs/tiny.yaml", *short)
     print("in the folder:", ", ".join(sorted(os.listdir(folder))))
 
@@ -790,10 +791,16 @@ with tempfile.TemporaryDirectory() as folder:
 # **A real model.** `plan` says before any download whether a job fits. It builds the 7B at its real size on tensors without numbers and runs the code of a training step and of an answer on them, counting every byte:
 
 # %%
-command("plan", "jobs/7b-t4.yaml")
+for what, memory in {
+    "a step of QLoRA with checkpointing": trace_training("7b", 8, answer=932, checkpointing=True),
+    "without checkpointing": trace_training("7b", 8, answer=932),
+    "an answer of up to 932 tokens": trace_answering("7b", 8, answer=932),
+}.items():
+    print(f"{what:<36}{memory.total / 2**30:5.1f} GiB, CUDA's own state included; a T4 has 14.75")
 
 # %% [markdown]
-# A QLoRA step with checkpointing and an answer both fit a T4. Without checkpointing (`checkpointing=false`) the step needs three times as much. `jobs/` holds files for an L4, an A100 and four A100s; `notebooks/colab_job.ipynb` runs the whole job on Colab with its folder on your Drive.
+# A QLoRA step with checkpointing and an answer both fit a T4; without checkpointing the step does not. `python -m lib plan jobs/7b-t4.yaml` says this for the very job, with the most frames, clips and hours on every card.
+# `jobs/` holds files for an L4, an A100 and four A100s; `notebooks/colab_job.ipynb` runs the whole job on Colab with its folder on your Drive.
 #
 # ## What to remember
 #

@@ -158,8 +158,8 @@ def as_arguments(values: dict) -> list[str]:
 def reducer_of(text: str) -> Reducer | None:
     """The reducer that a text names, as it would be written in Python; None for the model's own ("default").
 
-    >>> reducer_of("SlowFastLlava('slowfast-slow_2frms_spatial_1d_max_pool-fast_4x4')").count(8, 8, 8)
-    72
+    >>> reducer_of("SpatialPool(4, mode='max')").count(8, 8, 8)
+    32
     """
     if text == "default":
         return None

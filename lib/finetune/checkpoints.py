@@ -59,10 +59,10 @@ def reducer_settings(reducer: Reducer) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """The checkpoint and the log of a run. `fingerprint(steps)` are its settings as a run of that many steps."""
+    """The checkpoint and log of a run. `fingerprint(steps)` are its settings, for that many steps or (None) all."""
 
     folder: Path
-    fingerprint: Callable[[int], dict]
+    fingerprint: Callable[[int | None], dict]
 
     @property
     def checkpoint(self) -> Path:

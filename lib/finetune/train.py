@@ -67,9 +67,14 @@ class Plan:
         """Examples of one step, over all processes."""
         return self.batch * self.accumulation * processes()
 
+    @property
+    def interval(self) -> int:
+        """Steps from one checkpoint and validation to the next."""
+        return self.every or math.ceil(self.steps / 10)
+
     def due(self, step: int) -> bool:
         """Whether a checkpoint is written after this step."""
-        return step % (self.every or math.ceil(self.steps / 10)) == 0 or step == self.steps
+        return step % self.interval == 0 or step == self.steps
 
 
 def processes() -> int:
@@ -154,7 +159,7 @@ def trainer_arguments(
         learning_rate=plan.learning_rate, lr_scheduler_type=plan.schedule, warmup_steps=plan.warmup,
         weight_decay=0.0, max_grad_norm=1.0, train_sampling_strategy="sequential", remove_unused_columns=False,
         dataloader_pin_memory=False, ddp_find_unused_parameters=False, per_device_eval_batch_size=plan.batch,
-        eval_strategy="steps" if validate else "no", eval_steps=plan.every or math.ceil(plan.steps / 10),
+        eval_strategy="steps" if validate else "no", eval_steps=plan.interval,
         logging_steps=1, logging_nan_inf_filter=False, save_strategy="no", report_to=report_to, disable_tqdm=True,
         use_cpu=vlm.device.type == "cpu", **precision(vlm.device),
     )  # fmt: skip

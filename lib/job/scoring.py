@@ -30,7 +30,9 @@ def evaluate(job: Job, other: Path | None = None) -> Path:
     files = caption_clips(job), other or caption_clips(job, base=True)
     truth = {video.name: video for video in parts.held_out}
     lines = on_the_same([told(path, truth) for path in files])
-    systems = [[as_record(line, truth, job.language, path.stem) for line in of] for path, of in zip(files, lines)]  # noqa: B905
+    systems = [
+        [as_record(line, truth, job.language, path.stem) for line in of] for path, of in zip(files, lines, strict=True)
+    ]
     rows = {metric.name: compared(metric, *systems) for metric in metrics_for(job, parts.held_out)}
     shares = {
         "cut off at the longest answer": [score([line["cut"] for line in of]) for of in lines],
@@ -51,10 +53,11 @@ def told(path: Path, truth: dict[str, Video]) -> list[dict]:
 
 def on_the_same(files: list[list[dict]]) -> list[list[dict]]:
     """Of each file the captions of the clips that all files have, in the order of the first."""
-    both = [line["video"] for line in files[0] if all(line["video"] in {x["video"] for x in of} for of in files)]
+    by_name = [{line["video"]: line for line in of} for of in files]
+    both = [name for name in by_name[0] if all(name in lines for lines in by_name)]
     if not both:
         raise ValueError("the two files of captions share no clip: compare runs with the same test clips")
-    return [[by_name[name] for name in both] for by_name in ({line["video"]: line for line in of} for of in files)]
+    return [[lines[name] for name in both] for lines in by_name]
 
 
 def as_record(line: dict, truth: dict[str, Video], language: str, system: str) -> Record:

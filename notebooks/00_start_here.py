@@ -317,18 +317,3 @@ exercises.picture()
 # **What comes next:** 01 which frames to take, and why three official rules disagree · 02 what a token costs · 03 one image, many tiles ·
 # 04 LLaVA-NeXT-Video from its parts · 05 SlowFast · 06 LLaMA-VID · 07 all of them at the same budget · 08 captions in Korean (QLoRA) ·
 # 09 DPO against invention · 10 evaluation · 11 real weights · 12 more than one GPU.
-#
-# ## Questions of the study notes answered here
-#
-# - *"Prompt format: must contain the `<video>` token; end with `ASSISTANT:`."* What if it does not? `transformers` accepts a
-#   `<video>` without pixels in silence; here both are errors that say so (section 7).
-# - *"8 frames x 144 = 1,152 tokens + text tokens"*: how many are the text's? Section 4 counts them.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | authors "Haotian Liu et al.", ByteDance and UW-Madison | Yuanhan Zhang, Bo Li, Haotian Liu, Yong Jae Lee, Liangke Gui, Di Fu, Jiashi Feng, Ziwei Liu, Chunyuan Li; NTU too | blog of 30 April 2024, header |
-# | `frames = extract_frames(video_path, num_frames=8)` | no such function exists; `lib.video.read_frames` is one | the notes' own code |
-# | the prompt `"USER: <video>이 영상을 ..."` | a line break follows `<video>`: `"USER: <video>\n이 영상을 ..."` | `transformers`, docstring of `LlavaNextVideoForConditionalGeneration` |
-# | "decode `outputs[0]`" | that is the prompt and the answer; cut the prompt off, or pass embeddings as `lib.vlm` does | the same docstring |

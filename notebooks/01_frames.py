@@ -628,21 +628,6 @@ plots.timeline(total, picks, starts=starts)
 # - Seconds come from timestamps, not from number / rate.
 # - "Uniform" has three official meanings. They differ most at the end of the clip, and when a clip has few frames.
 # - n evenly spaced frames see an event of length L in a clip of length T with a chance of about nL / T.
-#
-# ## Questions of the study notes answered here
-#
-# - *What is `extract_frames(video_path, num_frames=8)`?* `video.read_frames(path, video.sample_uniform(video.probe(path).frames, 8)).pixels`: sections 2, 3 and 5.
-# - *"Uniform sampling → important moments may be missed": how often?* 8 frames miss 86 to 90 % of the one-second events in a minute: section 6.
-# - *"Consider adaptive sampling based on scene changes": what does it change?* It misses about half as many scenes, at the price of decoding everything: section 7.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | "default 8 frames, adjustable 4~32" | 16 frames were best at 4,096 positions, 32 in training and demo, up to 56 at 8,192; from 29 frames on, 144 tokens each exceed 4,096 and need RoPE scaling. 8 is the example of Hugging Face for one short clip | LLaVA-NeXT-Video blog, 30 April 2024; LLaVA-NeXT issue #468 |
-# | "Uniform Sampling", as if it were one rule | three official codes, three rules; LLaVA-NeXT reads clips shorter than n seconds at one frame per second instead | `video_demo.py`; SlowFast-LLaVA `dataset.py`; section 5 |
-# | `extract_frames(...)` | is not defined anywhere; the official code reads with decord, which returns wrong frames from some files | section 2 |
-# | "Frame sampler selects N key frames" (SlowFast notes) | 50 evenly spaced frames; *key frame* is also the name of something else, a packet that can be decoded alone | SlowFast-LLaVA paper (arXiv 2407.15841v2), section 4.2 |
 
 # %%
 folder.cleanup()

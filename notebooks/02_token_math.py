@@ -727,21 +727,3 @@ assert all(estimate == measured for _, estimate, measured in ledger)
 # - Eager attention costs memory with the square of the length; use sdpa.
 # - Training keeps 8 MiB for every token of the 7B; gradient checkpointing keeps half a MiB, and makes QLoRA fit a T4.
 # - Context, not memory, limits the frames of the 7B. Ask which limit binds before buying a bigger card.
-#
-# ## Questions of the study notes answered here
-#
-# - *How many tokens is a video?* Sections 1 to 3.
-# - *How many frames on which GPU?* Section 8: the table of the notes does not follow from memory, unless one trains without checkpointing.
-# - *Is 3 x 3 pooling possible when memory is short?* Section 2: as arithmetic yes, as a setting of transformers no.
-# - *How many tokens for one hour, before and with LLaMA-VID?* (third note, question 5) Section 6: 518,400 at 144 per frame, 7,200 with LLaMA-VID.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | T4 4, L4 8, A100 16, H100 32 frames | memory allows 109, 190, 387, 830 with 4-bit weights; the context allows 25 (4,096) or 54 (8,192) | section 8; LLaVA-NeXT#142 for 32 frames |
-# | H100: 32 frames, 4,608 tokens, "best quality" | 4,608 tokens exceed Vicuna's 4,096 positions; RoPE scaling is needed | blog 2024-04-30, Technical Insights; LLaVA-NeXT#468 |
-# | 8 frames by default, 4 to 32 | 16 at 4,096 positions, 32 in training and demo, up to 56 at 8,192 | blog 2024-04-30 |
-# | 3 x 3 pooling if memory is short | transformers fails: its processor always divides by 4 | `processing_llava_next_video.py:93-105`, section 2 |
-# | `max_new_tokens=256` for a detailed Korean caption | such captions have 932 Vicuna tokens on average, at most 1,572 | the captioning project's tokenisation report |
-# | the projector is a linear layer | two layers with GELU between, 20,979,712 parameters | LLaVA-NeXT `multimodal_projector/builder.py:41-48` |

@@ -609,19 +609,3 @@ ex.check(my_choice)
 # - The encoder sees each crop alone. Only the language model joins what a cut divides.
 # - An HD frame by AnyRes costs 1,948 tokens, so one fits in 4,096. In a video, frames take the place of tiles.
 # - Tiles help where what is asked is too fine for the overview. They can cost where it is not, and where things that are shown twice must be counted. Measure both.
-#
-# ## Questions of the study notes answered here
-#
-# - *What is AnyRes, and does a video model use it "per frame"?* Sections 1 to 4, and section 6: no.
-# - *Frames "arranged as a combined image grid or treated independently"?* The crops of an image and the frames of a video are encoded independently, both; only the order of
-#   their tokens differs: section 6.
-# - *Where do 576 tokens come from, and what is the alternative?* Section 5.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | "AnyRes for video: high-resolution processing per frame" | no frame is tiled: frames take the place of tiles, one square each; by AnyRes one HD frame would cost 1,948 tokens | blog 2024-04-30, Technical Insights (1); section 6 |
-# | "original per frame 336 / 14 = 24, 24 x 24 = 576" | right for a frame of a video. The same picture passed as an *image* costs 1,176: overview, one filled tile of two, newlines | section 5 |
-# | "efficient encoding: frames encoded independently; memory-efficient" | AnyRes encodes its crops independently too and is the opposite of thrifty. What saves tokens in a video is one square per frame, pooled | sections 5 and 6 |
-# | bibtex key `liu2024llavanext` for LLaVA-NeXT-Video | that key is the post of January 2024, the source of *this* lesson | blogs 2024-01-30 and 2024-04-30 |

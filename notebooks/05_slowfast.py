@@ -811,23 +811,3 @@ print(always("flash"))
 # - The released LLaVA-Video-7B uses none of it; the paper's token counts, formula and code give three numbers.
 # - Read the code before you trust a count: repeated slow frames, pairs across rows on odd widths, overlapping windows, a stride that doubles from video to video, a RoPE factor that does nothing.
 # - A small thing should be in a slow frame; a brief thing must be in some frame. Count what is in view before you blame the model.
-#
-# ## Questions of the study notes answered here
-#
-# - *"He says properly pooling but what???"* The phrase goes back to an earlier method, PLLaVA, whose window is 2 x 2. SlowFast-LLaVA takes 1 x 2 and the maximum for the slow pathway, 6 x 6 averages for the fast one: sections 2 and 3.
-# - *"They don't use any tokens for separating fast and slow pathways, but there is one in LLAVA-NEXT (Question)"*: right for SlowFast-LLaVA (section 3). In LLaVA-Video there are no two blocks to separate; its
-#   code ends every frame, slow or fast, with a learned token, and the released 7B model does not use that path: section 5.
-# - *"Why this idea?"* Sections 1 and 7.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | the title "LLAVA-NEXT", above text on slow and fast frames | that is LLaVA-Video (2024-09-30), not LLaVA-NeXT and not LLaVA-NeXT-Video | arXiv 2410.02713, appendix A.2 |
-# | SlowFast-LLaVA is an "inspiration for LLAVA-NEXT" | the other way round: it is built on LLaVA-NeXT, and inspired LLaVA-Video | arXiv 2407.15841v2; arXiv 2410.02713, appendix A |
-# | "s frames are uniformly selected to form slow frame group" | every s-th frame: about T / s of them | arXiv 2410.02713, section 4; section 5 here |
-# | "strike rate" | no slip of the note: the blog and the paper write it so (evidently *stride*) | blog 2024-09-30; arXiv 2410.02713 |
-# | fast pathway: "as much temporal context as possible in a frame" | across frames: it keeps every frame and pools its space to 4 x 4 | arXiv 2407.15841v2, section 3.2 |
-# | N frames "arranged as a combined image grid or treated independently" | in SlowFast-LLaVA independently; the grid is another method, IG-VLM | arXiv 2407.15841v2, section 3.1 |
-# | slow pathway: "a spatial pooling and temporal downsample" | right: 10 of 50 frames, 1 x 2 in space | section 2 |
-# | the drawback is cost | the paper names two: few frames (6 in IG-VLM, 16 in PLLaVA), and no design for time | arXiv 2407.15841v2 |

@@ -679,21 +679,3 @@ print(
 # - A fair rival of "context + content" is not "content", but two content tokens. Compare at the same budget, with intervals, and ask *when* (section 6).
 # - Tokens can be made as a stream: hours in the memory of minutes. Whether the language model uses them is another question, and needs another measurement.
 # - Tokens that depend on the question cannot be kept for the next question.
-#
-# ## Questions of the study notes answered here
-#
-# All ten of the third study note, each by a cell of section 8.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | "each frame with two tokens", images too | two tokens for video frames; an image has all its patches and the context token (257 at 224 pixels, 577 at 336) | `llamavid_arch.py:392-411`; official scripts |
-# | "a context token that encodes overall image context" | a mean of patches weighted by the question: it leaves out what was not asked | section 3 |
-# | "the content token captures visual details" | the mean of all patches, through the projector: details are what it loses | section 2 |
-# | "adapts the content token length based on constraints" | a setting fixed before training (`compress_type`), not adapted to the input | `llamavid_arch.py:392-411` |
-# | "ablations validate both tokens" | such tables exist; we could not get at the numbers and quote none. What we measured: section 6 | section 6 |
-# | "visualization of the context attention's response" | of the mean over 32 queries: one map per frame and question | section 4 |
-# | question 4: "freeze the visual encoder and text decoder in some stages" | vision tower: all three; Q-Former: stages 1 and 3; all that makes tokens: stage 3 | official scripts; dvlab-research/LLaMA-VID#5 |
-# | question 8: "ETC and DNA tokens" | the citations lead nowhere; unfounded | question 8 |
-# | "state of the art on several benchmarks" | true in its time on some; stage 3 lowers short-video scores, and ActivityNet is in the training data | dvlab-research/LLaMA-VID#58; arXiv 2407.15841v2, Table 1 |

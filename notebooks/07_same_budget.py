@@ -677,17 +677,3 @@ for why, numbers in unsupported.items():
 # - Which way is best depends on the questions. Ask for shares by kind, and weigh them by your own mix.
 # - The same tokens cost the same memory and the same work of the language model. They do not cost the same in the vision tower.
 # - Redraw clips, not answers; pair the methods; and name your method before you look.
-#
-# ## Questions of the study notes answered here
-#
-# - *"Uniform sampling: important moments may be missed"*, how badly? Look at the flash column: a way that reads 2 of 16 frames misses most events of one frame, one that reads all 16 need not miss any.
-# - *"8 frames, 1,152 tokens: recommended"*, is that how to spend them? It depends on the questions: few frames in detail, many in outline or a mixture spend the same tokens (sections 2, 4 and 8).
-# - *"Properly pooling, but what???"* (lesson 05 says what) and is it worth it? Compare the two SlowFast rows at 128: one slow frame at full detail, or two slow frames with the paper's 1 x 2 pooling.
-# - *"Which benchmarks show the largest gains?"* Published gains mix weights, budgets and judges (section 1). Ask for the kind of question instead.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | frames per card: 4, 8, 16, 32 for T4, L4, A100, H100 | not a consequence of memory; the context binds first | lesson 02 |
-# | LLaMA-VID "outperforms previous state-of-the-art approaches" | against models of its time; 47.4 on ActivityNet-QA, whose videos are in its training data, is below LLaVA-NeXT's image model half a year later (53.8) | repository README; blog of 30 April 2024 |

@@ -810,17 +810,3 @@ for what, memory in {
 # - The training loop is short; Trainer and SFTTrainer compute the same.
 # - Merge into whole weights. An adapter belongs to the very weights that it was trained on.
 # - What is not in the batch is forgotten: mix.
-#
-# ## Questions of the study notes answered here
-#
-# - *Stage 1 (projector, "optional") and stage 2 (QLoRA, "required"): are both needed?* Section 10: the projector alone writes Korean with most facts wrong or missing; LoRA does better, without a first stage, because the base is aligned already.
-# - *Which prompt?* `USER: <video>` and a newline, the request, `ASSISTANT:`. The notes leave out the newline (lesson 00 shows what the model was trained with).
-# - *Is 4-bit quantisation advisable?* For memory, yes; section 10 compares the captions (QLoRA minus LoRA), and an interval that includes 0 there shows no cost.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | `max_new_tokens=256` for detailed Korean captions | They average 932 Vicuna tokens (at most 1,572): 256 cuts most of each away | korean-video-captioning, `05_tokenization_analysis.md`; section 2 |
-# | Stage 1 images, stage 2 "optional" video fine-tuning | Images and videos mixed in each batch from the stage-1 checkpoint: 3.32; continual fine-tuning on video: 3.02, below the zero-shot image model's 3.14 | blog of 30 April 2024, "How to fine-tune on videos?" |
-# | T4: 4 frames, "memory constrained", float16 in the code | In float16 the weights alone take 13.2 of a T4's 14.75 GiB; in 4 bits a frame costs about 0.1 GiB, and the context of 4,096 ends first | lesson 02 |

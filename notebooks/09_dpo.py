@@ -566,19 +566,3 @@ ex.check(my_choice)
 # - Watch the gain of the *chosen* answers, not the loss or the margin: the margin also grows when both become unlikely.
 # - "Invents less" is half a result. Beside it belong: facts right, length, unreadable sentences, and answers to questions, each with an interval, on clips that were not trained on.
 # - Train on the chosen answers alone as a baseline. What that achieves, the preference has not earned.
-#
-# ## Questions of the study notes answered here
-#
-# - *What is DPO Training, the third core contribution?* Sections 4 and 5.
-# - *Which pairs (preferred: accurate description, dispreferred: hallucination)?* Section 3.
-# - *"Probability of preferred up, of dispreferred down": is that so?* Only their difference is trained: section 7.
-# - *"Effect: less hallucination, more accurate captions"?* Section 6, and the two are not the same.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | DPO reduces hallucination | the blog shows higher scores and two examples; it measured no hallucination | blog 2024-04-30, (3) |
-# | training: probability of preferred up, of dispreferred down | the loss holds their difference alone; both can fall | arXiv 2305.18290, equation 7; arXiv 2402.13228; section 7 |
-# | DPO as a part of "Stage 2: video fine-tuning" on Video-ChatGPT, ActivityNet-QA, NExT-QA | a stage of its own after it, on 17 K pairs of LLaVA-Hound | blog 2024-04-30, main table and (3) |
-# | ActivityNet-QA of the DPO model: 56.2 | 60.2 | blog 2024-04-30, main table |

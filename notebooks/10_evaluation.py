@@ -757,18 +757,3 @@ for metric, ours in (("chrf_pp", metrics.CHRF_PP), ("facts_right", metrics.FACTS
 # - ROUGE, as the usual package computes it, does not read Korean.
 # - Redraw clips for the interval, swap systems for the test. Both need only sums.
 # - Keep what was said, not what it scored. Scores can be made again; outputs cannot.
-#
-# ## Questions of the study notes answered here
-#
-# - *"DPO: less hallucination, more accurate captions"*: how would one know? With CHAIR or POPE before and after, facts right and length beside it, and a paired test (lesson 09 does it).
-# - *"Performance (zero-shot)"*: what does an accuracy of 53.5 on ActivityNet-QA mean? The share of answers to which one snapshot of GPT-3.5 said yes (section 8).
-# - *Which benchmarks show the largest gains?* Gains by one judge, on one set, may be compared. Others may not.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | ActivityNet-QA 56.2 with DPO | 60.2; and it is a judge's "yes", not an exact match | blog of 30 April 2024, main table; LLaVA-NeXT#109 |
-# | DPO: "effect: less hallucination, more accurate captions" | the blog shows judged scores and two examples; no CHAIR, no POPE | blog of 30 April 2024, (3) |
-# | accuracies on four benchmarks, without saying who judged them | the judge's version belongs to the number: 0613 and 0125 are two judges | LLaVA-NeXT#109; SlowFast-LLaVA `eval/eval_video_qa.py` |
-# | `max_new_tokens=256` for detailed Korean captions | cut off at about a quarter, so every score of the caption is a score of its beginning | lesson 02, section 4; lesson 08 |

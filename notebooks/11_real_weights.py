@@ -666,19 +666,3 @@ print(f"{text.num_hidden_layers} layers x {per_layer:,} = {text.num_hidden_layer
 # - SlowFast-LLaVA on downloaded weights: 50 frames squashed, behind the projector, 3,680 tokens, its own prompt, dynamic RoPE, which does nothing at that length.
 # - Linear RoPE scaling changes every position, dynamic only sequences longer than the training. Look at the frequencies.
 # - A twin with random weights proves that code runs and that numbers have the right shape. It proves nothing about answers.
-#
-# ## Questions of the study notes answered here
-#
-# - *Recommended frames per GPU?* Section 2: in 4 bits the T4 is limited by other things than 4 frames. (Predicted; lesson 02 has the arithmetic.)
-# - *"4-bit quantisation recommended (T4/L4)"*: what exactly is in 4 bits? Sections 1 and 2.
-# - *Which models are there?* `-7B-hf`, `-7B-DPO-hf` (DPO applied; the same architecture and prompt), `-34B-hf` (another language model and prompt): section 1.
-# - *Zero-shot Korean: what to ask?* Section 4.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | T4 4, L4 8, A100 16, H100 32 frames | not a matter of memory in 4 bits: a frame of the 7B costs about a tenth of a GiB | section 2; lesson 02 |
-# | "the prompt must end with `ASSISTANT:`" | Vicuna's do. The 34B's ends in `<\|im_start\|>assistant` and a line break, and begins with a system line | LLaVA-NeXT `llava/conversation.py`, `chatml_direct`; section 1 |
-# | `device_map="auto"`, float16, and it runs | 13.2 GiB of weights in float16: on a T4 no room for a clip; with `device_map="auto"` layers move to the CPU in silence | section 2 |
-# | Video Large Language Models are "trained on images only" | the 7B that the note loads was trained on videos too; its RoPE setting is from that | blog 2024-04-30; section 6 |

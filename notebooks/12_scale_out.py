@@ -738,15 +738,3 @@ print(f"vLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'}
 # - DDP copies the model, FSDP cuts it. Choose by what fits: QLoRA on a 7B fits on every card, so DDP.
 # - Ratios from two busy cores say that the machinery works, not how fast a cluster is.
 # - Features are larger than videos and save a small share of a 7B's training. Pool them before you keep them.
-#
-# ## Questions of the study notes answered here
-#
-# - *"QLoRA fine-tuning on AI-Hub video data": how long, on which card?* Section 5, the last column of the table.
-# - *"Frames encoded independently; memory-efficient": what does that buy?* Frames, and so clips, can be encoded in any process in any order: section 2. But their features are large: section 5.
-#
-# ## Corrections of the study notes
-#
-# | The note says | In truth | Source |
-# |---|---|---|
-# | frames per card: T4 4, L4 8, A100 16, H100 32 | a larger card allows more clips at a time and more clips per hour; how many frames a clip may have is set by the context, on every one of these cards (in 4 bits) | section 5, column "batch"; lesson 02 |
-# | one prompt, `max_new_tokens=256`, for detailed Korean captions | 932 tokens on average: writing the answer then takes more than 3.6 times as long | lesson 02, section 4; set `answer=932` in section 5 |

@@ -40,6 +40,7 @@ sys.path.insert(0, str(HERE.parent))  # this file is run as a script
 
 from lib.files import write_text, written_whole  # noqa: E402
 from lib.machine import cores, free_memory  # noqa: E402
+from notebooks.claims import broken_claims, read_claims  # noqa: E402
 
 MAX_BYTES = 400_000  # a notebook with its outputs: it must open fast on GitHub and diff in reason
 MAX_SECONDS = 60.0  # a lesson on two CPU cores, of which it keeps one busy
@@ -54,12 +55,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-SECTIONS = (
-    "## 한국어 요약",
-    "## What to remember",
-    "## Questions of the study notes",
-    "## Corrections of the study notes",
-)
+SECTIONS = ("## 한국어 요약", "## What to remember")
 CARD = ("you will be able to", "minutes", "memory", "downloads", "needs")
 SPOKEN_TAGS = {"skip-execution": "not run", "raises-exception": "error"}  # a tag, and what the text before must say
 TIMESTAMP = re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d")
@@ -146,7 +142,7 @@ def build(source: Path, target: Path) -> Run:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     for_course = target.parent == COURSE
-    problems = [error] if error else [] if for_course else run_problems(nb) + committed_problems(normalise(nb))
+    problems = [error] if error else [] if for_course else to_commit_problems(source.stem, nb)
     if for_course or not problems:
         write_text(target, f"{nbformat.writes(normalise(nb))}\n")
     if not for_course and not problems:
@@ -267,6 +263,11 @@ def run_problems(nb: NotebookNode) -> list[str]:
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 found.append(f"cell {number} shows a widget, which is lost on GitHub")
     return found
+
+
+def to_commit_problems(name: str, nb: NotebookNode) -> list[str]:
+    """What keeps a lesson just executed from being committed."""
+    return run_problems(nb) + committed_problems(normalise(nb)) + broken_claims(nb, read_claims(name))
 
 
 def committed_problems(nb: NotebookNode) -> list[str]:

@@ -73,14 +73,6 @@ print("by hand and lib:", "equal" if torch.allclose(tokens.embeds[:16], by_hand)
 # ## What to remember
 #
 # - One line for each thing that a learner should still know in a month.
-#
-# ## Questions of the study notes answered here
-#
-# None.
-#
-# ## Corrections of the study notes
-#
-# None.
 """)
 
 

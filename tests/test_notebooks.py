@@ -17,6 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from notebooks import build
+from notebooks.claims import broken_claims, read_claims
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = [path.stem for path in build.lessons()]
@@ -91,6 +92,7 @@ def test_lesson_runs_from_top_to_bottom(name, tmp_path, pace):
     nb, core_seconds = run_with_nbmake(name, tmp_path)
     assert build.run_problems(nb) == []
     assert time_problems(nb, core_seconds, build.limit_of(name) * pace) == []
+    assert broken_claims(nb, read_claims(name)) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -99,6 +101,7 @@ def test_notebook_is_the_executed_form_of_its_source(name):
     assert build.pair_problems(source, nb) == [], f"run: make notebooks NAME={name}"
     assert build.run_problems(nb) == []
     assert build.committed_problems(nb) == []
+    assert broken_claims(nb, read_claims(name)) == []
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -118,6 +121,10 @@ def test_set_up_cell_is_the_same_in_every_lesson():
     cells = [[c.source for c in committed(name).cells if "setup" in c.metadata.get("tags", [])] for name in NOTEBOOKS]
     assert [len(found) for found in cells] == [1] * len(NOTEBOOKS)
     assert len({source for (source,) in cells}) == 1
+
+
+def test_claims_belong_to_lessons():
+    assert {path.stem for path in (ROOT / "notebooks" / "claims").glob("*")} <= set(NOTEBOOKS)
 
 
 # The checks themselves: each is shown a small notebook that it must refuse.

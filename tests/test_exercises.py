@@ -228,3 +228,16 @@ def test_cells_in_the_lesson_agree_with_the_exercise(exercise):
 )
 def test_results_agree(given, expected, same):
     assert agree(given, expected) == same
+
+
+def test_guesses_are_kept_and_drawn(capsys, monkeypatch):
+    from lib.exercises import predictions
+
+    monkeypatch.setattr(predictions, "_guesses", {})
+    for name, guess, measured in [("tokens", 144, 144), ("misses", 0, 44), ("none", None, 1), ("zero", 0, 0)]:
+        predictions.predict(name, guess, measured)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["misses: predicted 0, measured 44", "none: no guess yet, measured 1"]
+    figure = predictions.calibration()
+    assert figure.axes[0].get_title() == "2 of 3 guesses within a factor of two"
+    assert {text.get_text() for text in figure.axes[0].texts} == {"tokens", "misses", "zero"}

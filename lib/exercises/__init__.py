@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 
 from lib import plots
 from lib.exercises.base import Exercise
+from lib.exercises.predictions import calibration, predict
 from lib.exercises.progress import Text, language, peek, read_progress, say
 
-__all__ = ["Exercise", "board", "get", "language", "lessons", "picture", "report", "team"]
+__all__ = ["Exercise", "board", "calibration", "get", "language", "lessons", "picture", "predict", "report", "team"]
 
 SOLVED = Text("{done} of {all} exercises solved", "전체 {all}문제 중 {done}문제 해결")
 NEXT = Text("next: {id}, {title} ({minutes} minutes)", "다음 문제: {id}, {title} ({minutes}분)")

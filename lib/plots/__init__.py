@@ -3,7 +3,7 @@
 from lib.plots.base import COLORS, FONT, canvas, feature_colours, style
 from lib.plots.costs import frames_per_card, shard_map, stacked_hours
 from lib.plots.frames import asked_and_got, clock, frame_strip, named_pictures, packet_order, timeline
-from lib.plots.progress import progress_board, team_board
+from lib.plots.progress import guesses_plot, progress_board, team_board
 from lib.plots.scores import (
     at_a_glance,
     paired_scores,

@@ -1,6 +1,6 @@
 """Figures of solved exercises."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,4 +54,23 @@ def team_board(
     cell.xaxis.tick_top()
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
+    return figure
+
+
+def guesses_plot(guesses: Mapping[str, tuple[float, float]], title: str) -> Figure:
+    """Guesses against measurements, on axes that show small and large numbers alike; on the diagonal they agree.
+
+    >>> len(guesses_plot({"tokens": (576, 144)}, "0 of 1").axes[0].texts)
+    1
+    """
+    figure, axes = canvas(6, 4.5)
+    cell = axes[0, 0]
+    highest = 2 * max(1, *(abs(number) for pair in guesses.values() for number in pair))
+    cell.plot([0, highest], [0, highest], color=COLORS["text"], linestyle="--")
+    for name, (guess, measured) in guesses.items():
+        cell.plot(measured, guess, "o", color=COLORS["predicted"])
+        cell.annotate(name, (measured, guess), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    for axis in ("x", "y"):
+        getattr(cell, f"set_{axis}scale")("symlog", linthresh=0.1)
+    cell.set(xlabel="measured", ylabel="guess", title=title)
     return figure

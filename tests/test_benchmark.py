@@ -94,13 +94,21 @@ def test_what_a_model_is_shown_and_asked(lines):
     assert task["doc_to_target"] in lines[0]
 
 
-def test_the_command_takes_toybox_or_a_folder_of_aihub(tmp_path, capsys):
+def settings_of(folder, data, **more):
+    """A file of settings for a job on these data."""
+    path = folder / "job.yaml"
+    path.write_text(json.dumps({"data": str(data), "output": str(folder / "run"), "language": "ko"} | more))
+    return str(path)
+
+
+def test_the_command_takes_toybox_or_a_job(tmp_path, capsys):
     lmms_eval.main([str(tmp_path / "toybox_ko"), "--clips", "1"])
     assert capsys.readouterr().out.strip() == str(tmp_path / "toybox_ko" / "test.jsonl")
-    lmms_eval.main([str(tmp_path / "aihub_ko"), "--aihub", str(FOLDER.parent / "aihub_sample")])
-    assert "6" in capsys.readouterr().out.splitlines()[0]  # how many were found is printed first
+    job = settings_of(tmp_path, FOLDER.parent / "aihub_sample", prompts=["이 영상을 요약해 주세요.", "묘사해 주세요."])
+    lmms_eval.main([str(tmp_path / "aihub_ko"), "--job", job])
     lines = [json.loads(line) for line in (tmp_path / "aihub_ko" / "test.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 2 and all(Path(line["video"]).exists() for line in lines)
+    assert {line["question"] for line in lines} == {"이 영상을 요약해 주세요."}  # the one that `caption` uses
 
 
 def test_the_command_names_the_commit_that_the_course_pins():
@@ -117,14 +125,13 @@ def test_a_video_without_a_caption_is_named(tmp_path):
 
 def test_no_clip_of_aihub_is_scored_that_split_keeps_for_training(tmp_path, capsys):
     def scored(aihub):
-        lmms_eval.main([str(tmp_path / "task"), "--aihub", str(aihub)])
+        lmms_eval.main([str(tmp_path / "task"), "--job", settings_of(tmp_path, aihub)])
         lines = (tmp_path / "task" / "test.jsonl").read_text("utf-8").splitlines()
         return {json.loads(line)["clip"] for line in lines}
 
     sample = FOLDER.parent / "aihub_sample"
     assert scored(sample) == {"toybox_000304", "toybox_000305"}
-    assert "as the data set's own folders say" in capsys.readouterr().out
-    assert scored(sample / "Validation") == {"toybox_000304", "toybox_000305"}
+    assert "as the data set's own folders say" in capsys.readouterr().err
     flat = tmp_path / "no split of its own"
     for path in (path for path in sample.rglob("*.*") if path.suffix in (".mp4", ".json")):
         flat.mkdir(exist_ok=True)
@@ -137,17 +144,14 @@ def test_no_clip_of_aihub_is_scored_that_split_keeps_for_training(tmp_path, caps
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--aihub", "nowhere"], "error: nowhere: no such folder. Fix: "),
-        (["--aihub", "{one clip}"], "error: no clip to score. Fix: "),
+        (["--job", "nowhere.yaml"], "error: there is no file of settings nowhere.yaml"),
         (["--clips", "0"], "error: no clip to score. Fix: "),
         (["--clips", "-3"], "error: no clip to score. Fix: "),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, capsys, arguments, words):
-    for path in (FOLDER.parent / "aihub_sample" / "Training").rglob("toybox_000301.*"):  # which split trains on
-        shutil.copy(path, tmp_path)
     with pytest.raises(SystemExit) as stop:
-        lmms_eval.main([str(tmp_path / "task"), *(one.replace("{one clip}", str(tmp_path)) for one in arguments)])
+        lmms_eval.main([str(tmp_path / "task"), *arguments])
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.startswith(words) and said.count("\n") == 1
     assert not (tmp_path / "task").exists()

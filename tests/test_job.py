@@ -377,6 +377,11 @@ def test_a_plan_for_a_model_of_unknown_size(capsys, tmp_path):
     assert (code, out) == (2, "") and "is not known before its download: known are llava-hf/" in err
 
 
+def test_losses_are_shown_only_where_the_package_is(capsys, tmp_path):
+    code, out, err = run(capsys, "train", job_file(tmp_path), "log=wandb")
+    assert (code, out) == (2, "") and err == "error: log: wandb is not installed: pip install wandb, or log=none\n"
+
+
 # Captions, scores, whole weights
 
 
@@ -405,6 +410,17 @@ def test_captions_of_other_settings_are_not_mixed(capsys, trained):
     other.write_text(trained.read_text().replace("frames: 4", "frames: 8"))
     code, out, err = run(capsys, "caption", other)
     assert (code, out) == (2, "") and "made with other settings (frames: 4 before, 8 now)" in err
+
+
+def test_no_model_is_loaded_where_every_clip_is_captioned(capsys, trained, monkeypatch):
+    run(capsys, "caption", trained)
+    monkeypatch.setattr("lib.job.captioning.load_base", lambda job: pytest.fail("it loads the model"))
+    code, out, err = run(capsys, "caption", trained)
+    assert (code, out) == (0, "") and "all of them in" in err
+    longer = trained.with_name("longer.yaml")
+    longer.write_text(trained.read_text() + "max_new_tokens: 999\n")
+    with pytest.raises(pytest.fail.Exception):
+        run(capsys, "caption", longer)
 
 
 def test_videos_of_a_folder_are_captioned_and_a_broken_one_is_a_line(capsys, trained, tmp_path):

@@ -277,6 +277,9 @@ def test_fsdp_is_what_accelerates_configuration_asks_for(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     with pytest.raises(ValueError, match="FSDP needs several processes, and this is the only one"):
         sharded.wanted()
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match="DeepSpeed is not supported: use jobs/accelerate/fsdp.yaml"):
+        sharded.wanted()
 
 
 def test_another_number_of_processes_is_another_batch_unless_accumulation_makes_up_for_it(features, monkeypatch):

@@ -24,12 +24,16 @@ class PeakRates:
 
 
 # Makers give the sparse number (twice as high) first; these are the dense ones. T4: NVIDIA T4 data sheet. L4: half of
-# the 242 "with sparsity". A100 40 GB, H100 SXM: 312 and 989; bandwidths also in Table 3 of PMC10448217.
+# the 242 "with sparsity". A100 40 GB, H100 SXM: 312 and 989; bandwidths also in Table 3 of PMC10448217. A100 80 GB SXM:
+# glennklockwood.com/garden/processors/A100 (after NVIDIA's data sheet). H200 SXM: dense numbers in
+# itkb.uw.cz/2026/06/nvidia-h200-vs-b300-precisions-cores.html.
 PEAKS = {
     "T4": PeakRates(65, 320, "nf4-double"),
     "L4": PeakRates(121, 300, "nf4-double"),
     "A100-40": PeakRates(312, 1555),
+    "A100-80": PeakRates(312, 2039),
     "H100": PeakRates(989, 3352),
+    "H200": PeakRates(989, 4800),
 }
 
 

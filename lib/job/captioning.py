@@ -33,18 +33,21 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
     videos = files_of(paths) if paths else parts.held_out
     if not videos:
         raise ValueError(f"{job.data} leaves no clip to test on: raise `test`, or name videos")
-    vlm = load_base(job)
-    if not base:
-        load_adapter(vlm, job.folder / "adapter")
-    longest = longest_answer(job, vlm, parts.train)
     prompt = prompts_of(job, source)[0]
     name = ("base" if base else "captions") + ("-of-videos" if paths else "")
     path = job.folder / f"{name}.jsonl"
     settings = {
-        "model": vlm.name, "revision": vlm.revision, "adapter": None if base else digest_of(job),
-        "frames": job.frames, "sampling": job.sampling, "reducer": job.reducer, "prompt": prompt, "longest": longest,
+        "model": job.model, "adapter": None if base else digest_of(job), "frames": job.frames, "sampling": job.sampling,
+        "reducer": job.reducer, "prompt": prompt,
     }  # fmt: skip
-    done = resume(path, settings)
+    if complete(path, job, settings, videos):
+        tell(f"{len(videos)} clips, all of them in {path} already")
+        return path
+    vlm = load_base(job)
+    if not base:
+        load_adapter(vlm, job.folder / "adapter")
+    longest = longest_answer(job, vlm, parts.train)
+    done = resume(path, settings | {"revision": vlm.revision, "longest": longest})
     todo = [video for video in videos if video.name not in done]
     tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
     for line in captions(job, vlm, todo, prompt, longest):
@@ -54,6 +57,14 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
     failed = sum("error" in line for line in read_lines(path)[1:])
     tell(f"{path}: {len(videos)} clips, {failed} of which could not be read")
     return path
+
+
+def complete(path: Path, job: Job, settings: dict, videos: Sequence[Video]) -> bool:
+    """Whether a file of these settings holds every clip: then no model need be loaded."""
+    first, *lines = read_lines(path) or [{}]
+    settings = settings | {"revision": job.revision or first.get("revision"), "longest": first.get("longest")}
+    asked = job.max_new_tokens in (0, first.get("longest"))
+    return asked and first == settings and {video.name for video in videos} <= {line["video"] for line in lines}
 
 
 def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longest: int) -> Iterator[dict]:

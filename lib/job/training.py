@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def train_job(job: Job) -> list[Step]:
     Started by torchrun or `accelerate launch`, all processes train together. A job that was interrupted goes on.
     Raises ValueError and FileNotFoundError, in one line, where the settings or the data do not allow it.
     """
+    if job.log != "none" and not find_spec(job.log):
+        raise ValueError(f"log: {job.log} is not installed: pip install {job.log}, or log=none")
     source, parts = clips_of(job)
     parts.to_train_on()
     vlm = load_base(job)

@@ -30,11 +30,14 @@ LAYERS = "model.language_model.layers."
 def wanted() -> bool:
     """Whether accelerate's configuration asks for FSDP; `accelerate launch` writes it into the environment.
 
-    Raises ValueError where there is only one process.
+    Raises ValueError where there is only one process, and where DeepSpeed is asked for: nobody could try it here, since
+    accelerate turns it off on processors in silence.
 
     >>> wanted()
     False
     """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() in ("1", "true"):
+        raise ValueError("DeepSpeed is not supported: use jobs/accelerate/fsdp.yaml, which cuts weights as ZeRO-3 does")
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() not in ("1", "true"):
         return False
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:

@@ -413,3 +413,15 @@ def test_another_number_for_video_is_refused(folder_of, tmp_path):
     (folder / "config.json").write_text(json.dumps(settings | {"video_token_index": 64000}))
     with pytest.raises(ValueError, match="writes <video> as 64003, its configuration expects 64000"):
         vlm.load(folder)
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("said", [True, False])
+def test_the_stored_type_is_that_of_the_files_also_where_the_configuration_is_silent(tmp_path, stored, said):
+    vlm.load("tiny").model.to(stored).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(vlm.TINY) / name, tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config if said else {key: value for key, value in config.items() if key != "dtype"}))
+    assert vlm.load(tmp_path, dtype="stored").dtype == stored

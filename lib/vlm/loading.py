@@ -6,6 +6,7 @@
 import copy
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -94,7 +95,7 @@ def load(
     try:
         source.fetch([file for file in SETTINGS if file in source.sizes])
         config = read_config(name, source.folder, rope)
-        dtype = (config.dtype or torch.float32) if dtype == "stored" else dtype or compute_dtype(device)
+        dtype = stored_dtype(config, source.folder) if dtype == "stored" else dtype or compute_dtype(device)
         check_memory(name, config, four_bit, device, dtype, dist.get_world_size() if sharded else 1)
         tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
         check_video_token(name, tokenizer, config.video_token_id)
@@ -109,6 +110,20 @@ def load(
         raise ValueError(f"cannot load the model {name}: {'; '.join(reasons)}. {OTHER_MODELS}") from None
     chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
     return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
+
+
+def stored_dtype(config: PreTrainedConfig, folder: Path) -> torch.dtype:
+    """The type of the weights in their files; where the configuration does not say it, that of the largest weight."""
+    if config.dtype:
+        return config.dtype
+    sizes = {}
+    for path in sorted(folder.glob("*.safetensors"))[:1]:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+                weight = file.get_slice(name)
+                sizes[weight.get_dtype()] = max(sizes.get(weight.get_dtype(), 0), math.prod(weight.get_shape()))
+    largest = max(sizes, key=sizes.get, default="F32")
+    return {"F16": torch.float16, "BF16": torch.bfloat16}.get(largest, torch.float32)
 
 
 def read_config(name: str | os.PathLike, folder: Path, rope: dict | None) -> PreTrainedConfig:

@@ -19,7 +19,7 @@ uniform = Write(
     task=Text(
         "Choose `n` of `total` frames: both ends and equal steps, cut down to whole numbers. With more frames wanted "
         "than there are, frames repeat; a single one is frame 0.",
-        "프레임 `total`장에서 `n`장을 고르십시오. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 만듭니다. "
+        "프레임 `total`장에서 `n`장을 고르세요. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 만듭니다. "
         "있는 것보다 많이 고르면 프레임이 되풀이되고, 한 장만 고르면 0번 프레임입니다.",
     ),
     card=Card(difficulty=2, importance=5, minutes=8),
@@ -61,7 +61,7 @@ uniform = Write(
         "LLaVA-NeXT `video_demo.py`. Train and test with the same rule: the three official ones differ at the end of a "
         "clip.",
         "LLaVA-NeXT `video_demo.py`의 규칙입니다. 세 가지 공식 규칙은 클립의 끝에서 달라지므로 학습과 평가에 같은 "
-        "규칙을 쓰십시오.",
+        "규칙을 쓰세요.",
     ),
 )
 
@@ -99,7 +99,7 @@ on_screen = Write(
         "Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is "
         "on the screen at 0, 1, 2, ... seconds, up to the last timestamp. A frame stays until the next one comes.",
         "모든 프레임의 타임스탬프(초, 정렬됨, 처음은 0)가 주어질 때, 0, 1, 2, ...초에 화면에 보이는 프레임의 번호를 "
-        "마지막 타임스탬프까지 돌려주십시오. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
+        "마지막 타임스탬프까지 돌려주세요. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=my_on_screen,
@@ -113,7 +113,7 @@ on_screen = Write(
         Mistake(
             nearest,
             "The nearest frame may not have come yet: take the last one that has.",
-            "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르십시오.",
+            "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르세요.",
         ),
         Mistake(
             next_one,
@@ -126,7 +126,7 @@ on_screen = Write(
             "마지막 정수 초가 빠졌습니다.",
         ),
     ),
-    hint_1=Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보십시오."),
+    hint_1=Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보세요."),
     hint_2=Text(
         "For each second: the last frame whose timestamp is not greater.",
         "초마다 타임스탬프가 그보다 크지 않은 마지막 프레임을 찾습니다.",
@@ -193,7 +193,7 @@ decoded = Write(
             "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
     ),
-    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으십시오."),
+    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으세요."),
     hint_2=Text(
         "In each group only the last wanted frame matters: last - key + 1.",
         "묶음마다 마지막으로 원하는 프레임만 중요합니다: 마지막 - 키 + 1.",
@@ -217,7 +217,7 @@ chance = Predict(
     answer=0.4,
     tolerance=0.1,
     mistakes=(
-        Mistake(40, "As a share, please: 40 % is 0.40.", "0과 1 사이의 값으로 적으십시오. 40 %는 0.40입니다."),
+        Mistake(40, "As a share, please: 40 % is 0.40.", "0과 1 사이의 값으로 적으세요. 40 %는 0.40입니다."),
         Mistake(16 / 120, "That would be an event of one second.", "1초짜리 사건일 때의 값입니다."),
         Mistake(3 / 120, "That is the chance of a single frame.", "프레임 한 장일 때의 확률입니다."),
         Mistake(
@@ -264,7 +264,7 @@ rule = Choose(
         ),
     },
     hint_1=Text(
-        "Look at the last frame of each row in the picture above.", "위 그림에서 줄마다 마지막 프레임을 보십시오."
+        "Look at the last frame of each row in the picture above.", "위 그림에서 줄마다 마지막 프레임을 보세요."
     ),
     hint_2=Text("Which rule has the index total - 1?", "번호 total - 1을 고르는 규칙은 무엇입니까?"),
     why=Text(

@@ -38,7 +38,7 @@ canvas = Write(
         "Choose one of `canvases`, each (height, width), for an image of `height` x `width` pixels, and return it. The "
         "image keeps its proportions. The best canvas shows most of the image's pixels (never more than it has); among "
         "equals the smallest canvas; among equals of these the first in the list.",
-        "`height` x `width`픽셀 이미지에 맞는 캔버스를 `canvases`((높이, 너비)의 목록)에서 골라 돌려주십시오. 이미지의 "
+        "`height` x `width`픽셀 이미지에 맞는 캔버스를 `canvases`((높이, 너비)의 목록)에서 골라 돌려주세요. 이미지의 "
         "비율은 지킵니다. 이미지의 픽셀을 가장 많이 보여 주는 캔버스가 좋고(이미지가 가진 것보다 많이 셀 수는 "
         "없습니다), 같으면 가장 작은 캔버스, 그래도 같으면 목록의 앞에 있는 것을 고릅니다.",
     ),
@@ -66,12 +66,12 @@ canvas = Write(
         Mistake(
             lambda height, width, canvases: most(fitted, height, width, canvases),
             "Enlarging shows no more than there is: count at most height x width pixels.",
-            "키운다고 더 보이는 것은 아닙니다. 많아야 height x width픽셀만 세십시오.",
+            "키운다고 더 보이는 것은 아닙니다. 많아야 height x width픽셀만 세세요.",
         ),
         Mistake(
             lambda height, width, canvases: max(canvases, key=lambda c: min(fitted(height, width, c), height * width)),
             "Several canvases show the same: among them take the smallest.",
-            "보여 주는 픽셀이 같은 캔버스가 여럿이면 가장 작은 것을 고르십시오.",
+            "보여 주는 픽셀이 같은 캔버스가 여럿이면 가장 작은 것을 고르세요.",
         ),
         Mistake(
             lambda height, width, canvases: my_canvas(height, width, canvases[::-1]),
@@ -85,7 +85,7 @@ canvas = Write(
     ),
     hint_2=Text(
         "scale = min of the two ratios; compare (shown, -area); `max` keeps the first of equals.",
-        "scale은 두 비율 가운데 작은 것입니다. (보이는 픽셀, -넓이)를 비교하십시오. `max`는 같은 것 가운데 첫 번째를 "
+        "scale은 두 비율 가운데 작은 것입니다. (보이는 픽셀, -넓이)를 비교하세요. `max`는 같은 것 가운데 첫 번째를 "
         "남깁니다.",
     ),
     why=Text(
@@ -135,7 +135,7 @@ image_tokens = Write(
         "image covers floor(height x columns of the map / width) rows of the map where it fills the width (else "
         "columns, likewise). Of the rest, half, rounded down, is cut off on each side.",
         "`height` x `width`픽셀 이미지를 한 변의 패치가 `side`개인 타일 `rows` x `columns`개에 올립니다. 토큰 수를 "
-        "구하십시오. 먼저 개요가 오고, 그다음 타일 전체를 이어 붙인 지도가 패딩 없이 옵니다. 지도의 줄마다 newline이 "
+        "구하세요. 먼저 개요가 오고, 그다음 타일 전체를 이어 붙인 지도가 패딩 없이 옵니다. 지도의 줄마다 newline이 "
         "하나 붙습니다. 이미지가 너비를 채우면 지도의 floor(height x 지도의 열 / width)행을 덮고, 아니면 열을 똑같이 "
         "계산합니다. 나머지의 절반을 내림하여 양쪽에서 잘라 냅니다.",
     ),
@@ -153,7 +153,7 @@ image_tokens = Write(
         Mistake(
             count_by(lambda down, across, side: down * (across + 1)),
             "The overview comes first: side x side more tokens.",
-            "먼저 개요가 있습니다. side x side개를 더하십시오.",
+            "먼저 개요가 있습니다. side x side개를 더하세요.",
         ),
         Mistake(
             count_by(lambda down, across, side: side**2 + down * across),
@@ -163,7 +163,7 @@ image_tokens = Write(
         Mistake(
             lambda height, width, rows, columns, side: side**2 + rows * side * (columns * side + 1),
             "The padding is still in: cut off the rows (or columns) that show nothing.",
-            "패딩이 남아 있습니다. 아무것도 보이지 않는 행이나 열을 잘라 내십시오.",
+            "패딩이 남아 있습니다. 아무것도 보이지 않는 행이나 열을 잘라 내세요.",
         ),
         Mistake(
             count_by(lambda down, across, side: side**2 + (down + 1) * across),

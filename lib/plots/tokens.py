@@ -145,7 +145,7 @@ def anyres_maps(edges: np.ndarray, grids: np.ndarray, tokens: np.ndarray, extra:
     figure.colorbar(axes[0, 1].imshow(tokens, cmap="viridis", **place), shrink=0.85)
     most = np.abs(extra).max()
     figure.colorbar(axes[0, 2].imshow(extra, cmap="RdBu", vmin=-most, vmax=most, **place), shrink=0.85)
-    titles = "grid, rows x columns (transformers)", "tokens (transformers)", "original rule: tokens more"
+    titles = "grid, rows x columns (transformers)", "tokens (transformers)", "extra tokens under the original rule"
     for cell, title in zip(axes.flat, titles, strict=True):
         cell.set(title=title, xlabel="width in pixels")
     axes[0, 0].set_ylabel("height in pixels")
@@ -210,8 +210,8 @@ def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tu
     return figure
 
 
-def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]]) -> Figure:
-    """One row per name: images (N, H, H, 3), each cut into side x side tokens.
+def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]], titles: Sequence[str] = ()) -> Figure:
+    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, where given.
 
     >>> images = np.zeros((5, 16, 16, 3), np.uint8)
     >>> figure = rows_of_grids({"crops": (images, 8), "frames": (images, 4)})
@@ -227,6 +227,8 @@ def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]]) -> Figure:
             show_pixels(cell, image)
             draw_grid(cell, image.shape[0], side)
         line[0].set_ylabel(f"{name}\n{len(images)} x {side**2} = {len(images) * side**2}", fontsize=10)
+    for cell, title in zip(axes[0], titles, strict=False):
+        cell.set_title(title, fontsize=10)
     return figure
 
 

@@ -193,7 +193,8 @@ def test_cuts_lie_between_the_tiles():
 def test_a_dollar_is_a_dollar_in_every_text(text):
     black = np.zeros((8, 8, 3), np.uint8)
     figures = (
-        plots.at_a_glance(np.stack([black] * 4), 2, text, [(text, text, "x" + text)]),
+        plots.detail_against_time(np.stack([black] * 4), {text: ([0], 2, {text: (0.5, 0.4, 0.6, 9)})}, text),
+        plots.pipeline([(text, text)], [(text, "")], [(text, text)], text),
         plots.attention_maps(black, {text: np.eye(4)}),
         plots.token_strips({text: ["text"]}, {"text": text}),
         plots.progress_board([(text, ["right"])], text),

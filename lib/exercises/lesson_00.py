@@ -1,4 +1,4 @@
-"""Exercises of lesson 00: how many tokens, how long a sequence, how sure a score."""
+"""Exercises of lesson 00: how many tokens, how long a sequence, how sure a score, and the cheapest way to see motion."""
 
 from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
@@ -35,7 +35,7 @@ visual_tokens = Write(
         Mistake(
             lambda frames, pixels, patch, stride: (pixels // patch // stride) ** 2,
             "That is a single frame: multiply by the number of frames.",
-            "프레임 한 장의 토큰 수입니다. 프레임 수를 곱하십시오.",
+            "프레임 한 장의 토큰 수입니다. 프레임 수를 곱하세요.",
         ),
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels // patch) ** 2,
@@ -55,7 +55,7 @@ visual_tokens = Write(
         Mistake(
             lambda frames, pixels, patch, stride: frames * (pixels / patch / stride) ** 2,
             "There are no parts of tokens: divide by //, patches first, then windows.",
-            "토큰은 쪼개지지 않습니다. 패치와 창을 차례로 //로 나누십시오.",
+            "토큰은 쪼개지지 않습니다. 패치와 창을 차례로 //로 나누세요.",
         ),
     ),
     hint_1=Text(
@@ -101,7 +101,8 @@ sequence = Predict(
         "비주얼 토큰 8 x 144개에, `<video>`를 뺀 나머지 ID를 더합니다.",
     ),
     why=Text(
-        "8 x 144 + 12 - 1: the place holder is replaced.", "8 x 144 + 12 - 1입니다. 자리 표시자는 바뀌어 없어집니다."
+        "8 x 144 + 12 - 1: the visual tokens replace `<video>`.",
+        "8 x 144 + 12 - 1입니다. `<video>` 자리 표시자는 비주얼 토큰으로 대체됩니다.",
     ),
 )
 
@@ -109,18 +110,18 @@ interval = Choose(
     id="00.interval",
     title=Text("nine of ten", "열 개 중 아홉 개"),
     task=Text(
-        'A model answers 9 of 10 questions about one clip rightly. A colleague writes "90 % accuracy". What do you do, '
+        'A model answers 9 of 10 questions about one clip correctly. A colleague writes "90 % accuracy". What do you do, '
         "and why?\n\n- **a** accept it\n- **b** ask the same ten questions ten times more, and give the mean share\n"
         "- **c** ask about many clips, and give the share with its interval\n\nbecause\n\n"
-        "- **1** ten answers about one clip are few, and stand or fall together\n"
+        "- **1** ten answers about one clip are few, and they depend on each other\n"
         "- **2** the answers are drawn at random, and repeating averages that out\n"
         "- **3** 9 of 10 is above chance, and more is not needed",
         '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90 %"라고 적습니다. 어떻게 하겠습니까? '
         "이유는 무엇입니까?\n\n- **a** 그대로 받아들입니다\n"
         "- **b** 같은 질문 10개를 열 번 더 묻고, 맞힌 비율의 평균을 적습니다\n"
         "- **c** 여러 클립에 대해 묻고, 비율을 신뢰 구간과 함께 적습니다\n\n이유\n\n"
-        "- **1** 클립 하나에 관한 답 10개는 적고, 함께 맞거나 함께 틀립니다\n"
-        "- **2** 답이 무작위로 뽑히므로 열 번 되풀이하면 흔들림이 서로 상쇄됩니다\n"
+        "- **1** 클립 하나에서 나온 답 10개는 표본이 작고, 서로 독립이 아닙니다\n"
+        "- **2** 답이 무작위로 뽑히므로 열 번 반복하면 흔들림이 서로 상쇄됩니다\n"
         "- **3** 10개 중 9개는 우연보다 높으므로 더 필요하지 않습니다",
     ),
     card=Card(difficulty=1, importance=4, minutes=3),
@@ -132,7 +133,7 @@ interval = Choose(
         ),
         "b": Text(
             "The same clip and question give the same answer: nothing new is measured.",
-            "같은 클립과 질문에는 같은 답이 나옵니다. 새로 재는 것이 없습니다.",
+            "같은 클립과 질문에는 같은 답이 나옵니다. 새로 측정되는 것이 없습니다.",
         ),
         "2": Text(
             "Decoding here is greedy, nothing is drawn: the doubt lies in the choice of the clip.",
@@ -146,7 +147,7 @@ interval = Choose(
     hint_1=Text("Would another clip give 9 of 10 as well?", "다른 클립이었어도 10개 중 9개였겠습니까?"),
     hint_2=Text(
         "Look at section 5: what stands beside each share there?",
-        "5절을 보십시오. 거기에는 비율마다 무엇이 함께 적혀 있습니까?",
+        "5절을 보세요. 거기에는 비율마다 무엇이 함께 적혀 있습니까?",
     ),
     why=Text(
         "What varies is the clip. Many clips make a share, and its interval says how sure it is (lesson 07 redraws "
@@ -156,4 +157,54 @@ interval = Choose(
     ),
 )
 
-EXERCISES = (visual_tokens, sequence, interval)
+cheapest = Predict(
+    id="00.cheapest",
+    title=Text("the cheapest motion", "가장 적은 토큰으로 움직임 보기"),
+    task=Text(
+        'An experiment. `right_answers(frames, stride, ("motion",))` asks which way things move. Try 1, 2, 4, 8 and 16 '
+        "frames with the strides 1, 2, 4 and 8. Which setting with at least 90 % right answers needs the fewest visual "
+        "tokens, and how many are these?",
+        '실험입니다. `right_answers(frames, stride, ("motion",))`는 물체가 어느 쪽으로 움직이는지 묻습니다. 프레임 1, 2, '
+        "4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90 % 이상을 맞히는 설정 가운데 비주얼 토큰이 가장 적은 것은 "
+        "토큰이 몇 개입니까?",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=8),
+    answer=64,
+    mistakes=(
+        Mistake(
+            256,
+            "That works, but fewer tokens do as well: take fewer frames, or fewer tokens a frame.",
+            "맞히기는 하지만 더 적은 토큰으로도 됩니다. 프레임 수나 프레임당 토큰 수를 줄여 보세요.",
+        ),
+        Mistake(
+            128,
+            "That is not the fewest: 8 frames x 16 tokens work, and half of these frames do too.",
+            "가장 적은 값이 아닙니다. 8장 x 16토큰도 되지만 프레임을 절반으로 줄여도 됩니다.",
+        ),
+        Mistake(
+            16,
+            "Those are the tokens of one frame: multiply by the number of frames.",
+            "프레임 한 장의 토큰 수입니다. 프레임 수를 곱하세요.",
+        ),
+        Mistake(4, "That is the number of frames, or the stride.", "그것은 프레임 수이거나 stride입니다."),
+        Mistake(
+            32,
+            "With 32 tokens it stays below 90 %, in each way to spend them.",
+            "32토큰으로는 어떻게 나누어도 90 %에 못 미칩니다.",
+        ),
+    ),
+    hint_1=Text(
+        "Two loops, one for the frames and one for the stride; print the tokens and the mean of the answers.",
+        "프레임 수와 stride에 대해 반복문을 두 개 쓰고, 토큰 수와 정답 비율을 출력하세요.",
+    ),
+    hint_2=Text(
+        "Tokens: frames x (8 / stride)². One frame shows no motion, and a single token no place.",
+        "토큰 수는 프레임 수 x (8 / stride)²입니다. 프레임 한 장에는 움직임이 없고, 토큰 하나에는 위치가 없습니다.",
+    ),
+    why=Text(
+        "4 frames x 16 tokens: motion needs a few moments, and enough tokens in each to say where a thing is.",
+        "4장 x 16토큰입니다. 움직임을 보려면 몇 개의 순간과, 그때마다 물체가 어디에 있는지 알 만큼의 토큰이 필요합니다.",
+    ),
+)
+
+EXERCISES = (visual_tokens, sequence, interval, cheapest)

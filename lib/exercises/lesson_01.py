@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.exercises.base import Card, Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Mistake, Predict, Write
 from lib.exercises.progress import Text
 from lib.video import sample_uniform
 
@@ -19,8 +19,8 @@ uniform = Write(
     task=Text(
         "Choose `n` of `total` frames: both ends and equal steps, cut down to whole numbers. With more frames wanted "
         "than there are, frames repeat; a single one is frame 0.",
-        "프레임 `total`장에서 `n`장을 고르십시오. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 만듭니다. "
-        "있는 것보다 많이 고르면 프레임이 되풀이되고, 한 장만 고르면 0번 프레임입니다.",
+        "프레임 `total`장에서 `n`장을 고르세요. 양 끝을 모두 넣고 간격을 같게 하며, 번호는 내림하여 정수로 만듭니다. "
+        "있는 것보다 많이 고르면 같은 프레임이 반복되고, 한 장만 고르면 0번 프레임입니다.",
     ),
     card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_uniform,
@@ -61,7 +61,7 @@ uniform = Write(
         "LLaVA-NeXT `video_demo.py`. Train and test with the same rule: the three official ones differ at the end of a "
         "clip.",
         "LLaVA-NeXT `video_demo.py`의 규칙입니다. 세 가지 공식 규칙은 클립의 끝에서 달라지므로 학습과 평가에 같은 "
-        "규칙을 쓰십시오.",
+        "규칙을 쓰세요.",
     ),
 )
 
@@ -99,7 +99,7 @@ on_screen = Write(
         "Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is "
         "on the screen at 0, 1, 2, ... seconds, up to the last timestamp. A frame stays until the next one comes.",
         "모든 프레임의 타임스탬프(초, 정렬됨, 처음은 0)가 주어질 때, 0, 1, 2, ...초에 화면에 보이는 프레임의 번호를 "
-        "마지막 타임스탬프까지 돌려주십시오. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
+        "마지막 타임스탬프까지 돌려주세요. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=my_on_screen,
@@ -113,7 +113,7 @@ on_screen = Write(
         Mistake(
             nearest,
             "The nearest frame may not have come yet: take the last one that has.",
-            "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르십시오.",
+            "가장 가까운 프레임은 아직 나오지 않은 것일 수 있습니다. 이미 나온 것 가운데 마지막을 고르세요.",
         ),
         Mistake(
             next_one,
@@ -126,7 +126,7 @@ on_screen = Write(
             "마지막 정수 초가 빠졌습니다.",
         ),
     ),
-    hint_1=Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보십시오."),
+    hint_1=Text("Ask the timestamps, not the number.", "번호가 아니라 타임스탬프를 보세요."),
     hint_2=Text(
         "For each second: the last frame whose timestamp is not greater.",
         "초마다 타임스탬프가 그보다 크지 않은 마지막 프레임을 찾습니다.",
@@ -193,10 +193,10 @@ decoded = Write(
             "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
     ),
-    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으십시오."),
+    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으세요."),
     hint_2=Text(
         "In each group only the last wanted frame matters: last - key + 1.",
-        "묶음마다 마지막으로 원하는 프레임만 중요합니다: 마지막 - 키 + 1.",
+        "그룹마다 요청한 프레임 중 마지막 것만 보면 됩니다: (마지막 번호 - 키 프레임 번호 + 1).",
     ),
     why=Text(
         "`lib.video` reads this way. The one-by-one reader of section 3 decodes more than the whole file.",
@@ -204,75 +204,83 @@ decoded = Write(
     ),
 )
 
-chance = Predict(
-    id="01.chance",
-    title=Text("the chance to see it", "볼 확률"),
+ends = Predict(
+    id="01.ends",
+    title=Text("how does it end?", "어떻게 끝납니까?"),
     task=Text(
-        "A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. 16 frames are read, evenly spread. With "
-        "which chance is the event in at least one of them? (A share between 0 and 1, to 10 %.)",
-        "클립은 2분이고, 그 안 어딘가에서 3초 동안 사건이 일어납니다. 프레임 16장을 고르게 읽습니다. 적어도 한 장에 "
-        "사건이 보일 확률은 얼마입니까? (0과 1 사이의 값, 오차 10 %)",
+        'An experiment. Questions such as "Where does the red circle end?" (`question.endswith(" end?")`) ask about the '
+        "end of a clip. Ask them about the clips of seeds 0 to 63, with 2 frames of each, unpooled, chosen by LLaVA-NeXT's "
+        "rule and then by Hugging Face's. How much larger is the share of right answers with the first rule? (A number "
+        "between 0 and 1, to 30 %.)",
+        '실험입니다. "Where does the red circle end?" 같은 질문(`question.endswith(" end?")`)은 클립의 끝을 묻습니다. 시드 '
+        "0부터 63까지의 클립에서 프레임을 2장씩 풀링 없이 읽고, LLaVA-NeXT의 규칙과 Hugging Face의 규칙으로 각각 "
+        "물어보세요. 첫 번째 규칙의 정답 비율이 얼마나 더 높습니까? (0과 1 사이의 값, 오차 30 %)",
     ),
-    card=Card(difficulty=2, importance=4, minutes=5),
-    answer=0.4,
-    tolerance=0.1,
+    card=Card(difficulty=3, importance=4, minutes=10),
+    answer=0.23,
+    tolerance=0.3,
     mistakes=(
-        Mistake(40, "As a share, please: 40 % is 0.40.", "0과 1 사이의 값으로 적으십시오. 40 %는 0.40입니다."),
-        Mistake(16 / 120, "That would be an event of one second.", "1초짜리 사건일 때의 값입니다."),
-        Mistake(3 / 120, "That is the chance of a single frame.", "프레임 한 장일 때의 확률입니다."),
+        Mistake(23, "As a share, please: 23 % is 0.23.", "0과 1 사이의 값으로 적으세요. 23 %는 0.23입니다."),
+        Mistake(-0.23, "That is the other way round.", "두 규칙을 거꾸로 뺐습니다."),
         Mistake(
-            1 - (1 - 3 / 120) ** 16,
+            0.84,
+            "That is the share with LLaVA-NeXT's rule: subtract the other one.",
+            "LLaVA-NeXT 규칙의 정답 비율입니다. 다른 규칙의 비율을 빼세요.",
+        ),
+        Mistake(
+            0.14,
+            "That is against SlowFast-LLaVA's rule, which comes nearer to the end than Hugging Face's.",
+            "SlowFast-LLaVA의 규칙과 비교한 값입니다. 그 규칙은 Hugging Face의 규칙보다 끝에 더 가까이 갑니다.",
+        ),
+    ),
+    hint_1=Text(
+        "Which frames does each rule take for 2 of 16?", "16장에서 2장을 고를 때 규칙마다 어떤 프레임을 고릅니까?"
+    ),
+    hint_2=Text(
+        "`video.sample_uniform(16, 2, rule)`, `toybox.render(clip, indices=...)`, `tiny.encode`, `SpatialPool(1)`, "
+        "`grade`.",
+        "`video.sample_uniform(16, 2, rule)`, `toybox.render(clip, indices=...)`, `tiny.encode`, `SpatialPool(1)`, "
+        "`grade`를 차례로 쓰세요.",
+    ),
+    why=Text(
+        "0.84 against 0.61: frames 0 and 15 against frames 0 and 8. Train and test with the same rule.",
+        "0.84와 0.61입니다. 한쪽은 0번과 15번 프레임을, 다른 쪽은 0번과 8번 프레임을 봅니다. 학습과 평가에 같은 규칙을 "
+        "쓰세요.",
+    ),
+)
+
+enough = Predict(
+    id="01.enough",
+    title=Text("enough frames", "충분한 프레임 수"),
+    task=Text(
+        "A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. How many evenly spread frames does it take so "
+        "that at most one event in ten is missed?",
+        "클립은 2분이고, 그 안 어딘가에서 3초 동안 사건이 일어납니다. 사건을 놓치는 경우가 열 번에 한 번을 넘지 않으려면 "
+        "프레임을 몇 장 고르게 읽어야 합니까?",
+    ),
+    card=Card(difficulty=3, importance=4, minutes=5),
+    answer=36,
+    tolerance=0.03,
+    mistakes=(
+        Mistake(
+            40,
+            "With 40 none is missed: one frame every 3 seconds. One in ten may be.",
+            "40장이면 하나도 놓치지 않습니다(3초에 한 장). 열 번에 한 번은 놓쳐도 됩니다.",
+        ),
+        Mistake(4, "That misses nine of ten.", "그러면 열 번에 아홉 번을 놓칩니다."),
+        Mistake(108, "That would be an event of one second.", "1초짜리 사건일 때의 값입니다."),
+        Mistake(
+            91,
             "That holds for frames drawn at random; evenly spread ones never look at the same moment twice.",
             "무작위로 뽑은 프레임일 때의 값입니다. 고르게 퍼진 프레임은 같은 순간을 두 번 보지 않습니다.",
         ),
     ),
-    hint_1=Text("How far apart are the frames, in seconds?", "프레임 사이의 간격은 몇 초입니까?"),
+    hint_1=Text("How far apart are n frames, in seconds?", "프레임 n장의 간격은 몇 초입니까?"),
     hint_2=Text(
-        "One frame every 7.5 seconds; the event covers 3 of them.", "7.5초마다 한 장인데 사건은 그중 3초를 차지합니다."
+        "One frame every 120 / n seconds; the event covers 3 of these seconds.",
+        "120 / n초마다 한 장인데 사건은 그중 3초를 차지합니다.",
     ),
-    why=Text(
-        "n L / T = 16 x 3 / 120 = 0.4, as long as it is below 1.", "n L / T = 16 x 3 / 120 = 0.4입니다(1보다 작을 때)."
-    ),
+    why=Text("0.9 = n x 3 / 120, so n = 36.", "0.9 = n x 3 / 120이므로 n = 36입니다."),
 )
 
-rule = Choose(
-    id="01.rule",
-    title=Text("how does it end?", "어떻게 끝납니까?"),
-    task=Text(
-        "Your users mostly ask how a clip *ends*. You read 8 frames of each. Which rule do you take, and why?\n\n"
-        "- **a** LLaVA-NeXT's\n- **b** Hugging Face's\n- **c** SlowFast-LLaVA's\n\nbecause\n\n"
-        "- **1** it takes the middle of each part, the fairest sample of it\n"
-        "- **2** its steps are equal, so no part of the clip is favoured\n"
-        "- **3** it is the only one that takes the last frame",
-        "사용자는 주로 클립이 어떻게 *끝나는지* 묻습니다. 클립마다 프레임 8장을 읽습니다. 어떤 규칙을 쓰겠습니까? "
-        "이유는 무엇입니까?\n\n- **a** LLaVA-NeXT의 규칙\n- **b** Hugging Face의 규칙\n"
-        "- **c** SlowFast-LLaVA의 규칙\n\n이유\n\n- **1** 구간마다 가장 고르게 대표하는 가운데를 고릅니다\n"
-        "- **2** 간격이 같아서 클립의 어느 부분에도 치우치지 않습니다\n"
-        "- **3** 마지막 프레임을 고르는 유일한 규칙입니다",
-    ),
-    card=Card(difficulty=1, importance=3, minutes=3),
-    answer="a3",
-    replies={
-        "b": Text(
-            "That one leaves the last eighth of the clip unseen.", "그 규칙은 클립의 마지막 8분의 1을 보지 않습니다."
-        ),
-        "c": Text("That one stops half a part before the end.", "그 규칙은 끝에서 반 구간 앞에서 멈춥니다."),
-        "1": Text("That is SlowFast-LLaVA's rule.", "그것은 SlowFast-LLaVA의 규칙입니다."),
-        "2": Text(
-            "All three have equal steps; that does not tell them apart.",
-            "세 규칙 모두 간격이 같으므로 구별이 되지 않습니다.",
-        ),
-    },
-    hint_1=Text(
-        "Look at the last frame of each row in the picture above.", "위 그림에서 줄마다 마지막 프레임을 보십시오."
-    ),
-    hint_2=Text("Which rule has the index total - 1?", "번호 total - 1을 고르는 규칙은 무엇입니까?"),
-    why=Text(
-        "np.linspace(0, total - 1, n) ends at the last frame. A model that was trained with another rule may still "
-        "prefer that one: measure.",
-        "np.linspace(0, total - 1, n)은 마지막 프레임에서 끝납니다. 다만 다른 규칙으로 학습한 모델은 그 규칙이 더 나을 "
-        "수 있으므로 재어 보아야 합니다.",
-    ),
-)
-
-EXERCISES = (decoded, on_screen, uniform, rule, chance)
+EXERCISES = (decoded, on_screen, uniform, ends, enough)

@@ -117,12 +117,12 @@ max_frames = Write(
         Mistake(
             lambda context, per_frame, prompt, answer: context // per_frame,
             "Only the video fits then: leave room for the prompt and the answer.",
-            "그러면 비디오만 들어갑니다. 프롬프트와 답의 자리를 남기십시오.",
+            "그러면 비디오만 들어갑니다. 프롬프트와 답의 자리를 남기세요.",
         ),
         Mistake(
             lambda context, per_frame, prompt, answer: max(0, -(-(context - prompt - answer) // per_frame)),
             "The last frame does not fit as a whole: round down.",
-            "마지막 프레임이 다 들어가지 않습니다. 내림하십시오.",
+            "마지막 프레임이 다 들어가지 않습니다. 내림하세요.",
         ),
         Mistake(
             lambda context, per_frame, prompt, answer: (context - prompt - answer) // per_frame,
@@ -133,7 +133,7 @@ max_frames = Write(
     hint_1=Text("What is left of the context for the video?", "문맥에서 비디오에 남는 자리는 얼마입니까?"),
     hint_2=Text(
         "Subtract both texts, divide by //, and mind the case where nothing is left.",
-        "두 글을 빼고 //로 나눕니다. 남는 것이 없을 때도 생각하십시오.",
+        "두 글을 빼고 //로 나눕니다. 남는 것이 없을 때도 생각하세요.",
     ),
     why=Text(
         "`lib.budget.max_frames`: 25 frames with a short answer, 21 with a Korean caption.",
@@ -271,7 +271,7 @@ what_helps = Choose(
         ),
         "1": Text(
             f"Look at section 8: the T4 has memory for {ROOM} frames in 4 bits.",
-            f"8절을 보십시오. 4비트이면 T4의 메모리는 {ROOM}장까지 됩니다.",
+            f"8절을 보세요. 4비트이면 T4의 메모리는 {ROOM}장까지 됩니다.",
         ),
         "3": Text(
             "Precision changes the memory, not the number of positions.",

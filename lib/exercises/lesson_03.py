@@ -1,7 +1,7 @@
-"""Exercises of lesson 03: the canvas of an image, its tokens, and when tiles are worth their price."""
+"""Exercises of lesson 03: the canvas of an image, its tokens, and whether their order matters."""
 
 from lib.anyres import LLAVA_NEXT_PINPOINTS
-from lib.exercises.base import Card, Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("LLaVA-NeXT and AnyRes", "LLaVA-NeXT와 AnyRes")
@@ -38,7 +38,7 @@ canvas = Write(
         "Choose one of `canvases`, each (height, width), for an image of `height` x `width` pixels, and return it. The "
         "image keeps its proportions. The best canvas shows most of the image's pixels (never more than it has); among "
         "equals the smallest canvas; among equals of these the first in the list.",
-        "`height` x `width`픽셀 이미지에 맞는 캔버스를 `canvases`((높이, 너비)의 목록)에서 골라 돌려주십시오. 이미지의 "
+        "`height` x `width`픽셀 이미지에 맞는 캔버스를 `canvases`((높이, 너비)의 목록)에서 골라 돌려주세요. 이미지의 "
         "비율은 지킵니다. 이미지의 픽셀을 가장 많이 보여 주는 캔버스가 좋고(이미지가 가진 것보다 많이 셀 수는 "
         "없습니다), 같으면 가장 작은 캔버스, 그래도 같으면 목록의 앞에 있는 것을 고릅니다.",
     ),
@@ -66,12 +66,12 @@ canvas = Write(
         Mistake(
             lambda height, width, canvases: most(fitted, height, width, canvases),
             "Enlarging shows no more than there is: count at most height x width pixels.",
-            "키운다고 더 보이는 것은 아닙니다. 많아야 height x width픽셀만 세십시오.",
+            "키운다고 더 보이는 것은 아닙니다. 많아야 height x width픽셀만 세세요.",
         ),
         Mistake(
             lambda height, width, canvases: max(canvases, key=lambda c: min(fitted(height, width, c), height * width)),
             "Several canvases show the same: among them take the smallest.",
-            "보여 주는 픽셀이 같은 캔버스가 여럿이면 가장 작은 것을 고르십시오.",
+            "보여 주는 픽셀이 같은 캔버스가 여럿이면 가장 작은 것을 고르세요.",
         ),
         Mistake(
             lambda height, width, canvases: my_canvas(height, width, canvases[::-1]),
@@ -85,7 +85,7 @@ canvas = Write(
     ),
     hint_2=Text(
         "scale = min of the two ratios; compare (shown, -area); `max` keeps the first of equals.",
-        "scale은 두 비율 가운데 작은 것입니다. (보이는 픽셀, -넓이)를 비교하십시오. `max`는 같은 것 가운데 첫 번째를 "
+        "scale은 두 비율 가운데 작은 것입니다. (보이는 픽셀, -넓이)를 비교하세요. `max`는 같은 것 가운데 첫 번째를 "
         "남깁니다.",
     ),
     why=Text(
@@ -135,9 +135,9 @@ image_tokens = Write(
         "image covers floor(height x columns of the map / width) rows of the map where it fills the width (else "
         "columns, likewise). Of the rest, half, rounded down, is cut off on each side.",
         "`height` x `width`픽셀 이미지를 한 변의 패치가 `side`개인 타일 `rows` x `columns`개에 올립니다. 토큰 수를 "
-        "구하십시오. 먼저 개요가 오고, 그다음 타일 전체를 이어 붙인 지도가 패딩 없이 옵니다. 지도의 줄마다 newline이 "
-        "하나 붙습니다. 이미지가 너비를 채우면 지도의 floor(height x 지도의 열 / width)행을 덮고, 아니면 열을 똑같이 "
-        "계산합니다. 나머지의 절반을 내림하여 양쪽에서 잘라 냅니다.",
+        "구하세요. 토큰은 전체 이미지(overview), 타일을 이어 붙인 특징 맵(패딩 제외) 순서입니다. 특징 맵의 행 끝마다 "
+        "newline이 하나씩 붙습니다. 이미지가 너비를 꽉 채우면 특징 맵에서 floor(height x 맵의 열 수 / width)행을 "
+        "차지하고, 높이를 꽉 채우면 열에 같은 식을 씁니다. 나머지의 절반을 내림하여 양쪽에서 잘라 냅니다.",
     ),
     card=Card(difficulty=4, importance=4, minutes=15),
     answer=my_image_tokens,
@@ -153,17 +153,17 @@ image_tokens = Write(
         Mistake(
             count_by(lambda down, across, side: down * (across + 1)),
             "The overview comes first: side x side more tokens.",
-            "먼저 개요가 있습니다. side x side개를 더하십시오.",
+            "먼저 전체 이미지(overview)가 있습니다. side x side개를 더하세요.",
         ),
         Mistake(
             count_by(lambda down, across, side: side**2 + down * across),
             "Each row of the map ends in a newline, which is a token.",
-            "지도의 줄마다 newline이 붙고, 그것도 토큰입니다.",
+            "특징 맵의 행마다 newline이 붙고, 그것도 토큰입니다.",
         ),
         Mistake(
             lambda height, width, rows, columns, side: side**2 + rows * side * (columns * side + 1),
             "The padding is still in: cut off the rows (or columns) that show nothing.",
-            "패딩이 남아 있습니다. 아무것도 보이지 않는 행이나 열을 잘라 내십시오.",
+            "패딩이 남아 있습니다. 아무것도 보이지 않는 행이나 열을 잘라 내세요.",
         ),
         Mistake(
             count_by(lambda down, across, side: side**2 + (down + 1) * across),
@@ -178,16 +178,16 @@ image_tokens = Write(
         Mistake(
             count_by(lambda down, across, side: side**2 + 1 + down * (across + 1)),
             "CLS is dropped: the overview has side x side tokens.",
-            "CLS는 버립니다. 개요의 토큰은 side x side개입니다.",
+            "CLS는 버립니다. 전체 이미지(overview)의 토큰은 side x side개입니다.",
         ),
     ),
     hint_1=Text(
         "Which side does the image fill, and how many rows (or columns) of the map does it cover?",
-        "이미지는 어느 쪽을 채웁니까? 지도의 행(또는 열)을 몇 개 덮습니까?",
+        "이미지는 너비와 높이 중 어느 쪽을 꽉 채웁니까? 특징 맵의 행(또는 열)을 몇 개 차지합니까?",
     ),
     hint_2=Text(
         "cut = (rows of the map - covered) // 2; what remains is rows - 2 x cut, each with one newline.",
-        "cut = (지도의 행 - 덮은 행) // 2입니다. 남는 행은 행 - 2 x cut이고 줄마다 newline이 하나씩 있습니다.",
+        "cut = (특징 맵의 행 수 - 차지한 행 수) // 2입니다. 남는 행은 행 수 - 2 x cut이고 행마다 newline이 하나씩 있습니다.",
     ),
     why=Text(
         "`lib.anyres.anyres_tokens` counts so; 480 x 640 makes 2,340 tokens.",
@@ -195,81 +195,50 @@ image_tokens = Write(
     ),
 )
 
-square = Predict(
-    id="03.square",
-    title=Text("five hundred pixels", "한 변이 500픽셀"),
+columns = Predict(
+    id="03.columns",
+    title=Text("read the map by columns", "특징 맵을 열 순서로 읽기"),
     task=Text(
-        "A square image of 500 x 500 pixels, LLaVA-NeXT's five canvases, tiles of 24 x 24 patches. How many tokens "
-        "does it become?",
-        "500 x 500픽셀 정사각형 이미지, LLaVA-NeXT의 캔버스 다섯 개, 24 x 24패치 타일입니다. 토큰은 몇 개가 됩니까?",
+        "An experiment. In section 7 the map of all tiles has 16 rows of 16 patches and a newline. Add a way to `looks` "
+        'that keeps the overview and reads the map column by column. Ask about the images "far, cut". By how much does '
+        "the share of codes fall against AnyRes? (A number between 0 and 1, to 10 %.)",
+        "실험입니다. 7절에서 타일 전체의 특징 맵은 패치 16개와 newline 하나로 된 행이 16개입니다. 전체 이미지(overview)는 "
+        "그대로 두고 특징 맵을 열 순서로 읽는 방식을 `looks`에 추가하세요. \"far, cut\" 이미지에 대해 물으면 코드를 맞힌 "
+        "비율이 AnyRes보다 얼마나 떨어집니까? (0과 1 사이의 값, 오차 10 %)",
     ),
-    card=Card(difficulty=2, importance=3, minutes=5),
-    answer=2928,
+    card=Card(difficulty=3, importance=4, minutes=10),
+    answer=0.86,
+    tolerance=0.1,
     mistakes=(
-        Mistake(576, "That is the overview alone.", "개요만 센 값입니다."),
-        Mistake(2880, "Five crops, but the newlines are missing.", "크롭 다섯 장은 맞지만 newline이 빠졌습니다."),
-        Mistake(2352, "The overview is missing.", "개요가 빠졌습니다."),
-        Mistake(2304, "Overview and newlines are missing.", "개요와 newline이 빠졌습니다."),
         Mistake(
-            1176,
-            "One row of two tiles cannot show 500 pixels of height: 2 x 2 can.",
-            "타일 두 개 한 줄로는 높이 500픽셀을 다 보여 줄 수 없습니다. 2 x 2라야 합니다.",
+            0,
+            "Then the map is still read by rows: turn it before you flatten it.",
+            "아직 행 순서로 읽고 있습니다. 펼치기 전에 행과 열을 바꾸세요.",
         ),
+        Mistake(
+            0.3,
+            "That is tile by tile, the crops as frames. Columns run through two tiles.",
+            "타일을 하나씩 읽은 값입니다. 열은 타일 두 개를 지나갑니다.",
+        ),
+        Mistake(
+            0.14,
+            "That is the share that is left; asked is how far it falls.",
+            "남은 비율입니다. 얼마나 떨어졌는지 적으세요.",
+        ),
+        Mistake(86, "As a share, please: 86 % is 0.86.", "0과 1 사이의 값으로 적으세요. 86 %는 0.86입니다."),
     ),
-    hint_1=Text("Which canvas shows all 250,000 pixels?", "250,000픽셀을 모두 보여 주는 캔버스는 무엇입니까?"),
+    hint_1=Text(
+        "The first 64 tokens are the overview; the other 16 x 17 are the map.",
+        "처음 64토큰은 전체 이미지(overview)이고 나머지 16 x 17토큰은 특징 맵입니다.",
+    ),
     hint_2=Text(
-        "672 x 672, filled without padding: 48 rows of 48 patches.",
-        "패딩 없이 채운 672 x 672입니다. 48패치씩 48줄입니다.",
+        "`embeds[64:].unflatten(0, (16, 17)).transpose(0, 1).flatten(0, 1)`, then torch.cat.",
+        "`embeds[64:].unflatten(0, (16, 17)).transpose(0, 1).flatten(0, 1)`을 쓰고 torch.cat으로 이으세요.",
     ),
     why=Text(
-        "576 + 48 x 48 + 48: the most that LLaVA-NeXT's list allows.",
-        "576 + 48 x 48 + 48이며, LLaVA-NeXT의 목록에서 나올 수 있는 가장 큰 값입니다.",
+        "From 1.00 by rows to about 0.14: the same tokens in another order. A model reads in the order that it learned.",
+        "행 순서로는 1.00인데 약 0.14로 떨어집니다. 토큰은 같고 순서만 다릅니다. 모델은 배운 순서로만 읽습니다.",
     ),
 )
 
-tiles = Choose(
-    id="03.tiles",
-    title=Text("are tiles worth it?", "타일이 값을 합니까?"),
-    task=Text(
-        "For which of these does AnyRes pay, and why?\n\n- **a** a photo of a long receipt: what did the milk cost?\n"
-        "- **b** 16 frames of a traffic camera: which way does the red car turn?\n"
-        "- **c** an icon of 64 x 64 pixels on a web page: what colour is it?\n\nbecause\n\n"
-        "- **1** in the encoder the tiles see each other, so no cut does harm\n"
-        "- **2** more tokens always make a better answer\n"
-        "- **3** what is asked is too fine for the overview, and one image leaves room for its tokens",
-        "AnyRes가 값을 하는 것은 어느 것입니까? 이유는 무엇입니까?\n\n- **a** 긴 영수증 사진: 우유는 얼마였습니까?\n"
-        "- **b** 교통 카메라의 프레임 16장: 빨간 차는 어느 쪽으로 돕니까?\n"
-        "- **c** 웹 페이지에 있는 64 x 64픽셀 아이콘: 무슨 색입니까?\n\n이유\n\n"
-        "- **1** 비전 타워 안에서 타일끼리 서로 보므로 잘려도 괜찮습니다\n- **2** 토큰이 많을수록 답은 늘 좋아집니다\n"
-        "- **3** 묻는 것이 개요로 보기에는 너무 작고, 이미지가 한 장이라 토큰이 들어갈 자리가 있습니다",
-    ),
-    card=Card(difficulty=2, importance=4, minutes=4),
-    answer="a3",
-    replies={
-        "b": Text(
-            "Sixteen tiled frames are some 30,000 tokens, and the question is about time, not detail.",
-            "타일로 나눈 프레임 16장은 약 30,000토큰이고, 질문은 세부가 아니라 시간에 관한 것입니다.",
-        ),
-        "c": Text(
-            "All its pixels are in the overview already: tiles only enlarge them.",
-            "픽셀은 이미 개요에 모두 있습니다. 타일은 키울 뿐입니다.",
-        ),
-        "1": Text(
-            "The encoder sees each crop alone; only the language model joins them.",
-            "비전 타워는 크롭을 하나씩 따로 봅니다. 잇는 것은 언어 모델뿐입니다.",
-        ),
-        "2": Text(
-            "Section 7 shows images for which the tiles add nothing, or cost.",
-            "7절에는 타일이 보태는 것이 없거나 오히려 손해인 이미지가 나옵니다.",
-        ),
-    },
-    hint_1=Text("Where is the overview too coarse?", "개요로는 부족한 것이 어느 것입니까?"),
-    hint_2=Text("And what would the tokens cost there?", "그리고 거기서는 토큰이 얼마나 듭니까?"),
-    why=Text(
-        "Tiles buy detail. A video spends the same tokens on more moments: frames take the place of tiles.",
-        "타일은 토큰을 써서 세부를 얻습니다. 비디오는 같은 토큰을 더 많은 순간에 씁니다. 프레임이 타일의 자리를 "
-        "차지합니다.",
-    ),
-)
-
-EXERCISES = (canvas, image_tokens, square, tiles)
+EXERCISES = (canvas, image_tokens, columns)

@@ -5,7 +5,7 @@ from lib.plots.costs import frames_per_card, shard_map, stacked_hours
 from lib.plots.frames import asked_and_got, clock, frame_strip, named_pictures, packet_order, timeline
 from lib.plots.progress import guesses_plot, progress_board, team_board
 from lib.plots.scores import (
-    at_a_glance,
+    detail_against_time,
     paired_scores,
     pareto,
     score_curves,
@@ -18,6 +18,7 @@ from lib.plots.tokens import (
     anyres_maps,
     anyres_page,
     attention_maps,
+    pipeline,
     pooled_maps,
     reading_maps,
     rope_angles,

@@ -6,31 +6,45 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.plots.base import COLORS, FAMILY_COLOURS, Picture, canvas, draw_grid, show_pixels
+from lib.plots.base import COLORS, FAMILY_COLOURS, canvas
 
 
-def at_a_glance(pixels: np.ndarray, side: int, caption: str, answers: Sequence[tuple[str, str, str]]) -> Figure:
-    """Frames (T, H, W, 3) cut into side x side tokens each, and below them rows of (question, answer, truth).
+def detail_against_time(
+    pixels: np.ndarray, ways: dict[str, tuple[Sequence[int], int, dict[str, tuple[float, float, float, int]]]], title: str
+) -> Figure:
+    """Ways to spend tokens on a clip (T, H, H, 3): what each reads of it, and beside that what it gets right.
 
-    >>> rows = [("What colour is the circle?", "red", "red"), ("What is the code?", "812", "612")]
-    >>> [text.get_text() for text in at_a_glance(np.zeros((4, 8, 8, 3), np.uint8), 2, "", rows).axes[-1].texts[-3:]]
-    ['What is the code?', '812', '✗  it is 612']
+    ways: name -> the frames that it reads (the others fade), tokens on a side of each, and scores (mean, low, high,
+    asked) by kind of question. A bar is green from 80 % right answers on, vermilion below 40 %, orange in between.
+
+    >>> score = {"code": (0.9, 0.8, 0.95, 50), "flash": (0.2, 0.1, 0.3, 50)}
+    >>> figure = detail_against_time(np.zeros((4, 8, 8, 3), np.uint8), {"1 frame": ([0], 8, score)}, "one way")
+    >>> [text.get_text() for text in figure.axes[1].texts]
+    ['90 %', '20 %']
     """
-    figure = Picture(figsize=(1.35 * len(pixels), 1.75 + 0.27 * (len(answers) + 1)))
-    top, bottom = figure.subfigures(2, height_ratios=(1.75, 0.27 * (len(answers) + 1)))
-    for cell, image in zip(np.atleast_1d(top.subplots(1, len(pixels))), pixels, strict=True):
-        show_pixels(cell, image)
-        draw_grid(cell, image.shape[0], side)
-    top.suptitle(caption, fontsize=12)
-    table = bottom.subplots()
-    table.axis("off")
-    table.set(xlim=(0, 1), ylim=(len(answers) + 0.5, -0.5))
-    table.text(0.12, 0, "question", color=COLORS["text"], va="center")
-    table.text(0.6, 0, "answer", color=COLORS["text"], va="center")
-    for row, (question, answer, truth) in enumerate(answers, start=1):
-        colour, verdict = (COLORS["right"], "✓") if answer == truth else (COLORS["wrong"], f"✗  it is {truth}")
-        for x, text, ink in ((0.12, question, COLORS["line"]), (0.6, answer, colour), (0.74, verdict, colour)):
-            table.text(x, row, text, color=ink, va="center")
+    figure, axes = canvas(0.62 * len(pixels) + 2.9, 1.05 * len(ways) + 0.75, len(ways), 2, width_ratios=(5, 1))
+    size, gap = pixels.shape[1], pixels.shape[1] // 16
+    for (strip, bars), (name, (read, side, scores)) in zip(axes, ways.items(), strict=True):
+        seen = np.isin(range(len(pixels)), read)[:, None, None, None]
+        shown = np.where(seen, pixels, 255 - (255 - pixels) // 7)
+        strip.imshow(np.hstack(np.pad(shown, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)))
+        for frame in read:
+            edges, left = np.arange(side + 1) * size / side, frame * (size + gap) - 0.5
+            strip.hlines(edges - 0.5, left, left + size, color="white", linewidth=0.6)
+            strip.vlines(edges + left, -0.5, size - 0.5, color="white", linewidth=0.6)
+        strip.set_title(name, loc="left")
+        strip.axis("off")
+        means = [score[0] for score in scores.values()]
+        colours = ["right" if mean >= 0.8 else "newline" if mean >= 0.4 else "wrong" for mean in means]
+        bars.barh(list(scores), means, 0.6, color=[COLORS[colour] for colour in colours])
+        for place, (mean, low, high, _) in enumerate(scores.values()):
+            bars.plot((low, high), (place, place), color=COLORS["line"], linewidth=1)
+            bars.text(high + 0.03, place, f"{mean:.0%}".replace("%", " %"), va="center", fontsize=10)
+        bars.set(xlim=(0, 1.25), xticks=[], ylim=(len(scores) - 0.5, -0.5))
+        bars.spines[["bottom", "left"]].set_visible(False)
+        bars.tick_params(length=0)
+    axes[0, 1].set_title("right answers →", loc="left")
+    figure.suptitle(title, fontsize=13)
     return figure
 
 

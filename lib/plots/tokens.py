@@ -7,10 +7,47 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from lib.plots.base import COLORS, canvas, draw_grid, outline, show_pixels
+
+Step = tuple[str, str]  # what a box of the pipeline is called, and what it holds
+
+
+def pipeline(video: Sequence[Step], text: Sequence[Step], joined: Sequence[Step], title: str) -> Figure:
+    """How a video LLM works: boxes from left to right, the way of the frames above that of the words, until they join.
+
+    Each box has a name and a smaller line on what it holds.
+
+    >>> figure = pipeline([("frames", "8"), ("tower", "")], [("question", "")], [("language model", "")], "from two ways")
+    >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    ['frames', '8', 'tower', 'question', 'language model']
+    """
+    first = max(len(video), len(text))
+    figure, axes = canvas(1.62 * (first + len(joined)), 2.6)
+    cell = axes[0, 0]
+    ways = [([*range(len(video))], 1.5, video, "light"), ([*range(first - len(text), first)], 0, text, "text")]
+    for columns, row, steps, colour in (*ways, ([*range(first, first + len(joined))], 0.75, joined, "patch")):
+        for column, (name, holds) in zip(columns, steps, strict=True):
+            fill = 0.65 + 0.35 * np.array(to_rgb(COLORS[colour]))
+            look = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": fill, "edgecolor": COLORS[colour]}
+            cell.add_patch(FancyBboxPatch((column - 0.42, row - 0.3), 0.84, 0.6, **look))
+            cell.text(column, row + (0.1 if holds else 0), name, ha="center", va="center", fontsize=10)
+            cell.text(column, row - 0.12, holds, ha="center", va="center", fontsize=8)
+            if column < columns[-1]:
+                arrow(cell, (column + 0.42, row), (column + 0.58, row))
+            elif steps is not joined:
+                arrow(cell, (column + 0.42, row), (first - 0.42, 0.85 if row else 0.65))
+    cell.set(xlim=(-0.5, first + len(joined) - 0.5), ylim=(-0.4, 1.9))
+    cell.axis("off")
+    cell.set_title(title)
+    return figure
+
+
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An arrow in the units of the axes."""
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": COLORS["line"], "shrinkA": 0, "shrinkB": 0})
 
 
 def token_grids(frame: np.ndarray, patches: int, pooled: int) -> Figure:
@@ -108,7 +145,7 @@ def anyres_maps(edges: np.ndarray, grids: np.ndarray, tokens: np.ndarray, extra:
     figure.colorbar(axes[0, 1].imshow(tokens, cmap="viridis", **place), shrink=0.85)
     most = np.abs(extra).max()
     figure.colorbar(axes[0, 2].imshow(extra, cmap="RdBu", vmin=-most, vmax=most, **place), shrink=0.85)
-    titles = "grid, rows x columns (transformers)", "tokens (transformers)", "original rule: tokens more"
+    titles = "grid, rows x columns (transformers)", "tokens (transformers)", "extra tokens under the original rule"
     for cell, title in zip(axes.flat, titles, strict=True):
         cell.set(title=title, xlabel="width in pixels")
     axes[0, 0].set_ylabel("height in pixels")
@@ -173,8 +210,8 @@ def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tu
     return figure
 
 
-def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]]) -> Figure:
-    """One row per name: images (N, H, H, 3), each cut into side x side tokens.
+def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]], titles: Sequence[str] = ()) -> Figure:
+    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, where given.
 
     >>> images = np.zeros((5, 16, 16, 3), np.uint8)
     >>> figure = rows_of_grids({"crops": (images, 8), "frames": (images, 4)})
@@ -190,6 +227,8 @@ def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]]) -> Figure:
             show_pixels(cell, image)
             draw_grid(cell, image.shape[0], side)
         line[0].set_ylabel(f"{name}\n{len(images)} x {side**2} = {len(images) * side**2}", fontsize=10)
+    for cell, title in zip(axes[0], titles, strict=False):
+        cell.set_title(title, fontsize=10)
     return figure
 
 

@@ -6,6 +6,7 @@ RIGHT = {
     "00.visual_tokens": [lambda f, p, q, s: sum(1 for _ in range(f) for _ in np.ndindex(p // q // s, p // q // s))],
     "00.sequence": [1163.0, np.int64(1163)],
     "00.interval": ["C 1", "c, 1"],
+    "00.cheapest": [4 * 16, np.float64(64)],
 }
 
 WRONG = {
@@ -19,4 +20,5 @@ WRONG = {
     ],
     "00.sequence": [(8 * 144 + 12, "does not stay"), (8 * 144, "words around"), (20, "144 tokens, not one")],
     "00.interval": [("a1", "0.60 to 0.98"), ("b2", "nothing new"), ("c2", "greedy"), ("c3", "above chance")],
+    "00.cheapest": [(256, "fewer tokens do"), (128, "half of these frames"), (16, "of one frame"), (32, "below 90 %")],
 }

@@ -34,8 +34,8 @@ RIGHT = {
         lambda total, n: [i * (total - 1) // max(n - 1, 1) for i in range(n)],
         lambda total, n: torch.tensor(sample_uniform(total, n)),
     ],
-    "01.rule": ["A3"],
-    "01.chance": [0.39, 3 / 7.5, np.float32(0.4), torch.tensor([0.41])],
+    "01.ends": [0.2316, np.float32(0.2), torch.tensor([0.28])],
+    "01.enough": [36, 0.9 * 40, np.float32(36)],
 }
 
 WRONG = {
@@ -66,6 +66,6 @@ WRONG = {
         (lambda total, n: [round(i) for i in np.linspace(0, total - 1, n)], "cuts down"),
         (lambda total, n: torch.linspace(0, total - 1, n, dtype=torch.float64), "frame numbers are whole"),
     ],
-    "01.rule": [("b3", "last eighth"), ("c1", "before the end"), ("a2", "All three"), ("a1", "SlowFast-LLaVA's rule")],
-    "01.chance": [(40, "As a share"), (0.133, "one second"), (0.025, "single frame"), (0.334, "drawn at random")],
+    "01.ends": [(23.2, "As a share"), (-0.23, "other way round"), (0.836, "subtract the other"), (0.14, "SlowFast-LLaVA")],
+    "01.enough": [(40, "none is missed"), (4, "nine of ten"), (108, "one second"), (91, "drawn at random")],
 }

@@ -48,8 +48,7 @@ RIGHT = {
         lambda h, w, canvases: [side * 336 for side in anyres_grid(h, w, canvases)],
     ],
     "03.image_tokens": [boxed(lambda h, w, side: np.ones((h, w + 1)).sum() + side * side)],
-    "03.square": [2928],
-    "03.tiles": ["A-3"],
+    "03.columns": [0.86, np.float32(0.9), 0.8],
 }
 
 WRONG = {
@@ -67,6 +66,5 @@ WRONG = {
         (boxed(lambda h, w, side: h * w + w + side * side), "for each column"),
         (boxed(lambda h, w, side: h * w + h + side * side + 1), "CLS is dropped"),
     ],
-    "03.square": [(576, "overview alone"), (2880, "Five crops"), (2352, "The overview is missing"), (1176, "2 x 2")],
-    "03.tiles": [("b3", "30,000"), ("c3", "already"), ("a2", "Section 7"), ("a1", "alone")],
+    "03.columns": [(0, "still read by rows"), (0.3, "tile by tile"), (0.135, "is left"), (87, "As a share")],
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -86,7 +85,7 @@ def hour_ranges(hours: dict[str, tuple[float, float]], title: str, x: str) -> Fi
     cell.xaxis.set_major_formatter("{x:,g}")
     cell.minorticks_off()
     cell.set(title=title, xlabel=x)
-    cell.margins(x=0.16)
+    cell.set_xlim(0.6 * min(low for low, _ in hours.values()), 1.6 * max(high for _, high in hours.values()))
     cell.invert_yaxis()
     cell.grid(axis="x", color="0.9")
     return figure

@@ -466,8 +466,30 @@ print(f"lib's FSDP2, {len(fsdp2_log)} steps by two processes: losses at most {ap
 # Two processes learn what one learns: the losses agree to 1e-5, by hand and in `train`. (Additions in another order change the last digits.) With DDP each process holds everything; with FSDP2 it
 # holds 70 %: the layers, 58 % of tiny before LoRA came, are cut in half.
 #
-# `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows from the files (`lib/vlm/sharded.py`). So a 34B in 16 bits, 65 GiB, trains on four cards of 40 GB,
-# about 16 GiB each; with DDP no card could even load it. A 7B by QLoRA fits on every card: DDP is simpler there.
+# `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows from the files (`lib/vlm/sharded.py`). A 7B by QLoRA
+# fits on every card: DDP is simpler there.
+
+# %% [markdown]
+# ### Exercise 12.way: one copy or many
+#
+# difficulty ●●○○○ · importance ●●●●○ · 3 minutes
+#
+# LoRA on the 34B in 16 bits: 65 GiB of weights. There are four cards of 40 GB. How do you start, and why?
+#
+# - **a** DDP
+# - **b** one process on one card
+# - **c** FSDP2
+#
+# because
+#
+# - **1** it exchanges less between the processes in each step
+# - **2** only gradients have to be averaged between the cards
+# - **3** no card has room for all of the weights
+
+# %%
+ex = exercises.get("12.way")
+my_choice = ...  # a letter and a digit, such as "a1"
+ex.check(my_choice)
 
 # %% [markdown]
 # ## 5. A machine is lost. What is the next line?
@@ -575,6 +597,13 @@ print(f"{job_7b.frames} frames, {job_7b.tokens:,} tokens to read, {job_7b.answer
 stages = (job_7b.encoding_hours, job_7b.prefill_hours, job_7b.decoding_hours)
 seeing, reading, writing = (stage("A100-40") for stage in stages)
 print(f"10,000 clips on an A100: frames {seeing:.2f} h, prompt {reading:.2f} h, answer {writing:.2f} h")
+seven, a100, at_once = job_7b.model, PEAKS["A100-40"], job_7b.batch("A100-40")
+vision_bytes = 2 * (seven.vision.parameters + seven.projector_parameters)
+weights = weight_bytes(seven, a100.precision, keep_vision=True) - vision_bytes  # read once for each token
+caches = at_once * kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half the answer, on average
+seconds_a_token = (weights + caches) / (a100.gigabytes_per_second * 1e9 * job_7b.bandwidth)
+by_hand = job_7b.clips / at_once * job_7b.answer * seconds_a_token / 3600
+print(f"by hand: {at_once} clips at once, {1000 * seconds_a_token:.0f} ms a token, {by_hand:.2f} h")
 predict("percent of the hours for writing", my_share, round(100 * writing / (seeing + reading + writing)))
 
 # %% [markdown]
@@ -643,35 +672,6 @@ print(f"and {one.read_seconds} s of a CPU core a clip")
 
 # %% [markdown]
 # Features are larger than the videos and save only 3 % of an epoch. Keep them when you train for several epochs, or when CPU cores decode too slowly for the card. At 100 million clips, decode and encode on the way.
-
-# %% [markdown]
-# ### Exercise 12.hours: hours of writing
-#
-# difficulty ●●●○○ · importance ●●●●○ · 8 minutes
-#
-# A card writes answers of `answer` tokens for `clips` clips, `batch` of them at a time. A step writes one token for each clip of the batch; it reads
-# the language model, `weights` bytes, once, and each clip's cache, `cache` bytes on average, at `speed` bytes a second. Nothing else takes time. How
-# many hours? (`batch` divides `clips`.)
-
-# %%
-ex = exercises.get("12.hours")
-
-
-def my_hours(clips, batch, answer, weights, cache, speed):
-    # your code
-    ...
-
-
-ex.check(my_hours)
-
-# %%
-seven, a100 = job_7b.model, PEAKS["A100-40"]
-vision_bytes = 2 * (seven.vision.parameters + seven.projector_parameters)
-language = weight_bytes(seven, a100.precision, keep_vision=True) - vision_bytes
-one_cache = kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half of the answer is written, on average
-reach = a100.gigabytes_per_second * 1e9 * job_7b.bandwidth
-mine = ex.or_lib(my_hours)(job_7b.clips, job_7b.batch("A100-40"), job_7b.answer, language, one_cache, reach)
-print(f"10 K clips: {mine:.2f} hours of writing; lib {job_7b.decoding_hours('A100-40'):.2f}")
 
 # %% [markdown]
 # ## 7. How do you serve the captioner that you trained?

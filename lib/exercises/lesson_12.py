@@ -1,8 +1,8 @@
-"""Exercises of lesson 12: missing shards, averaged gradients, going on with fewer machines, hours of writing."""
+"""Exercises of lesson 12: missing shards, averaged gradients, how to share a model, going on with fewer machines."""
 
 import torch
 
-from lib.exercises.base import Card, Mistake, Predict, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("Scale out", "규모 확장")
@@ -216,6 +216,48 @@ gap = Predict(
 )
 
 
+way = Choose(
+    id="12.way",
+    title=Text("one copy or many", "복사본 하나, 여러 개"),
+    task=Text(
+        "LoRA on the 34B in 16 bits: 65 GiB of weights. There are four cards of 40 GB. How do you start, and why?\n\n"
+        "- **a** DDP\n- **b** one process on one card\n- **c** FSDP2\n\nbecause\n\n"
+        "- **1** it exchanges less between the processes in each step\n"
+        "- **2** only gradients have to be averaged between the cards\n- **3** no card has room for all of the weights",
+        "34B에 16비트로 LoRA를 학습합니다. 가중치만 65 GiB이고 40 GB 카드가 네 장 있습니다. 어떻게 시작하겠습니까? "
+        "이유는 무엇입니까?\n\n- **a** DDP\n- **b** 카드 하나에 프로세스 하나\n- **c** FSDP2\n\n이유\n\n"
+        "- **1** 스텝마다 프로세스 사이에 주고받는 것이 더 적습니다\n- **2** 카드 사이에서는 기울기만 평균하면 됩니다\n"
+        "- **3** 가중치 전체가 들어가는 카드가 없습니다",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=3),
+    answer="c3",
+    replies={
+        "a": Text(
+            "With DDP each process holds the whole model, and 65 GiB do not fit 40 GB.",
+            "DDP에서는 프로세스마다 모델 전체를 가지므로 65 GiB가 40 GB에 들어가지 않습니다.",
+        ),
+        "b": Text(
+            "One card is too small for it, and three would have nothing to do.",
+            "카드 하나로는 모자라고 나머지 세 장은 할 일이 없습니다.",
+        ),
+        "1": Text(
+            "FSDP2 exchanges more: the weights of each layer as well, before it computes.",
+            "FSDP2가 더 많이 주고받습니다. 층마다 계산하기 전에 가중치도 주고받습니다.",
+        ),
+        "2": Text(
+            "That is how DDP works. Think of what each card has to hold.",
+            "그것은 DDP의 방식입니다. 카드마다 무엇을 담아야 하는지 생각하세요.",
+        ),
+    },
+    hint_1=Text("What does one process hold, with each way?", "방식마다 프로세스 하나가 무엇을 가집니까?"),
+    hint_2=Text("65 GiB divided by four cards is about 16.", "65 GiB를 카드 네 장으로 나누면 16쯤입니다."),
+    why=Text(
+        "About 16 GiB of weights a card, and room for activations. In 4 bits (18 GiB) DDP would do, and it is simpler.",
+        "카드마다 가중치가 16 GiB쯤이고 활성값의 자리가 남습니다. 4비트(18 GiB)라면 더 단순한 DDP로 됩니다.",
+    ),
+)
+
+
 def my_accumulation(examples, batch, machines, cards):
     at_once = batch * machines * cards
     return examples // at_once if examples % at_once == 0 else 0
@@ -278,71 +320,4 @@ again = Write(
 )
 
 
-def my_hours(clips, batch, answer, weights, cache, speed):
-    steps = clips / batch * answer  # one word for each clip of a batch
-    return steps * (weights + batch * cache) / speed / 3600
-
-
-hours = Write(
-    id="12.hours",
-    title=Text("hours of writing", "답을 쓰는 시간"),
-    task=Text(
-        "A card writes answers of `answer` tokens for `clips` clips, `batch` of them at a time. A step writes one "
-        "token for each clip of the batch; it reads the language model, `weights` bytes, once, and each clip's cache, "
-        "`cache` bytes on average, at `speed` bytes a second. Nothing else takes time. How many hours? (`batch` "
-        "divides `clips`.)",
-        "카드 한 장이 클립 `clips`개의 답을 `batch`개씩 함께 씁니다. 답은 `answer`토큰입니다. 한 단계에 배치의 "
-        "클립마다 한 토큰을 쓰는데, 그때마다 언어 모델 `weights`바이트를 한 번, 클립마다의 캐시 평균 `cache`바이트를 "
-        "초당 `speed`바이트로 읽습니다. 그 밖의 시간은 무시합니다. 몇 시간입니까? (`clips`는 `batch`로 "
-        "나누어떨어집니다.)",
-    ),
-    card=Card(difficulty=3, importance=4, minutes=8),
-    answer=my_hours,
-    cases=lambda: [
-        (900_000, 9, 256, 13.5e9, 2.5e9, 0.93e12),
-        (10_000, 1, 932, 3.8e9, 2.9e9, 0.19e12),
-        (4_000, 20, 64, 1.0e9, 5.0e7, 2.0e12),
-    ],
-    mistakes=(
-        Mistake(lambda *settings: 3600 * my_hours(*settings), "Those are seconds.", "그것은 초입니다."),
-        Mistake(
-            lambda clips, batch, *others: my_hours(clips / batch, 1, *others),
-            "A step reads the caches of all clips in the batch, not of one.",
-            "한 단계에 클립 하나가 아니라 배치에 있는 모든 클립의 캐시를 읽습니다.",
-        ),
-        Mistake(
-            lambda clips, batch, answer, weights, *others: my_hours(clips, batch, answer, batch * weights, *others),
-            "You read the weights anew for each clip: once serves the whole batch, which is what a batch is for.",
-            "클립마다 가중치를 새로 읽었습니다. 한 번 읽어 배치 전체에 씁니다. 배치를 쓰는 이유가 그것입니다.",
-        ),
-        Mistake(
-            lambda clips, batch, *others: batch * my_hours(clips, batch, *others),
-            "There are clips / batch rounds, not as many as clips: a batch writes together.",
-            "클립 수만큼이 아니라 clips / batch번 돕니다. 배치는 함께 씁니다.",
-        ),
-        Mistake(
-            lambda clips, batch, answer, *others: my_hours(clips, batch, 1, *others),
-            "Each token of the answer is a step, and reads everything again.",
-            "답의 토큰마다 한 단계이고, 그때마다 전부 다시 읽습니다.",
-        ),
-        Mistake(
-            lambda clips, batch, answer, weights, cache, speed: my_hours(clips, batch, answer, weights, 0, speed),
-            "The caches are missing: they are read too.",
-            "캐시가 빠졌습니다. 캐시도 읽습니다.",
-        ),
-    ),
-    hint_1=Text(
-        "How many steps, and how many bytes does one read?", "단계는 몇 번이고, 한 단계에 몇 바이트를 읽습니까?"
-    ),
-    hint_2=Text(
-        "clips / batch x answer steps; each reads weights + batch x cache bytes.",
-        "단계는 clips / batch x answer번이고, 한 단계에 weights + batch x cache바이트를 읽습니다.",
-    ),
-    why=Text(
-        "`lib.budget.jobs.Workload.decoding_hours`: the memory that is left for a batch decides how often the weights "
-        "are read.",
-        "`lib.budget.jobs.Workload.decoding_hours`입니다. 배치에 남는 메모리가 가중치를 몇 번 읽을지 정합니다.",
-    ),
-)
-
-EXERCISES = (todo, gradient, gap, again, hours)
+EXERCISES = (todo, gradient, gap, way, again)

@@ -42,26 +42,6 @@ def accumulation_by_trying(examples, batch, machines, cards):
     return fits[0] if fits else 0
 
 
-def hours_by_loop(clips, batch, answer, weights, cache, speed):
-    seconds = 0.0
-    for _ in range(answer):
-        seconds += (weights + batch * cache) / speed
-    return seconds * (clips // batch) / 3600
-
-
-def hours_with(clips=1, batch=1, answer=1, weights=1, cache=1, hour=3600):
-    """The hours with some quantities multiplied by a factor, or by the batch where that is "batch"."""
-
-    def hours(n, together, tokens, heavy, each, speed):
-        n, tokens, heavy, each = (
-            value * (together if factor == "batch" else factor)
-            for value, factor in ((n, clips), (tokens, answer), (heavy, weights), (each, cache))
-        )
-        return n / together * tokens * (heavy + together * each) / speed / hour
-
-    return hours
-
-
 RIGHT = {
     "12.todo": [todo_by_lib, todo_by_clips],
     "12.gradient": [
@@ -74,7 +54,7 @@ RIGHT = {
         accumulation_by_trying,
         lambda examples, *sizes: (examples / math.prod(sizes)) * (examples % math.prod(sizes) == 0),
     ],
-    "12.hours": [hours_by_loop, hours_with()],
+    "12.way": ["c3"],
 }
 
 WRONG = {
@@ -112,18 +92,5 @@ WRONG = {
         (lambda examples, batch, machines, cards: accumulation_by_trying(examples, 1, machines, cards), "divide by it"),
         (lambda examples, batch, machines, cards: accumulation_by_trying(examples, batch, 1, cards), "their number"),
     ],
-    "12.hours": [
-        (hours_with(hour=1), "seconds"),
-        (hours_with(weights="batch"), "anew for each clip"),
-        (hours_with(clips="batch"), "writes together"),
-        (hours_with(cache=0), "caches are missing"),
-        (
-            lambda n, batch, tokens, weights, cache, speed: n / batch * tokens * (weights + cache) / speed / 3600,
-            "not of one",
-        ),
-        (
-            lambda n, batch, tokens, weights, cache, speed: n / batch * (weights + batch * cache) / speed / 3600,
-            "Each token of the answer",
-        ),
-    ],
+    "12.way": [("a3", "whole model"), ("b3", "too small"), ("c1", "exchanges more"), ("c2", "how DDP works")],
 }

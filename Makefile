@@ -16,7 +16,7 @@ export VIDEO Q TEAM NAME TITLE REPO TAG
 $(foreach name,VIDEO Q TEAM NAME TITLE REPO TAG,$(eval override $(name) := $$(value $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check traced rehearse new-lesson korean-looked colab clean
+.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check real-check traced rehearse new-lesson korean-looked colab clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
@@ -78,6 +78,9 @@ doctor: $(READY)  ## what runs on this machine, and with which settings; a block
 gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods there; results in data/measured/
 	@PYTHONPATH=. $(RUN) tests/gpu_check.py
 
+real-check: $(READY)  ## ask the real 0.5B and 7B about two real clips and six drawn ones; answers in data/measured/
+	@$(RUN) -m lib.tools.real_check
+
 traced: $(READY)  ## hold the memory plan to real code on tensors without numbers; results in data/measured/
 	@$(RUN) -m lib.finetune.trace
 
@@ -99,7 +102,7 @@ clean:  ## remove the environment, course/ and what tools left behind (not a tra
 
 # What writes into this folder says so before it begins, where it cannot.
 WRITABLE = [ -w . ] || { echo "This folder is read-only: copy the course to a folder in which you may write, and run make there."; exit 1; }
-course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check traced rehearse new-lesson korean-looked colab: | .writable
+course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check real-check traced rehearse new-lesson korean-looked colab: | .writable
 .PHONY: .writable
 .writable:
 	@$(WRITABLE)

@@ -5,8 +5,8 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | start several processes and prove that they are several; extract the features of many clips so that a kill costs one shard; train LoRA with DDP and FSDP2 to the loss of one process; say what 10 thousand, 1 million or 100 million clips cost |
-# | **Minutes** | 45 to read and think; 1 to run on two CPU cores or on a T4 |
+# | **You will be able to** | prove that several processes run; extract features so that a lost machine costs one shard; write DDP and FSDP2 yourself; go on with fewer machines; say what 10 thousand, 1 million or 100 million clips cost |
+# | **Minutes** | 45 to read and think; 2 to run on two CPU cores or on a T4 |
 # | **Memory** | 2 GB, in all processes together |
 # | **Downloads** | none |
 # | **Needs** | lessons 02 and 08 |
@@ -14,12 +14,13 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 이 수업에서는 프로세스 하나로 하던 일을 여러 프로세스로 나눕니다. 먼저 "두 개로 실행하라"고 해도 말없이 하나만 실행하는 실행기가 있다는 것을 직접 확인합니다.
-# `accelerate launch --cpu --num_processes 2`는 프로세스를 하나만 띄우고, CPU에서 Trainer의 `fsdp` 설정은 모델을 나누지 않은 채 DDP로 바뀝니다. 그래서 프로세스
-# 수를 직접 확인하고, `lib`는 학습이 끝날 때 프로세스마다 실제로 가진 숫자의 개수를 출력합니다. 다음으로 많은 클립의 특징을 샤드 파일로 저장합니다. 도중에 강제로 종료해도 이어서 계속할 수 있고, 프로세스 수가 바뀌어도
-# 마지막에는 같은 바이트가 됩니다. 잘린 샤드는 다시 만들고 그 사실을 알립니다. 그다음 `python -m lib train`을 그대로 DDP와 FSDP2로 실행해 LoRA를 학습하고, 손실이 프로세스 하나일 때와 같은지 비교합니다.
-# 손실의 평균을 잘못 내면 다른 값이 나온다는 것도 봅니다. 마지막으로 클립 1만, 100만, 1억 개의 저장 용량과 GPU 시간을 식으로 계산하고, 7B 모델을 vLLM으로
-# 서비스하는 방법을 버전과 함께 적어 둡니다. vLLM 부분은 여기서 실행하지 않았습니다.
+# 프로세스 하나로 하던 일을 여러 프로세스로 나누는 수업입니다. 먼저 프로세스를 2개로 지정해도 경고 없이 1개만 띄우는 런처가 있다는 것을 확인합니다.
+# 다음으로 많은 클립의 특징을 샤드 파일로 저장합니다. 도중에 강제로 종료해도 이어서 계속할 수 있고, 프로세스 수가 바뀌어도 결과 파일의 바이트는 같습니다.
+# 그다음 DDP와 FSDP2를 노트북에서 15줄 정도로 직접 구현하고, 손실이 프로세스 하나일 때와 같은지 확인합니다. 컴퓨터 한 대를 잃었을 때 torchrun이 실제로 어떻게 동작하는지,
+# 남은 컴퓨터로 이어서 학습하려면 배치 × 누적 × 프로세스 수를 어떻게 맞춰야 하는지도 측정합니다. 마지막으로 클립 1만 개, 100만 개, 1억 개의 디스크 용량과 GPU 시간을 계산하고,
+# 학습할 때와 같은 프레임 수와 프롬프트로 7B를 vLLM에서 서비스하는 명령을 만듭니다. vLLM은 여기서 실행하지 않았습니다.
+#
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -39,53 +40,36 @@ from lib import colab
 colab.set_up()
 
 # %%
+# What you may ignore: files, processes and figures
+import inspect
 import os
-import re
 import subprocess
 import tempfile
 import time
-from contextlib import redirect_stderr
-from dataclasses import replace
-from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from lib import exercises, plots
-from lib.budget import MODELS, kv_bytes, weight_bytes
-from lib.budget.jobs import PEAKS, Workload, cards_for
-from lib.data import Collator, Features, captioning
-from lib.data.formats import read_source
-from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
-from lib.finetune import add_lora, processes, read_log
-from lib.job.settings import read_job
-from lib.job.training import train_job
-from lib.packing import IGNORE
-from lib.video import sample_uniform
-from lib.vlm import load
-
-MODEL = "tiny"
-SOURCE = "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
-TRAINED_ON = "toybox:0:40"  # in section 4
-PROCESSES = 2
+from lib.exercises import calibration, predict
 
 plots.style()
 folder = tempfile.TemporaryDirectory()  # goes away with the notebook
 work = Path(folder.name)
-print(", ".join(f"{name} {version(name).split('+')[0]}" for name in ("torch", "accelerate", "transformers", "peft")))
+PROCESSES = 2
 
 # %% [markdown]
-# ## 1. Two processes, or one in silence
+# ## 1. How do you know that there are two processes?
 #
-# **Claim.** A launcher starts the same script several times and tells each copy who it is: `RANK` (0, 1, ...) and `WORLD_SIZE`, in the environment
-# (PyTorch documentation, *torchrun*). Nothing else makes a run distributed. If the launcher does not do it, the script runs, all is well, and it is *one*
-# process. A user met this in huggingface/accelerate#2741: `accelerate launch --num_processes 2 --cpu train.py` "is still run only 1 process".
+# A launcher starts your script several times. It tells each copy who it is in two variables of the environment: `RANK` (0, 1, ...) and `WORLD_SIZE`
+# (PyTorch documentation, *torchrun*). Nothing else makes a run distributed. Some launchers silently start one process. Your script runs, prints no error, and trains on one card
+# (huggingface/accelerate#2741).
 #
-# A script that says who it is:
+# `lib.finetune.processes` writes torchrun's command, starts it, and ends it. The script below only says who it is:
 
 # %%
+from lib.finetune import processes  # what this section is about
+
 who = work / "who.py"
 who.write_text("""
 import os
@@ -93,29 +77,28 @@ print(f"process {os.environ.get('RANK', 0)} of {os.environ.get('WORLD_SIZE', 1)}
 """)
 
 
-def say(command):
-    """Run a command; what it printed, line by line in order."""
+def lines_of(command):
+    """Run a command; the lines in which its processes say who they are."""
     done = subprocess.run(command, capture_output=True, text=True, env=processes.environment(), timeout=600)
     assert done.returncode == 0, done.stderr[-500:]
     return sorted(line for line in done.stdout.splitlines() if line.startswith("process"))
 
 
-accelerate_launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(who)]
-
 # %% [markdown]
-# **Predict before you run.** How many processes does `accelerate launch --cpu --num_processes 2` start, and how many does
-# `torchrun --nproc-per-node 2`?
+# **Predict before you run.** How many processes does `accelerate launch --cpu --num_processes 2` start?
 
 # %%
-my_processes = {"accelerate launch": 2, "torchrun": 2}  # change me
+my_processes = None  # your guess
 
-said = {"accelerate launch": say(accelerate_launch), "torchrun": say(processes.torchrun_command(2, str(who)))}
-for launcher, lines in said.items():
-    print(f"{launcher:<18} predicted {my_processes[launcher]}, measured {len(lines)}: {'; '.join(lines)}")
+accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(who)]
+by_accelerate, by_torchrun = lines_of(accelerate), lines_of(processes.torchrun_command(2, str(who)))
+print("accelerate launch:", "; ".join(by_accelerate))
+print("torchrun:", "; ".join(by_torchrun))
+predict("processes that accelerate launch starts", my_processes, len(by_accelerate))
 
 # %% [markdown]
-# On a GPU machine `accelerate launch --num_processes 2` does start two: it is the CPU path that does not. That makes it worse, because
-# a CPU is where one tries things out. So a script that counts on two processes begins with a check. By hand, and as `lib` does it:
+# It starts 1; torchrun starts 2. On a machine with GPUs `accelerate launch` does start two: only its CPU path does not. A CPU is where you try things out, so let every script that needs two
+# processes check first:
 
 # %%
 expected, found = 2, int(os.environ.get("WORLD_SIZE", 1))
@@ -126,101 +109,39 @@ except ValueError as error:
     print("lib:", error)
 
 # %% [markdown]
-# ### The second one: sharding that does not shard
+# transformers' Trainer has the same trap. On CPUs its setting `fsdp=True` trains with DDP and says nothing, because accelerate turns FSDP on for GPUs only (`AcceleratorState` in `state.py`).
+# Do not ask what was configured. Ask what each process holds; section 4 prints it.
+
+# %% [markdown]
+# ## 2. What is left when a machine is switched off?
 #
-# FSDP ("fully sharded data parallel", arXiv 2304.11277) splits the weights themselves over the processes. transformers' Trainer has a switch for it, `fsdp`. Here with
-# torchrun, so there *are* two processes; but on CPUs. Each says how many of the model's 10,000 numbers it holds:
+# The vision tower is frozen, so you compute its features once and keep them. For many clips that takes hours on many cards, and some machine will die on the way.
+# The name of a file must then tell you that it is complete. Three rules do that:
+#
+# 1. **The list of clips alone decides which clip lies in which shard**, not the number of processes. Process r of w makes shards r, r + w, ...
+# 2. **Write beside, then rename.** A rename is atomic, so a file that has a shard's name is whole.
+# 3. **A plan first, a manifest last.** plan.json says what there will be; manifest.json says what there is (bytes, sha256, clips that could not be read).
+#    All processes would write the same plan, so the first one to come writes it.
+#
+# `extract` follows these rules (`lib/data/shards.py`). Two processes run it, and we end them in the middle of their work, with `SIGTERM`, as a cloud ends a preempted machine.
+# They never talk to each other.
 
 # %%
-trainer = work / "trainer.py"
-trainer.write_text("""
-import sys
-import torch
-from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainingArguments
+from lib.data import Features  # what this section is about
+from lib.data.formats import read_source
+from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
+from lib.vlm import load
 
-class Model(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(100, 100, bias=False)
-
-    def forward(self, x):
-        return {"loss": self.layer(x).square().mean()}
-
-settings = TrainingArguments(sys.argv[1], use_cpu=True, fsdp=True, fsdp_config={"version": 2}, max_steps=1,
-                             report_to=[], save_strategy="no", disable_tqdm=True)
-run = Trainer(Model(), settings, train_dataset=[{"x": torch.ones(100)}] * 16)
-run.train()
-held = sum((w.to_local() if isinstance(w, DTensor) else w).numel() for w in run.model.parameters())
-print(f"process {settings.process_index}: {type(run.model_wrapped).__name__}, holds {held:,} of 10,000\\n", end="", flush=True)
-""")
-for line in say(processes.torchrun_command(2, str(trainer), str(work / "out"))):
-    print(line)
-
-# %% [markdown]
-# Both hold everything: the Trainer fell back to DDP and said nothing. The reason is one line of accelerate (`AcceleratorState` in `state.py`), which turns
-# FSDP on for processes with GPUs only. On two GPUs it would be 5,000 each. So do not ask what was configured, ask **what each process holds**.
-# `lib.vlm.sharded` cuts the model with PyTorch's own `fully_shard`, which works on CPUs too, and `train` prints what each process held. We come back to it
-# in section 4.
-
-# %% [markdown]
-# ## 2. Features of many clips: shards
-#
-# **Claim.** The vision tower is frozen, so what it computes can be kept. For many clips that takes hours on many cards, and something will be killed on the
-# way. What a file is called must then say that it is complete. Three rules make it so:
-#
-# 1. **Which clip lies in which shard follows from the list of clips alone**, not from the number of processes. Process r of w makes shards r, r + w, ...
-# 2. **Written beside, then renamed**: a rename is atomic, so a file with a shard's name is whole.
-# 3. **A plan first, a manifest last**: plan.json says what there will be, manifest.json what there is (bytes, sha256, clips that could not be read).
-#    All processes would write the same plan, so whichever comes first writes it. Each shard also says itself which weights and frames it was made with.
-
-# %% [markdown]
-# ### Exercise 12.split: each clip once
-#
-# difficulty ●○○○○ · importance ●●●●● · 4 minutes
-#
-# The clips are numbered 0 to `clips` - 1, the processes 0 to `world` - 1. Return the numbers that process `rank` takes: `rank`, `rank + world`, and so
-# on. All processes together take each clip exactly once.
-
-# %%
-ex = exercises.get("12.split")
-
-
-def my_clips(clips, rank, world):
-    # your code
-    ...
-
-
-ex.check(my_clips)
-
-# %% [markdown]
-# The same with shards, by hand, and equal to `lib`'s plan:
-
-# %%
+MODEL, SOURCE = "tiny", "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
+SIZE = 5  # clips to a shard; in real use some hundreds
 vlm = load(MODEL)
 videos = read_source(SOURCE, "en").videos
 features = Features(vlm, frames=16)
-SIZE = 5  # clips to a shard; in earnest some hundreds
-
-
-def my_shards(clips, size, rank, world):
-    """The shards of one process, each as the numbers of its clips."""
-    shards = [list(range(start, min(start + size, clips))) for start in range(0, clips, size)]
-    return shards[rank::world]
-
-
 plan = plan_of(videos, features, SIZE)
 for rank in range(PROCESSES):
-    theirs = [list(plan.part(shard)) for shard in plan.of(World(rank, PROCESSES))]
-    mine = [[videos[clip].name for clip in shard] for shard in my_shards(len(videos), SIZE, rank, PROCESSES)]
-    print(f"process {rank}: {len(mine)} of {plan.count} shards, {'equal' if mine == theirs else 'DIFFERENT'}")
+    mine = plan.of(World(rank, PROCESSES))
+    print(f"process {rank} makes {len(mine)} of {plan.count} shards: {', '.join(map(str, mine[:4]))} ...")
 
-# %% [markdown]
-# Now for real: two processes with torchrun, and after some shards we end them in the middle of their work.
-# (`SIGTERM`, as a preempted machine does; the tests use `SIGKILL` on one of them.) Both run the same script. `started` gives us torchrun's process.
-# No process talks to another, so there is nothing to wait for, and no process group.
-
-# %%
 extraction = work / "extraction.py"
 extraction.write_text(f"""
 import sys
@@ -232,43 +153,59 @@ from lib.vlm import load
 
 me = world({PROCESSES})
 videos = read_source("{SOURCE}", "en").videos
-written = extract(videos, Features(load("{MODEL}"), frames=16), sys.argv[1], size={SIZE}, world=me)
-print(f"process {{me.rank}}: {{len(written.made)}} shards in {{written.seconds:.2f}} s\\n", end="", flush=True)
+extract(videos, Features(load("{MODEL}"), frames=16), sys.argv[1], size={SIZE}, world=me)
 """)
+
+
+def complete():
+    """The shards that are there."""
+    return [shard for shard in range(plan.count) if shard_path(work / "killed", shard).exists()]
+
+
+def by_process():
+    """How many shards each process has made so far."""
+    return [sum(shard % PROCESSES == rank for shard in complete()) for rank in range(PROCESSES)]
+
+
 with processes.started(PROCESSES, str(extraction), str(work / "killed")) as (torchrun, output):
-    while len(list(work.glob("killed/shard-*"))) < 6 and torchrun.poll() is None:
+    while min(by_process()) < 3 and torchrun.poll() is None:
         time.sleep(0.02)
-there = [shard_path(work / "killed", shard).exists() for shard in range(plan.count)]
-print(f"ended with code {torchrun.returncode}; {sum(there)} of {plan.count} shards are there")
+there = complete()
+print("plan.json is there:", (work / "killed" / "plan.json").exists())
+print(f"{len(there)} of {plan.count} shards are there, {' and '.join(map(str, by_process()))} by process")
 try:
     Cache(work / "killed")
 except FileNotFoundError as error:
     print("reading it:", str(error).replace(str(work), "..."))
 
 # %% [markdown]
-# To make things worse, we cut off one of the finished shards, as a full disk or a bad copy does. Then we go on, with **one** process this time, in this notebook.
+# Both processes have left shards, and the plan was there before any of them. Nobody can take the folder for a finished one.
 #
-# **Predict before you run.** How many shards does the second run have to make?
+# Now we cut one of the finished shards in half, as a full disk or a broken copy does. Then **one** process goes on, in this notebook.
 
 # %%
-my_made = plan.count  # change me
-
-broken = there.index(True)
+broken = there[0]
 path = shard_path(work / "killed", broken)
 path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 written = extract(videos, features, work / "killed", SIZE)
 cache = seal(work / "killed")
-print(
-    f"predicted {my_made}, measured {len(written.made)} made and {len(written.remade)} made again; {len(written.kept)} kept"
+print(f"{len(written.kept)} kept, {len(written.made)} made, {len(written.remade)} made again")
+print("made again:", written.remade)
+print("in the order of the clips:", [name for name, _ in cache] == [video.name for video in videos])
+same = all(torch.equal(cache(video), vlm.encode(video.frames(16))) for video in videos[::20])
+print("equal to what the tower computes:", same)
+states = {shard: "kept" for shard in written.kept} | {shard: "made" for shard in written.made}
+states |= {shard: "made again" for shard in written.remade}
+first = [f"process {shard % PROCESSES}" if shard in there else "not there" for shard in range(plan.count)]
+second = [states[shard] for shard in range(plan.count)]
+plots.shard_map(
+    {"two processes, ended": first, "one process, to the end": second},
+    "After the kill, one process makes only what is missing or damaged",
 )
-print("made again:", {f"shard {shard}": why for shard, why in written.remade.items()})
-states = [
-    "made again" if shard in written.remade else "made" if shard in written.made else "kept"
-    for shard in range(plan.count)
-]
-first = [f"process {shard % PROCESSES}" if there[shard] else "not there" for shard in range(plan.count)]
-plots.shard_map({"two processes, ended": first, "one process, to the end": states})
+
+# %% [markdown]
+# The second run kept every whole shard and made the damaged one again, because a shard's header says how long the file must be. Section 4 lets two processes fill a folder in one go: its bytes are the same.
 
 # %% [markdown]
 # ### Exercise 12.todo: what is still to be made
@@ -289,58 +226,50 @@ def my_todo(clips, size, rank, world, there):
 
 
 ex.check(my_todo)
-print(
-    f"missing after the first run: {len(ex.or_lib(my_todo)(len(videos), SIZE, 0, 1, [n for n in range(plan.count) if there[n]]))}; made by lib: {len(written.made)}"
-)
-
-# %% [markdown]
-# Read back, it is in order, and equal to what the tower computes. `cache(video)` is a function from a video to its features, so a Collator (lesson 08) takes it in the place
-# of `Features`:
 
 # %%
-print("in order:", [name for name, _ in cache] == [video.name for video in videos])
-print("equal to the tower's:", all(torch.equal(cache(video), vlm.encode(video.frames(16))) for video in videos[::20]))
-per_clip = cache.bytes / len(videos)
-print(f"{len(videos)} clips, {cache.bytes / 1e6:.1f} MB: {per_clip / 1e3:.0f} kB a clip")
+todo = ex.or_lib(my_todo)(len(videos), SIZE, 0, 1, there)
+print(f"missing after the first run: {len(todo)}; made by lib: {len(written.made)}")
 
 # %% [markdown]
-# ## 3. Averaging gradients, right and wrong
+# ## 3. When is the mean of two gradients the gradient of the whole batch?
 #
-# **Claim.** In data parallel training each process computes the gradient of its share of the batch, and the gradients are averaged (PyTorch documentation,
-# *DistributedDataParallel*). That is the gradient of the whole batch if each process's loss is a *sum of its tokens' losses divided by the same number*. It is
-# not if each divides by its own number of answer tokens: then a token of a short caption counts for more. The usual loss of transformers does that:
-# it is a mean over the tokens of its batch.
-#
-# **Predict before you run.** Four captions, two for each process. How far is the mean of the two means from the loss of the whole batch?
+# In data parallel training each process computes the gradient of its share of the batch; then the gradients are averaged (PyTorch documentation,
+# *DistributedDataParallel*). transformers' loss is a mean over the answer tokens of its own share. Captions differ in length, so the two shares differ in tokens, and the mean of two means is another number.
+# A token of the shorter share counts for more.
 
 # %%
-my_gap = 0.0  # change me
+from lib.data import Collator, captioning  # what this section is about
+from lib.packing import IGNORE
 
+collate = Collator(vlm, vlm.default_reducer, cache)  # the sealed folder in place of `Features`
 examples = captioning(videos, "en")
-collate = Collator(vlm, vlm.default_reducer, cache)
-batch = examples[:4]
-halves = batch[0::2], batch[1::2]
+
+
+def answer_tokens(some):
+    """How many tokens of these examples are answers: all others are masked in the labels."""
+    return int((collate(some)["labels"] != IGNORE).sum())
 
 
 @torch.no_grad()
 def loss(some, **settings):
-    inputs = {name: tensor.to(vlm.device) for name, tensor in collate(some).items()}
+    """transformers' loss of these examples."""
     with vlm.looking_through(collate.reducer):
-        return vlm.model(**inputs, **settings).loss.item()
+        return vlm.model(**collate(some), **settings).loss.item()
 
 
-answers = [int((collate(half)["labels"] != IGNORE).sum()) for half in halves]
+batch = examples[:4]
+halves = batch[0::2], batch[1::2]  # what process 0 and process 1 see
+tokens = [answer_tokens(half) for half in halves]
 whole, naive = loss(batch), sum(map(loss, halves)) / 2
-right = sum(loss(half, num_items_in_batch=sum(answers) / 2) for half in halves) / 2
-print(f"answer tokens: {answers[0]} and {answers[1]}")
-print(
-    f"the whole batch {whole:.6f};  mean of two means {naive:.6f}, {abs(naive - whole):.6f} away (predicted {my_gap})"
-)
-print(f"sums divided by the tokens per process {right:.6f}, {abs(right - whole):.0e} away")
+right = sum(loss(half, num_items_in_batch=sum(tokens) / 2) for half in halves) / 2
+print(f"answer tokens: {tokens[0]} and {tokens[1]}")
+print(f"the whole batch {whole:.6f}; mean of two means {naive:.6f}, {abs(naive - whole) / whole:.2%} away")
+print(f"sums divided by the tokens per process: {right:.6f}, {abs(right - whole) / whole:.0e} away")
 
 # %% [markdown]
-# The argument is called `num_items_in_batch`: all answer tokens of all processes, divided by the number of processes. Counting them takes one number to be
-# exchanged per step. transformers' Trainer, which trains in this course, does it by itself (its setting `average_tokens_across_devices`).
+# The remedy is the argument `num_items_in_batch`: every process divides its sum of losses by the same number, all answer tokens divided by the number of processes. Counting them exchanges one number per step.
+# transformers' Trainer does it by itself (`average_tokens_across_devices`).
 
 # %% [markdown]
 # ### Exercise 12.gradient: one gradient of several
@@ -360,162 +289,185 @@ def my_gradient(gradients, tokens):
 
 
 ex.check(my_gradient)
-print(
-    f"two means, weighed so: {float(ex.or_lib(my_gradient)(torch.tensor([[loss(half)] for half in halves]), torch.tensor(answers).float())[0]):.6f}; the whole batch {whole:.6f}"
-)
-
-# %% [markdown]
-# ## 4. DDP and FSDP2 for real
-#
-# Two ways to train on several cards:
-#
-# - **DDP**: each process holds the whole model and its own examples; gradients are averaged. `accelerate` wraps the model.
-# - **FSDP2** (`fully_shard`, PyTorch documentation): each process holds its rows of every weight of the language model. Before a layer computes, all fetch the
-#   others' rows; after it they drop them again. Nobody ever has the whole model, not even while it is loaded: `lib.vlm.sharded` reads only its own rows from
-#   the files.
-#
-# What is small stays whole in every process: the vision tower (each computes its own features), the projector, and LoRA. The gradients of LoRA are averaged as
-# in DDP.
-#
-# First the features once more, now uninterrupted, with two processes. Then a *job*: the file of settings and the command `train` of lesson 08. We run it
-# three times: in one process (this one), in two with DDP, and in two with FSDP2. Two processes take half the batch each. FSDP2 is switched on by one variable
-# of the environment, which `accelerate launch --config_file jobs/accelerate/fsdp.yaml` sets on a machine with GPUs. All see the same 4 examples a step, whoever
-# computes them. On the command line the second and the third are
-#
-# ```
-# torchrun --nproc-per-node 2 -m lib train job.yaml batch=2
-# ACCELERATE_USE_FSDP=true torchrun --nproc-per-node 2 -m lib train job.yaml batch=2
-# ```
-#
-# Here one launch does both, because each start imports PyTorch for seconds.
 
 # %%
-refilled = say(processes.torchrun_command(PROCESSES, str(extraction), str(work / "whole")))
-seal(work / "whole")
-print("\n".join(refilled))
-RANK = 8
+two = torch.tensor([[loss(half)] for half in halves])
+weighed = ex.or_lib(my_gradient)(two, torch.tensor(tokens).float())
+print(f"two means, weighed so: {float(weighed[0]):.6f}; the whole batch {whole:.6f}")
+
+# %% [markdown]
+# ### Exercise 12.gap: how much more a token counts
+#
+# difficulty ●●○○○ · importance ●●●●○ · 8 minutes
+#
+# An experiment. Take the 160 `examples` of the lesson in 40 batches of four, in their order. Process 0 gets examples 0 and 2 of each batch, process 1
+# gets 1 and 3. With a mean of two means, a token of the share with fewer answer tokens counts for more. How many times as much, on average over the
+# batches? Then sort the examples by length and measure again.
+
+# %%
+ex = exercises.get("12.gap")
+my_gap = ...  # your measurement
+ex.check(my_gap)
+
+# %% [markdown]
+# ## 4. What do DDP and FSDP2 do, line by line?
+#
+# **DDP**: each process holds the whole model and sees its own examples. All begin with the weights of process 0. After each backward pass the gradients are averaged. That is all.
+#
+# **FSDP2** (fully sharded data parallel, arXiv 2304.11277; `fully_shard`, PyTorch documentation): each process holds its rows of every weight. Before a layer computes, all processes fetch each
+# other's rows; afterwards they drop them. The backward pass gives each process the averaged gradient of its own rows.
+#
+# Both, and the training loop around them:
+
+# %%
+import torch.distributed as dist  # what this section is about
+from torch.distributed.fsdp import fully_shard
+
+from lib.finetune import add_lora, trainable
+
+
+def average(tensors):
+    """Replace each tensor by its mean over all processes."""
+    for tensor in tensors:
+        dist.all_reduce(tensor)
+        tensor /= dist.get_world_size()
+
+
+def alone(model):
+    return lambda gradients: None  # nobody to average with
+
+
+def ddp(model):
+    for weight in model.parameters():
+        dist.broadcast(weight.data, src=0)  # all begin alike
+    return average
+
+
+def fsdp2(model):
+    for layer in model.model.language_model.layers:
+        fully_shard(layer)
+    return lambda gradients: None  # fully_shard averages them itself
+
+
+def learn(way, videos, rank=0, world=1, steps=4):
+    """Some steps of LoRA: the loss of each step, and how many numbers this process holds."""
+    vlm = load("tiny")
+    add_lora(vlm, rank=8)
+    after_backward = way(vlm.model)
+    weights = [*trainable(vlm).values()]
+    optimizer = torch.optim.AdamW(weights, 2e-3)
+    collate = Collator(vlm, vlm.default_reducer, Features(vlm, frames=4))
+    losses = []
+    for step in range(steps):
+        batch = captioning(videos, "en")[4 * step : 4 * step + 4]
+        tokens = (collate(batch)["labels"] != IGNORE).sum() / world  # section 3
+        with vlm.looking_through(collate.reducer):
+            loss = vlm.model(**collate(batch[rank::world]), num_items_in_batch=tokens).loss
+        loss.backward()
+        after_backward([weight.grad for weight in weights])
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.detach())
+    if world > 1:
+        average(losses)
+    held = [weight.to_local() if hasattr(weight, "to_local") else weight for weight in vlm.model.parameters()]
+    return [loss.item() for loss in losses], sum(weight.numel() for weight in held)
+
+
+by_one = learn(alone, videos)
+print("one process:", " ".join(f"{loss:.6f}" for loss in by_one[0]))
+
+# %% [markdown]
+# The same functions run in two processes: `inspect.getsource` copies them into a script. That launch does three more things, because every start imports PyTorch for seconds. It fills a second folder of
+# features, and it trains a *job* of lesson 08 by the course's own `train` with FSDP2. Then we compare.
+
+# %%
+from lib.finetune import read_log
+from lib.job.settings import read_job
+from lib.job.training import train_job
+
 job_file = work / "job.yaml"
 job_file.write_text(f"""
-data: {TRAINED_ON}
+data: toybox:0:40
 language: en
 model: {MODEL}
 frames: 4
-rank: {RANK}
-steps: 4
+rank: 8
+steps: 16
+every: 4
 accumulation: 1
 learning_rate: 2.0e-3
 checkpointing: false
 validation: 0
 output: {work / "job"}
 """)
-
-
-with redirect_stderr(StringIO()):  # its lines of progress
-    alone = train_job(read_job(job_file, ["batch=4"]))
-
-both = work / "both.py"
-both.write_text(f"""
-import os
+IMPORTS = """
+import json, os, time
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import fully_shard
+from lib import quiet
+from lib.data import Collator, Features, captioning
+from lib.data.formats import read_source
+from lib.data.shards import World, extract
+from lib.finetune import add_lora, trainable
 from lib.job.settings import read_job
 from lib.job.training import train_job
-
-for name, fsdp in ("ddp", "false"), ("fsdp2", "true"):
-    os.environ["ACCELERATE_USE_FSDP"] = fsdp
-    train_job(read_job("{job_file}", ["batch=2", "output={work}/" + name]))
-""")
-said = processes.launch(PROCESSES, str(both))
-ddp, fsdp2 = (read_log(work / name / "log.jsonl") for name in ("ddp", "fsdp2"))
-held = re.findall(r"held ([\d,]+) of [\d,]+ numbers, at most ([\d,]+) MiB", said)  # a line of each process
-held = [tuple(int(text.replace(",", "")) for text in pair) for pair in held]
-ddp_held, fsdp2_held = held[:PROCESSES], held[PROCESSES:]
+from lib.packing import IGNORE
+from lib.vlm import load
+"""
+in_two = work / "in_two.py"
+in_two.write_text(
+    "\n\n".join([IMPORTS, *map(inspect.getsource, (average, ddp, fsdp2, learn))])
+    + f"""
+quiet()
+dist.init_process_group("gloo")
+me = World(dist.get_rank(), dist.get_world_size())
+videos = read_source("{SOURCE}", "en").videos
+extract(videos, Features(load("{MODEL}"), frames=16), "{work / "whole"}", size={SIZE}, world=me)
+for way in (ddp, fsdp2):
+    line = json.dumps([way.__name__, me.rank, *learn(way, videos, *me)])
+    print(f"learned {{line}}\\n", end="", flush=True)
+os.environ["ACCELERATE_USE_FSDP"] = "true"  # what `accelerate launch` with jobs/accelerate/fsdp.yaml sets
+train_job(read_job("{job_file}", ["batch=2", "output={work}/fsdp2"]))
+"""
+)
+said = processes.launch(PROCESSES, str(in_two))
+seal(work / "whole")
 
 
 def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-print(
-    "killed, damaged, finished by one process; or by two in one go: the same bytes?",
-    content(work / "killed") == content(work / "whole"),
-)
-
-# %% [markdown]
-# **Predict before you run.** How far apart are the losses of one process and of two? (With 32-bit numbers, additions in another order differ in the last digits.)
+ended, made_in_one_go = content(work / "killed"), content(work / "whole")
+equal = sum(made_in_one_go[name] == data for name, data in ended.items())
+print(f"killed, damaged, finished by one; or by two in one: {equal} of {len(ended)} files are equal")
 
 # %%
-my_difference = 0.1  # change me
+import json
+from contextlib import redirect_stderr
+from io import StringIO
 
-print(f"{'step':<6}{'one process':>13}{'DDP':>12}{'FSDP2':>12}")
-for one, two, shared in zip(alone, ddp, fsdp2, strict=True):
-    print(f"{one.step:<6}{one.loss:>13.6f}{two.loss:>12.6f}{shared.loss:>12.6f}")
-furthest = max(abs(step.loss - one.loss) for log in (ddp, fsdp2) for step, one in zip(log, alone, strict=True))
-print(
-    f"furthest apart: predicted {my_difference}, measured {furthest:.0e}, {'within' if furthest < 1e-5 else 'NOT WITHIN'} 1e-5"
-)
-
-# %% [markdown]
-# Now what each process **holds**. By hand: a weight of n rows is cut by `chunk` into as many pieces as there are processes, and a rank keeps its piece.
-# Sum that over the weights that are cut, and add the rest:
-
-# %%
-fresh = load(MODEL)
-language = fresh.model.model.language_model
-cut = [*language.layers.parameters()]
-if fresh.model.lm_head.weight is not language.embed_tokens.weight:  # tiny has one matrix for both, and keeps it whole
-    cut += [fresh.model.lm_head.weight, language.embed_tokens.weight]
-add_lora(fresh, RANK)
-everything, in_pieces = (sum(weight.numel() for weight in some) for some in (fresh.model.parameters(), cut))
-
-
-def my_part(weights, rank, world):
-    """How many numbers process `rank` of `world` holds if every weight is cut by rows."""
-    pieces = [weight.chunk(world) for weight in weights]
-    return sum(of_weight[rank].numel() for of_weight in pieces if rank < len(of_weight))
-
-
-for rank in range(PROCESSES):
-    mine = everything - in_pieces + my_part(cut, rank, PROCESSES)
-    held = {numbers for numbers, _ in fsdp2_held}
-    print(
-        f"process {rank}: DDP holds {ddp_held[rank][0]:,}; FSDP2 by hand {mine:,}, {'as printed' if mine in held else 'DIFFERENT'}"
-    )
-seven_b = MODELS["7b"]
-part = 1 - (seven_b.vision.parameters + seven_b.projector_parameters) / seven_b.parameters
-print(f"cut into pieces: {in_pieces / everything:.0%} of {MODEL}, {part:.0%} of the 7B")
+with redirect_stderr(StringIO()):  # its lines of progress
+    job_alone = train_job(read_job(job_file, ["batch=4"]))
+by_two = [json.loads(line.partition(" ")[2]) for line in said.splitlines() if line.startswith("learned")]
+for name, rank, losses, held in sorted(by_two):
+    apart = max(abs(a - b) for a, b in zip(losses, by_one[0], strict=True))
+    share = f"{held:,} numbers ({held / by_one[1]:.0%})"
+    print(f"{name:<6} process {rank}: losses at most {apart:.0e} apart, holds {share}")
+layers = sum(weight.numel() for weight in vlm.model.model.language_model.layers.parameters())
+print(f"without LoRA, the layers are {layers / vlm.model.num_parameters():.0%} of {MODEL}")
+fsdp2_log = read_log(work / "fsdp2" / "log.jsonl")
+apart = max(abs(a.loss - b.loss) for a, b in zip(fsdp2_log, job_alone, strict=True))
+print(f"lib's FSDP2, {len(fsdp2_log)} steps by two processes: losses at most {apart:.0e} from those of one")
 
 # %% [markdown]
-# That is the point of FSDP: a 7B in 16 bits takes 14.1 GB for its weights on *each* card with DDP, and little more than 14.1 GB divided by the number of
-# cards with FSDP. For LoRA in 4 bits (QLoRA) the weights are 4 GB and DDP is the simpler choice. Both together work as well, for a 34B on small cards: each layer is
-# put into 4 bits and then cut. The tests run that on two processes, to the same loss as one.
+# Two processes learn what one learns: the losses agree to 1e-5, by hand and in `train`. (Additions in another order change the last digits.) With DDP each process holds everything; with FSDP2 it
+# holds 70 %: the layers, 58 % of tiny before LoRA came, are cut in half.
 #
-# **And the speed?** Two processes on two cores.
-#
-# **Predict before you run.** How many times as fast as one process?
-
-# %%
-my_speedup = {"features": 2.0, "DDP": 2.0, "FSDP2": 2.0}  # change me
-
-clips_per_second = (len(written.made) + len(written.remade)) * SIZE / written.seconds
-both = len(videos) / max(float(line.split()[-2]) for line in refilled)
-speedup = {
-    "features": both / clips_per_second,
-    "DDP": sum(step.seconds for step in alone) / sum(step.seconds for step in ddp),
-    "FSDP2": sum(step.seconds for step in alone) / sum(step.seconds for step in fsdp2),
-}
-for what, times in speedup.items():
-    print(f"{what:<10} predicted {my_speedup[what]:.1f} times as fast, measured {times:.2f}")
-print(
-    f"memory: {' and '.join(f'{number} MiB' for _, number in fsdp2_held)} in the two processes, most of it Python and torch"
-)
-
-# %% [markdown]
-# What these ratios show, and what not:
-#
-# - **Features** need no word between processes, so two cores can give nearly twice the clips per second if nobody else wants them. On a machine that
-#   is busy with other things, as ours often is, the ratio is anything from below 1 to 2.
-# - **Training** talks after every step. On a model of 1.5 million numbers with batches of four, that can be a large part of the time, and FSDP2 talks before
-#   every layer as well. A step of a 7B computes for seconds; these ratios are no prediction for it.
-# - **Starting** is not in them: each process imports torch and loads the model before it does anything. For a job of seconds that is most of it.
+# `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows from the files (`lib/vlm/sharded.py`). A 7B by QLoRA
+# fits on every card: DDP is simpler there.
 
 # %% [markdown]
 # ### Exercise 12.way: one copy or many
@@ -540,201 +492,243 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# ### When a process fails
+# ## 5. A machine is lost. What is the next line?
 #
-# torchrun ends the others and exits with code 1. `processes.launch` makes one `RuntimeError` of it, in one sentence: which process was killed, or the first
-# error. The last checkpoint stays whole. It does not depend on the number of processes, so `train` goes on with one, two or eight of them, as long
-# as batch x accumulation x processes stays the same.
-
-# %% [markdown]
-# ## 5. What it costs
-#
-# From here on it is arithmetic for the real 7B; nothing below was measured. Hours rather than money, because prices change by the month and by
-# the contract: multiply by yours. Every assumption is a field that you can change:
-
-# %%
-job_7b = Workload(
-    clips=1_000_000,
-    model=MODELS["7b"],
-    frames=32,  # 4,608 visual tokens
-    answer=256,  # tokens; detailed Korean captions have 932 on average (lesson 02)
-    compute=0.4,  # share of a card's peak that encoding, prompts and training reach: an assumption
-    bandwidth=0.6,  # share of its peak bandwidth that writing the answer reaches: an assumption
-    read_seconds=0.5,  # of a CPU core, to decode the frames of one clip: measure yours with lesson 01
-)
-for name, card in PEAKS.items():
-    print(
-        f"{name:<9}{card.teraflops:>6.0f} TFLOPS (16 bits, dense){card.gigabytes_per_second:>7,.0f} GB/s   weights: {card.precision}"
-    )
-
-# %% [markdown]
-# **Disk first.** Features are frames x patches x width x 2 bytes.
-#
-# **Predict before you run.** How many megabytes are the features of one clip of 32 frames, before pooling? A clip of ten seconds as an mp4 file has one or two.
-
-# %%
-my_megabytes = 1.0  # change me
-
-one = replace(job_7b, clips=1)
-print(
-    f"one clip: predicted {my_megabytes} MB, it is 32 x 576 x 1,024 x 2 bytes = {one.feature_bytes(pooled=False) / 1e6:.1f} MB; pooled {one.feature_bytes() / 1e6:.1f} MB"
-)
-print(f"{'clips':>12}{'frames':>16}{'all patches':>14}{'pooled 2 x 2':>14}")
-for clips in (10_000, 1_000_000, 100_000_000):
-    some = replace(job_7b, clips=clips)
-    print(
-        f"{clips:>12,}{clips * some.frames:>16,}{some.feature_bytes(pooled=False) / 1e12:>11,.2f} TB{some.feature_bytes() / 1e12:>11,.2f} TB"
-    )
-
-# %% [markdown]
-# Features are larger than the videos. Is it worth keeping them? They save one pass of the vision tower per epoch, and the decoding of the video:
-
-# %%
-encode, learn = one.encoding_hours("A100-40"), one.training_hours("A100-40")
-print(f"vision tower: {encode * 3600:.2f} s of an A100 per clip; one LoRA step on it: {learn * 3600:.2f} s")
-print(
-    f"so keeping features saves {encode / (encode + learn):.0%} of the card's time per epoch, and {one.read_seconds} s of a CPU core"
-)
-
-# %% [markdown]
-# A small share: the 7B language model is where the time goes. Keep features when you train for several epochs, try many settings, or have too few CPU cores to decode video as fast
-# as the card wants it; keep them *pooled*, unless you want to compare reducers. At 100 million clips, decode and encode on the way.
-#
-# **Then hours.** Captioning has three stages, and they are bound by different things: the vision tower and the prompt by computing, the answer by memory (each
-# token reads all weights once for the whole batch, and every clip's key-value cache; lesson 02).
-
-# %%
-deadline = 7 * 24
-print(
-    f"{'':<9}{'batch':>6}{'hours for 10 K':>16}{'1 M':>11}{'100 M':>13}{'cards for 1 M in a week':>25}{'LoRA, 1 epoch of 10 K':>23}"
-)
-for card in PEAKS:
-    hours = [replace(job_7b, clips=clips).captioning_hours(card) for clips in (10_000, 1_000_000, 100_000_000)]
-    lora = replace(job_7b, clips=10_000).training_hours(card)
-    print(
-        f"{card:<9}{job_7b.batch(card):>6}{hours[0]:>16,.1f}{hours[1]:>11,.0f}{hours[2]:>13,.0f}{cards_for(hours[1], deadline):>25,}{lora:>23,.1f}"
-    )
-print(f"CPU cores to decode 1 M clips in a week: {cards_for(job_7b.reading_hours, deadline)}")
-stages = {
-    card: {
-        "frames to tokens": job_7b.encoding_hours(card),
-        "prompt": job_7b.prefill_hours(card),
-        "answer": job_7b.decoding_hours(card),
-    }
-    for card in PEAKS
-}
-plots.stacked_hours(stages, "card hours for 1 M clips")
-
-# %% [markdown]
-# How to read it:
-#
-# - **10 K clips** is a job for one card: about a day of a T4 (a free one's sessions end before that: hence the shards), or a few hours of a large card.
-# - **1 M clips** is a job for a machine of several cards, for days.
-# - **100 M clips** is a cluster and weeks, and the place to spend thought before money: fewer frames, SlowFast tokens (lesson 05), a shorter answer, a smaller model. Halve the tokens and you halve the prompt.
-# - The answer's part depends on the batch: a card with little memory writes for few clips at a time, and reads all weights for each token again.
-
-# %%
-lean = replace(job_7b, frames=16, answer=128)
-saved = 1 - lean.captioning_hours("A100-40") / job_7b.captioning_hours("A100-40")
-print(f"16 frames and 128 tokens in place of 32 and 256: {saved:.0%} fewer hours on an A100")
-
-# %% [markdown]
-# ### Exercise 12.hours: hours of writing
-#
-# difficulty ●●●○○ · importance ●●●●○ · 8 minutes
-#
-# A card writes answers of `answer` tokens for `clips` clips, `batch` of them at a time. A step writes one token for each clip of the batch; it reads
-# the language model, `weights` bytes, once, and each clip's cache, `cache` bytes on average, at `speed` bytes a second. Nothing else takes time. How
-# many hours? (`batch` divides `clips`.)
-
-# %%
-ex = exercises.get("12.hours")
-
-
-def my_hours(clips, batch, answer, weights, cache, speed):
-    # your code
-    ...
-
-
-ex.check(my_hours)
-
-# %% [markdown]
-# With the numbers of the A100 in the table:
-
-# %%
-seven, a100 = job_7b.model, PEAKS["A100-40"]
-language = weight_bytes(seven, a100.precision, keep_vision=True) - 2 * (
-    seven.vision.parameters + seven.projector_parameters
-)
-one_cache = kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half of the answer is written, on average
-reach = a100.gigabytes_per_second * 1e9 * job_7b.bandwidth
-mine = ex.or_lib(my_hours)(job_7b.clips, job_7b.batch("A100-40"), job_7b.answer, language, one_cache, reach)
-print(f"1 M clips: {mine:,.0f} hours of writing; lib {job_7b.decoding_hours('A100-40'):,.0f}")
-
-# %% [markdown]
-# ### On several machines
-#
-# torchrun is started once on each, with one address that all can reach. Not run here:
+# On several machines you start torchrun once on each, with one address that all can reach:
 #
 # ```
 # torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib train job.yaml
 # ```
 #
-# The job's output folder is one that all machines see: features and checkpoints lie in it. If a machine dies, start the same line again on those that are left,
-# with another `accumulation`: the shards that are there stay, and the run goes on from its checkpoint.
+# When one machine dies, the others notice within seconds: the next exchange fails, each torchrun stops its processes and exits with code 1. `--max-restarts` is 0 unless you set it.
+# Start the same line again on the three that are left, and it waits for a fourth machine: `--nnodes 4` means *exactly* four. `--nnodes 1:4` means one to four.
+# Here one machine comes where two were asked for. (The waiting times are shortened: 600 and 30 s are torchrun's own.)
 
-# %% [markdown]
-# ## 6. Serving the 7B with vLLM: a recipe
-#
-# **This was not run here.** It needs a GPU and a download of 14 GB. It was written from the source of **vLLM 0.33.0**, the newest release when this lesson was made.
-# That version pins torch 2.14.0 and transformers 5.16.1 to 5.20, and this course has others: give it an environment of its own.
-#
-# ```
-# python3 -m venv vllm-env
-# vllm-env/bin/pip install vllm==0.33.0
-# vllm-env/bin/vllm serve llava-hf/LLaVA-NeXT-Video-7B-hf \
-#     --dtype float16 --max-model-len 8192 \
-#     --limit-mm-per-prompt '{"video": 1}' \
-#     --media-io-kwargs '{"video": {"num_frames": 32}}' \
-#     --allowed-local-media-path /data/clips \
-#     --enable-lora --max-lora-rank 16 --lora-modules korean=/data/korean-lora
-# ```
-#
-# ```python
-# from openai import OpenAI
-#
-# client = OpenAI(base_url="http://localhost:8000/v1", api_key="none")
-# video = {"type": "video_url", "video_url": {"url": "file:///data/clips/0001.mp4"}}
-# text = {"type": "text", "text": "이 영상을 한국어로 상세히 묘사해주세요."}
-# answer = client.chat.completions.create(
-#     model="korean", messages=[{"role": "user", "content": [video, text]}], max_tokens=1600, temperature=0
-# )
-# ```
-#
-# What its source says (`vllm/model_executor/models/llava_next_video.py`, `vllm/multimodal/video.py`):
-#
-# - **One video per prompt** (`get_supported_mm_limits`), no images.
-# - **One reducer**: the configuration's pooling, "average" or "max". SlowFast-LLaVA and the others would need a change of that file.
-# - **Frames**: 32 unless told otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule, the one of `lib`, so a served model sees the
-#   frames that it was trained on. The cell below compares the two.
-# - **LoRA** is supported for this class. Whether it takes an adapter that peft saved under transformers 5 was not tried: names of layers changed (`hf_to_vllm_mapper`).
-# - 32 frames are 4,608 tokens, more than Vicuna's 4,096: `--max-model-len 8192` needs the configuration with a RoPE factor (lesson 04, section 8).
-# - A T4 is no card for it: 13.2 GiB of 16-bit weights leave no room for a cache on 14.75 GiB.
 
 # %%
+def one_machine(nodes):
+    """torchrun on the only machine that comes: what its script says, or the error."""
+    address = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    waiting = ["--rdzv-conf", "join_timeout=3,last_call_timeout=2"]  # seconds
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, *address, *waiting, str(who)]
+    done = subprocess.run(command, capture_output=True, text=True, env=processes.environment(), timeout=120)
+    return done.stdout.strip() or f"code {done.returncode}, {done.stderr.strip().split('.')[-1]}"
+
+
+for nodes in ("2", "1:2"):
+    print(f"--nnodes {nodes:<4} {one_machine(nodes)}")
+
+# %% [markdown]
+# `--nnodes 2` gives up with `RendezvousTimeoutError`. `--nnodes 1:2` begins after the last call with the machine that is there. So write `--nnodes 1:4` from the start.
+# The machine in the address keeps the list of who is there: if that one dies, put another into the line.
+#
+# With fewer machines a step sees fewer examples: **batch x accumulation x processes** must stay what it was, or the run becomes another run. `train` refuses that. We end two processes after a checkpoint and go on with one:
+
+# %%
+lost = ["batch=2", f"output={work}/lost"]
+with processes.started(PROCESSES, "-m", "lib", "train", str(job_file), *lost) as (torchrun, output):
+    while not (work / "lost" / "checkpoint.safetensors").exists() and torchrun.poll() is None:
+        time.sleep(0.01)
+print(f"lost after step {len(read_log(work / 'lost' / 'log.jsonl'))} of 16")
+with redirect_stderr(StringIO()):
+    try:
+        train_job(read_job(job_file, lost))
+    except ValueError as error:
+        print("2 x 1 x 1:", str(error).split("(")[1].split(")")[0])
+    gone_on = train_job(read_job(job_file, [*lost, "accumulation=2"]))
+apart = max(abs(a.loss - b.loss) for a, b in zip(gone_on, job_alone, strict=True))
+print(f"2 x 2 x 1: {len(gone_on)} steps, losses at most {apart:.0e} from those of a run that lost nothing")
+
+# %% [markdown]
+# The product must also be *divisible*. Four machines of 8 cards with batch 1 and accumulation 1 make 32. Three machines have 24 processes, and no whole accumulation makes 32 of them. Plan a product
+# that survives a loss: 96 is 3 x 32 and 4 x 24.
+#
+# One more trap. With `--nnodes 1:4 --max-restarts 3` torchrun restarts by itself, 15 s after the last sign of life plus the last call. It restarts the *same* command, so the product has changed, and `train` refuses. Restart it yourself.
+
+# %% [markdown]
+# ### Exercise 12.again: go on with fewer machines
+#
+# difficulty ●●○○○ · importance ●●●●○ · 6 minutes
+#
+# A run takes `examples` examples in each step. Now there are `machines` machines with `cards` cards each, and one process per card takes `batch`
+# examples at a time. Which `accumulation` keeps the run what it was? Return 0 where no whole number does.
+
+# %%
+ex = exercises.get("12.again")
+
+
+def my_accumulation(examples, batch, machines, cards):
+    # your code
+    ...
+
+
+ex.check(my_accumulation)
+
+# %%
+for examples_of_a_step in (32, 96):
+    found = [ex.or_lib(my_accumulation)(examples_of_a_step, 1, machines, 8) for machines in (4, 3, 2, 1)]
+    print(f"{examples_of_a_step} examples a step: accumulation {found} on 4, 3, 2, 1 machines (0: none)")
+
+# %% [markdown]
+# ## 6. What does it cost?
+#
+# From here on it is arithmetic for the real 7B; nothing below was measured. Hours, not money: prices change by the month and by the contract. The workload is the job of lesson 08,
+# `jobs/7b-t4.yaml`: 8 frames, and captions as long as AI-Hub's, 932 tokens of Vicuna's on average. (You will read `max_new_tokens=256` on the web. It cuts such captions off at a quarter.)
+#
+# **Predict before you run.** Of the hours that an A100 captions, how many percent go into *writing* the answers? The rest is frames to tokens and reading the prompt.
+
+# %%
+from dataclasses import replace  # what this section is about
+
+from lib.budget import MODELS, kv_bytes, weight_bytes
+from lib.budget.jobs import PEAKS, Workload, cards_for
+from lib.job.planning import MEAN_CAPTION
+
+my_share = None  # your guess, in percent
+
+job_7b = Workload(
+    clips=10_000,
+    model=MODELS["7b"],
+    frames=read_job("../jobs/7b-t4.yaml").frames,
+    answer=MEAN_CAPTION,
+    read_seconds=0.5,  # of a CPU core, to decode a clip's frames: a guess, measure yours with lesson 01
+)
+print(f"{job_7b.frames} frames, {job_7b.tokens:,} tokens to read, {job_7b.answer} to write")
+stages = (job_7b.encoding_hours, job_7b.prefill_hours, job_7b.decoding_hours)
+seeing, reading, writing = (stage("A100-40") for stage in stages)
+print(f"10,000 clips on an A100: frames {seeing:.2f} h, prompt {reading:.2f} h, answer {writing:.2f} h")
+seven, a100, at_once = job_7b.model, PEAKS["A100-40"], job_7b.batch("A100-40")
+vision_bytes = 2 * (seven.vision.parameters + seven.projector_parameters)
+weights = weight_bytes(seven, a100.precision, keep_vision=True) - vision_bytes  # read once for each token
+caches = at_once * kv_bytes(seven, job_7b.tokens + job_7b.answer // 2)  # half the answer, on average
+seconds_a_token = (weights + caches) / (a100.gigabytes_per_second * 1e9 * job_7b.bandwidth)
+by_hand = job_7b.clips / at_once * job_7b.answer * seconds_a_token / 3600
+print(f"by hand: {at_once} clips at once, {1000 * seconds_a_token:.0f} ms a token, {by_hand:.2f} h")
+predict("percent of the hours for writing", my_share, round(100 * writing / (seeing + reading + writing)))
+
+# %% [markdown]
+# Writing takes 90 %. The frames and the prompt are read at once, bound by arithmetic. The answer is written token by token, and each token reads all weights and every clip's cache from memory (lesson 02).
+# A shorter answer saves more than fewer frames.
+#
+# How much of its peak does a card reach? Nobody knows before measuring, so we compute a good end and a bad end:
+#
+# | share of the peak | good | bad |
+# |---|---|---|
+# | arithmetic | 0.5 | 0.2 |
+# | memory, 16 bits | 0.6 | 0.3 |
+# | memory, 4 bits | 0.6 | 0.14 |
+#
+# These are guesses. The last one rests on one measurement: the same 7B wrote 36.5 tokens a second in NF4 and 48.6 in 16 bits (bitsandbytes#611), though NF4 reads a third of the bytes. Unpacking costs time.
+
+# %%
+nf4 = weight_bytes(MODELS["7b"], "nf4-double", keep_vision=True) / weight_bytes(MODELS["7b"], "float16")
+print(f"NF4 has {nf4:.2f} of the bytes; share of the peak {0.6 * nf4 * 36.5 / 48.6:.2f}")
+
+
+def ends(job, card):
+    """A workload with all that was guessed at its good end, and at its bad end."""
+    memory = 0.14 if PEAKS[card].precision.startswith("nf4") else 0.3
+    return replace(job, compute=0.5, bandwidth=0.6), replace(job, compute=0.2, bandwidth=memory)
+
+
+import pandas as pd
+
+rows, captioning_hours = {}, {}
+for card in PEAKS:
+    low, high = captioning_hours[card] = tuple(end.captioning_hours(card) for end in ends(job_7b, card))
+    lora = [end.training_hours(card) for end in ends(job_7b, card)]
+    rows[card] = {
+        "weights": PEAKS[card].precision,
+        "clips at once": job_7b.batch(card),
+        "10 K clips, hours": f"{low:.1f} to {high:.1f}",
+        "1 M in a week, cards": f"{cards_for(100 * low, 168)} to {cards_for(100 * high, 168)}",
+        "LoRA, 10 K, hours": f"{lora[0]:.1f} to {lora[1]:.1f}",
+    }
+print(pd.DataFrame(rows).T.to_string())
+title = "Captioning 10,000 clips takes a T4 one to four days, an H100 a few hours"
+plots.hour_ranges(captioning_hours, title, "card hours (a range of guesses)")
+
+# %% [markdown]
+# 10,000 clips take a T4 20 to 84 hours. A free session ends before that, hence the shards, and `caption`, which goes on where it stopped. One million clips are a job for several cards for a week.
+# 100 million are 100 times that: fewer frames, SlowFast tokens (lesson 05), a smaller model and above all a shorter answer pay before more cards do.
+#
+# **Disk.** Features are frames x patches x width x 2 bytes. A clip of ten seconds is an mp4 of one or two megabytes.
+#
+# **Predict before you run.** How many megabytes are the features of one clip, 8 frames, before pooling?
+
+# %%
+my_megabytes = None  # your guess
+
+one = replace(job_7b, clips=1)
+predict("megabytes of features of one clip", my_megabytes, round(one.feature_bytes(pooled=False) / 1e6, 1))
+print(f"pooled 2 x 2, as `train` keeps them: {one.feature_bytes() / 1e6:.1f} MB")
+for clips in (10_000, 1_000_000, 100_000_000):
+    some = replace(job_7b, clips=clips)
+    everything, pooled = some.feature_bytes(pooled=False) / 1e12, some.feature_bytes() / 1e12
+    print(f"{clips:>11,} clips: {everything:,.2f} TB, pooled {pooled:,.2f} TB")
+encode, learning = one.encoding_hours("A100-40"), one.training_hours("A100-40")
+print(f"keeping them saves {encode / (encode + learning):.0%} of the card's time per epoch")
+print(f"and {one.read_seconds} s of a CPU core a clip")
+
+# %% [markdown]
+# Features are larger than the videos and save only 3 % of an epoch. Keep them when you train for several epochs, or when CPU cores decode too slowly for the card. At 100 million clips, decode and encode on the way.
+
+# %% [markdown]
+# ## 7. How do you serve the captioner that you trained?
+#
+# An adapter learned one prompt and one number of frames. Serve it with others, and nothing fails: the captions only get worse. So the command below is written from the job's own settings.
+#
+# **It was not run here.** It needs a GPU and a download of 14 GB. It follows the source of **vLLM 0.33.0**, the newest release when this lesson was made. That version pins torch 2.14.0 and
+# transformers 5.16.1 to 5.20, so give it an environment of its own.
+
+# %%
+import numpy as np  # what this section is about
+
+from lib.toybox import CAPTION_PROMPTS
+from lib.video import sample_uniform
+
+job = read_job("../jobs/7b-t4.yaml")
+prompt = (job.prompts or [CAPTION_PROMPTS[job.language]])[0]  # as `train` chooses it
+print(f"""vllm serve {job.model} \\
+    --dtype float16 --max-model-len 4096 \\
+    --quantization bitsandbytes \\
+    --limit-mm-per-prompt '{{"video": 1}}' \\
+    --media-io-kwargs '{{"video": {{"num_frames": {job.frames}}}}}' \\
+    --allowed-local-media-path /data/clips \\
+    --enable-lora --max-lora-rank {job.rank} --lora-modules captioner={job.output}/adapter
+
+client = OpenAI(base_url="http://localhost:8000/v1", api_key="none")
+video = {{"type": "video_url", "video_url": {{"url": "file:///data/clips/0001.mp4"}}}}
+text = {{"type": "text", "text": "{prompt}"}}
+client.chat.completions.create(
+    model="captioner", messages=[{{"role": "user", "content": [video, text]}}], max_tokens=1965, temperature=0
+)""")
 same = [
     list(np.linspace(0, total - 1, n, dtype=int)) == sample_uniform(total, n)
     for total in range(40, 2000, 7)
     for n in (8, 16, 32)
 ]
-print(f"vLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'} in {len(same)} cases")
+print(f"\nvLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'} in {len(same)} cases")
+
+# %% [markdown]
+# What vLLM's source says (`models/llava_next_video.py`, `multimodal/video.py`), and its documentation:
+#
+# - **One video per prompt**, no images, and one reducer: the configuration's pooling. SlowFast-LLaVA needs a change of that file.
+# - **Frames**: 32 unless you say otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule and `lib`'s, as the last line shows.
+# - **4 bits**: `--quantization bitsandbytes` quantises while it loads (docs.vllm.ai, *BitsAndBytes*), so the 7B leaves room on a T4. Whether this class answers there was not tried. Without that line the weights alone take 13.2 of a T4's 14.75 GiB.
+# - **LoRA** is supported for this class. Whether it takes an adapter that peft saved under transformers 5 was not tried. `python -m lib merge job.yaml folder` avoids the question: it writes whole weights.
+# - 8 frames and 1,965 tokens of answer (5/4 of AI-Hub's longest caption) fit Vicuna's 4,096 positions. 32 frames do not (lesson 04).
+
+# %%
+calibration()
 
 # %% [markdown]
 # ## What to remember
 #
-# - A launcher that starts one process instead of two does not say so. Check the world size in the script, and what each process holds in memory.
-# - Split work by the list of clips, not by the number of processes; write beside and rename; plan first, manifest last. Then a kill costs one shard, and the bytes are the same.
+# - Some launchers silently start one process. Check the world size in the script, and what each process holds.
+# - Split work by the list of clips, not by the number of processes. Write beside and rename; plan first, manifest last. Then a kill costs one shard, and the bytes are the same.
 # - Averaged gradients equal those of one process only if every process divides by the same number of tokens.
-# - DDP copies the model, FSDP cuts it. Choose by what fits: QLoRA on a 7B fits on every card, so DDP.
-# - Ratios from two busy cores say that the machinery works, not how fast a cluster is.
-# - Features are larger than videos and save a small share of a 7B's training. Pool them before you keep them.
+# - DDP copies the model and averages gradients. FSDP cuts the model. Choose by what fits: QLoRA on a 7B fits everywhere, so DDP.
+# - `--nnodes 1:4` begins with the machines that are there. Keep batch x accumulation x processes, and choose a product that fewer machines divide.
+# - Writing the answer takes 90 % of captioning. Say hours as a range until you have measured.
+# - Serve the prompt and the frames that the adapter was trained with.

@@ -9,10 +9,8 @@ moving its bytes takes. data/measured/gpu.json holds the results; the lessons re
 A smaller card does what fits. Without an NVIDIA GPU: one sentence, exit code 2.
 """
 
-import datetime
 import gc
 import json
-import platform
 import statistics
 import sys
 import time
@@ -26,9 +24,7 @@ import accelerate
 import bench_reducers as bench
 import bitsandbytes as bnb
 import numpy as np
-import peft
 import torch
-import transformers
 from torch import Tensor, nn
 
 from lib import budget, finetune
@@ -37,6 +33,7 @@ from lib.files import write_text
 from lib.finetune.fakes import Held
 from lib.known import CONFIGS, GIB
 from lib.reducers import LlamaVid, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.tools.real_check import machine_of
 from lib.vlm import FAMILIES, VICUNA, PixelSettings, VideoLM, twins
 from lib.vlm.loading import compute_dtype
 
@@ -324,17 +321,6 @@ def floors(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str, si
 # The report
 
 
-def machine(device: str) -> dict:
-    """What the numbers depend on, without the name of anyone's machine."""
-    found = {"device": device, "card": platform.machine(), "capability": None, "gib": None}
-    if device == "cuda":
-        capability = ".".join(map(str, torch.cuda.get_device_capability()))
-        found |= {"card": torch.cuda.get_device_name(), "capability": capability, "cuda": torch.version.cuda}
-        found["gib"] = round(torch.cuda.mem_get_info()[1] / GIB, 2)
-    versions = {module.__name__: module.__version__ for module in (torch, transformers, bnb, peft)}
-    return found | versions | {"date": datetime.date.today().isoformat()}
-
-
 def write(report: dict, path: Path) -> None:
     """Beside the file, then in its place."""
     write_text(path, json.dumps(report, indent=1) + "\n")
@@ -343,7 +329,7 @@ def write(report: dict, path: Path) -> None:
 def check(settings: dict, wanted: Sequence[Case], dtype: torch.dtype, device: str, path: Path, **sizes) -> dict:
     """All of it. The report is written after each part, so that what was measured is not lost with what failed."""
     frames, shape, copied = sizes["frames"], sizes["shape"], sizes["copied"]
-    report = {"command": "make gpu-check", "machine": machine(device), "memory": [], "speed": [], "reducers": []}
+    report = {"command": "make gpu-check", "machine": machine_of(device), "memory": [], "speed": [], "reducers": []}
     report["memory"] = measure_all(settings, wanted, dtype, device)
     write(report, path)
     vlm = build(settings, wanted[0].precision, dtype, device)

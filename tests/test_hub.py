@@ -24,13 +24,16 @@ from lib import vlm
 from lib.__main__ import main
 from lib.finetune import add_lora, save_adapter
 from lib.known import REAL_MODELS, REVISIONS
-from lib.tools import doctor
+from lib.real_clips import REAL_CLIPS
+from lib.tools import doctor, real_check
 from lib.vlm import hub, twins
 
 ONEVISION, VIDEO_7B = REAL_MODELS
 PINNED, MAIN = REVISIONS[ONEVISION], "a" * 40
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
 LAST = SHARDS[1]
+ROOT = Path(__file__).parent.parent
+DRAWN = ("still", "crowd", "cut", "hello", "flashes", "long")
 
 
 @pytest.fixture(scope="module")
@@ -455,3 +458,59 @@ def test_lesson_11_goes_on_with_a_twin_when_a_download_breaks(server, twin, caps
     server.cuts = [(10**9, None), (1 << 20, True)]
     assert names["get"](VIDEO_7B) == f"the twin of {VIDEO_7B}"
     assert "the Hub cannot be reached (ReadError" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# make real-check
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_real_check_asks_both_models_of_the_hub_and_records_what_they_are(server, twin, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(real_check, "FRAMES_SEEN", 2)
+    server.add(VIDEO_7B, twin)
+    server.add(ONEVISION, twins.write_twin(ONEVISION, tmp_path / "onevision"), commit=PINNED)
+    path = tmp_path / "real.json"
+    report = real_check.real_check([ONEVISION, VIDEO_7B], path, longest=2)
+    assert json.loads(path.read_text("utf-8")) == report
+    assert [(one["model"], one["revision"], one["four_bit"]) for one in report["models"]] == [
+        (ONEVISION, PINNED, False),
+        (VIDEO_7B, MAIN, True),
+    ]
+    for found in report["models"]:
+        asked = [(one["clip"], one["language"]) for one in found["answers"]]
+        assert len(asked) == 20 and {clip for clip, _ in asked} == {*REAL_CLIPS, *DRAWN}
+        assert all(one["seconds"] >= 0 and one["answer"] for one in found["answers"])
+        assert [one["right"] for one in found["answers"] if one["clip"] in DRAWN] == [False] * 12  # random weights
+        assert found["peak_mebibytes"] > 0
+    rows = real_check.answer_rows(report)
+    assert len(rows) == 20 and list(rows[0])[3:] == [name.split("/")[1] for name in (ONEVISION, VIDEO_7B)]
+    assert "0 of 16 right" in capsys.readouterr().out
+
+
+def test_real_check_keeps_the_first_model_where_the_second_fails(server, tmp_path, monkeypatch, capsys):
+    server.add(ONEVISION, twins.write_twin(ONEVISION, tmp_path / "onevision"), commit=PINNED)
+    monkeypatch.setattr(real_check, "REAL_RECORD", tmp_path / "real.json")
+    monkeypatch.setattr(real_check, "ask_all", lambda vlm, longest: [])
+    assert real_check.main([ONEVISION, VIDEO_7B]) == 2
+    *progress, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ") and VIDEO_7B in error
+    assert all(line.startswith("downloading ") for line in progress)
+    [kept] = json.loads((tmp_path / "real.json").read_text("utf-8"))["models"]
+    assert kept["model"] == ONEVISION
+
+
+def test_what_real_check_counts_as_right_is_so():
+    truths = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "data" / "clips").glob("*.json")}
+    for question in real_check.REAL_QUESTIONS:
+        for language in ("en", "ko"):
+            right = real_check.is_right(question, language, getattr(question.truth, language))
+            assert right is (None if not getattr(question.right, language) else True)
+            assert not real_check.is_right(question, language, "#84502#84502")
+        known = {one["question"]: one for one in truths.get(question.clip, {}).get("questions", [])}
+        if known:
+            one = known[question.asked.en]
+            assert (one["answer"], one["question_ko"], one["answer_ko"]) == (
+                question.truth.en, question.asked.ko, question.truth.ko,
+            )  # fmt: skip
+    drawn = [thing for scene in truths["long"]["drawn"]["scenes"] for thing in scene["things"]]
+    assert any((one["size"], one["colour"], one["shape"]) == ("big", "blue", "triangle") for one in drawn)

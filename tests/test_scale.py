@@ -20,6 +20,7 @@ from lib.budget import jobs
 from lib.budget.jobs import Workload
 from lib.data import Collator, Features, Video, captioning, shards, toybox_videos
 from lib.data.shards import Cache, ShardPlan, World, extract, plan_of, seal, shard_path
+from lib.exercises import lesson_12
 from lib.files import differences
 from lib.finetune import Plan, add_lora, processes
 from lib.finetune.checkpoints import read_log
@@ -294,6 +295,26 @@ def test_another_number_of_processes_is_another_batch_unless_accumulation_makes_
     alone = settings(1, batch=1, accumulation=4)
     assert settings(2, batch=1, accumulation=2) == settings(2, batch=2, accumulation=1) == alone
     assert differences(alone, settings(3, batch=1, accumulation=1)).startswith("batch: 4 before, 3 now")
+
+
+def test_exercise_12_gap_and_its_mistakes_are_what_is_measured(features):
+    collate = Collator(features.vlm, features.vlm.default_reducer, features)
+    examples = captioning(toybox_videos(range(160)), "en")
+    counts = [int((collate([one])["labels"] != IGNORE).sum()) for one in examples]
+
+    def shares(counts, halves=(slice(0, None, 2), slice(1, None, 2))):
+        batches = [counts[start : start + 4] for start in range(0, 160, 4)]
+        return torch.tensor([[sum(batch[half]) for half in halves] for batch in batches], dtype=torch.float64)
+
+    def larger(pairs):
+        return (pairs.amax(1) / pairs.amin(1)).mean().item()
+
+    pairs = shares(counts)
+    ratio_of_sums = (pairs.amax(1).sum() / pairs.amin(1).sum()).item()
+    blocks, by_length = shares(counts, (slice(0, 2), slice(2, 4))), shares(sorted(counts))
+    mistakes = [(pairs[:, 0] / pairs[:, 1]).mean().item(), ratio_of_sums, larger(blocks), larger(by_length)]
+    assert lesson_12.gap.answer == pytest.approx(larger(pairs), abs=1e-4)
+    assert [made.answer for made in lesson_12.gap.mistakes[:4]] == pytest.approx(mistakes, abs=1e-4)
 
 
 def test_the_processes_losses_average_to_that_of_one(features):

@@ -198,7 +198,7 @@ def test_make_alone_lists_every_target():
     assert set(listed) == set(targets)
     steps = {"tiny", "compare", "llama-vid", "korean", "dpo", "aihub-sample", "explorer", "book"}
     tools = {"colab", "doctor", "gpu-check", "new-lesson", "korean-looked", "bench", "progress", "ask", "clean"}
-    tools |= {"traced", "rehearse"}
+    tools |= {"traced", "rehearse", "real-check"}
     assert set(targets) == steps | tools | {"help", "course", "test", "lab", "notebooks"}
 
 

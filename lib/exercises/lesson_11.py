@@ -1,4 +1,4 @@
-"""Exercises of lesson 11: weights in 4 bits, frames on a card, a card's dtype, a reducer, and dynamic RoPE scaling."""
+"""Exercises of lesson 11: weights in 4 bits, frames on a card, a card's dtype, what a frame costs, a reducer."""
 
 import numpy as np
 
@@ -75,7 +75,8 @@ weight_bytes = Write(
     ),
     why=Text(
         "`lib.vlm.bytes_to_load`, which `load` asks before a download. 4.127 bits for most of the 7B, 16 for the rest.",
-        "`load`가 내려받기 전에 묻는 `lib.vlm.bytes_to_load`입니다. 7B의 대부분은 4.127비트, 나머지는 16비트입니다.",
+        "`load`가 내려받기 전에 호출하는 `lib.vlm.bytes_to_load`입니다. 7B의 대부분은 4.127비트, 나머지는 "
+        "16비트입니다.",
     ),
 )
 
@@ -99,8 +100,8 @@ plan = Write(
         "is `tokens` tokens. Return two whole numbers: the frames that memory allows, and those that the context "
         "allows.",
         "카드의 메모리는 `card` GiB이고 그 95 %만 계획에 씁니다. 모델이 `fixed` GiB를, 프레임마다 `per_frame` GiB를 더 "
-        "씁니다. 문맥 길이는 `context`이고 그중 `text`는 프롬프트와 답의 자리이며 프레임 하나는 `tokens`토큰입니다. "
-        "메모리가 허용하는 프레임 수와 문맥이 허용하는 프레임 수를 정수 두 개로 돌려주십시오.",
+        "씁니다. 문맥 길이는 `context`이고 그중 `text`는 프롬프트와 답이 쓰며 프레임 하나는 `tokens`토큰입니다. "
+        "메모리가 허용하는 프레임 수와 문맥이 허용하는 프레임 수를 정수 두 개로 돌려주세요.",
     ),
     card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_plan,
@@ -115,7 +116,7 @@ plan = Write(
         Mistake(
             lambda *settings: min(my_plan(*settings)),
             "That is the smaller of the two. Return both, so that one sees which is the limit.",
-            "둘 가운데 작은 값입니다. 무엇이 한계인지 보이도록 둘 다 돌려주십시오.",
+            "둘 가운데 작은 값입니다. 무엇이 한계인지 보이도록 둘 다 돌려주세요.",
         ),
         Mistake(
             lambda *settings: my_plan(*settings)[::-1],
@@ -140,7 +141,7 @@ plan = Write(
         Mistake(
             lambda *settings: np.ceil(unrounded(*settings)).clip(0),
             "A part of a frame does not fit: round down.",
-            "프레임의 일부만 넣을 수는 없습니다. 내림하십시오.",
+            "프레임의 일부만 넣을 수는 없습니다. 내림하세요.",
         ),
         Mistake(
             lambda *settings: np.floor(unrounded(*settings)),
@@ -180,7 +181,7 @@ dtype = Choose(
         "Colab의 T4는 compute capability가 7.5인데 `torch.cuda.is_bf16_supported()`는 True를 돌려줍니다. 7B는 어떤 "
         "형식으로 계산해야 합니까? 이유는 무엇입니까?\n\n- **a** bfloat16\n- **b** float16\n- **c** float32\n\n이유\n\n"
         "- **1** torch가 지원한다고 말합니다\n"
-        "- **2** 하드웨어는 capability 8.0부터 bfloat16으로 계산하고, 그 전에는 torch가 흉내를 냅니다\n"
+        "- **2** 하드웨어는 capability 8.0부터 bfloat16으로 계산하고, 그 전에는 torch가 에뮬레이션합니다\n"
         "- **3** float16은 bfloat16보다 큰 수를 담습니다",
     ),
     card=Card(difficulty=2, importance=4, minutes=3),
@@ -188,16 +189,16 @@ dtype = Choose(
     replies={
         "a": Text(
             "A T4 only emulates bfloat16: its own 16-bit type is float16.",
-            "T4는 bfloat16을 흉내만 냅니다. T4가 직접 계산하는 16비트 형식은 float16입니다.",
+            "T4는 bfloat16을 에뮬레이션할 뿐입니다. T4가 직접 계산하는 16비트 형식은 float16입니다.",
         ),
         "c": Text("The 7B's weights alone would take 26 GiB in float32.", "float32이면 7B의 가중치만 26 GiB입니다."),
         "1": Text(
             "That function counts emulation as support: ask for the compute capability.",
-            "그 함수는 흉내 내는 것도 지원으로 셉니다. compute capability를 물으십시오.",
+            "이 함수는 에뮬레이션도 '지원'으로 판단합니다. compute capability를 확인하세요.",
         ),
         "3": Text(
             "It is the other way round: float16 ends at 65,504, bfloat16 near 3 x 10^38.",
-            "반대입니다. float16은 65,504에서 끝나고 bfloat16은 3 x 10^38 근처까지 담습니다.",
+            "반대입니다. float16의 최댓값은 65,504이고 bfloat16은 약 3 x 10^38까지 표현합니다.",
         ),
     },
     hint_1=Text(
@@ -228,7 +229,7 @@ reducer = Choose(
         "하고 학습은 할 수 없습니다. 어느 리듀서를 쓰겠습니까? 이유는 무엇입니까?\n\n"
         "- **a** 모델 자신의 풀링, 프레임마다 144토큰\n- **b** SlowFast-LLaVA, 10장은 288토큰, 50장 모두 16토큰\n"
         "- **c** LLaMA-VID, 프레임마다 2토큰\n\n이유\n\n- **1** 자기 가중치가 필요 없고 토큰이 모두 문맥에 들어갑니다\n"
-        "- **2** 토큰은 적을수록 언제나 좋습니다\n- **3** T4의 메모리로 충분한 것이 이것뿐입니다",
+        "- **2** 토큰은 적을수록 항상 좋습니다\n- **3** T4의 메모리로 충분한 것이 이것뿐입니다",
     ),
     card=Card(difficulty=3, importance=5, minutes=5),
     answer="b1",
@@ -243,67 +244,62 @@ reducer = Choose(
         ),
         "2": Text(
             "Then one token would be best. What a token says depends on who was trained to read it.",
-            "그렇다면 토큰 하나가 가장 좋을 것입니다. 토큰의 쓸모는 그것을 읽도록 학습한 모델에 달려 있습니다.",
+            "그렇다면 토큰 하나가 가장 좋을 것입니다. 토큰의 쓸모는 어떤 토큰을 읽도록 학습했는지에 달려 있습니다.",
         ),
         "3": Text(
-            "Look at section 2: in 4 bits the T4 has memory for far more than 50 frames of 144 tokens.",
-            "2절을 보십시오. 4비트이면 T4의 메모리는 144토큰짜리 프레임 50장보다 훨씬 많이 허용합니다.",
+            "Look at section 1: in 4 bits the T4 has memory for far more than 50 frames of 144 tokens.",
+            "1절을 보세요. 4비트이면 T4의 메모리는 144토큰짜리 프레임 50장보다 훨씬 많이 허용합니다.",
         ),
     },
     hint_1=Text(
         "Count the tokens of each for 50 frames. Which has weights that were never trained?",
-        "50장일 때 각각의 토큰을 세십시오. 학습하지 않은 가중치를 가진 것은 무엇입니까?",
+        "50장일 때 각각의 토큰을 세어 보세요. 학습하지 않은 가중치를 가진 것은 무엇입니까?",
     ),
     hint_2=Text("10 x 288 + 50 x 16 = 3,680.", "10 x 288 + 50 x 16 = 3,680입니다."),
     why=Text(
         "3,680 tokens and an answer fit. Its scores on this video-trained 7B are still to be measured.",
-        "3,680토큰과 답이 들어갑니다. 비디오로 학습한 이 7B에서의 점수는 아직 재지 않았습니다.",
+        "3,680토큰과 답이 들어갑니다. 비디오로 학습한 이 7B에서의 점수는 아직 측정하지 않았습니다.",
     ),
 )
 
-dynamic = Predict(
-    id="11.dynamic",
-    title=Text("the slowest pair at 8,192 tokens", "8,192토큰에서 가장 느린 쌍"),
+frame = Predict(
+    id="11.frame",
+    title=Text("what one more frame costs", "프레임 하나의 비용"),
     task=Text(
-        "Trained for 4,096 positions, dynamic scaling with factor 2, a sequence of 8,192 tokens. By which number is "
-        "the turn of the *slowest* pair divided?",
-        "4,096까지 학습한 모델에 factor 2인 dynamic 스케일링을 쓰고 8,192토큰을 읽습니다. *가장 느린* 쌍의 회전은 "
-        "몇으로 나누어집니까?",
+        'An experiment. `trace_answering("7b", frames).tensors` are the bytes of an answer, traced. How many MiB does '
+        "one more frame of the 7B cost, weights in 4 bits, 256 tokens of answer? Measure with 8 and with 16 frames.",
+        '실험입니다. `trace_answering("7b", frames).tensors`는 답 하나에 드는 바이트를 추적한 값입니다. 4비트 7B가 '
+        "256토큰을 답할 때 프레임 하나가 늘면 몇 MiB가 더 듭니까? 8프레임과 16프레임으로 측정해 보세요.",
     ),
-    card=Card(difficulty=4, importance=3, minutes=8),
-    answer=3.0,
-    tolerance=0.01,
+    card=Card(difficulty=2, importance=5, minutes=6),
+    answer=83.75,
+    tolerance=0.02,
     mistakes=(
         Mistake(
-            2,
-            "That is linear scaling with factor 2. Dynamic scaling raises the base by the length that is needed.",
-            "그것은 factor 2인 linear 스케일링입니다. dynamic은 필요한 길이에 따라 밑을 키웁니다.",
-        ),
-        Mistake(4, "The - (factor - 1) of the formula is missing.", "식의 - (factor - 1)이 빠졌습니다."),
-        Mistake(
-            1,
-            "Dynamic scaling changes nothing up to 4,096 tokens. Here are more.",
-            "dynamic 스케일링은 4,096토큰까지는 아무것도 바꾸지 않습니다. 여기서는 그보다 깁니다.",
+            640.1,
+            "You divided everything by the frames: the weights are there before the first one. Take the difference.",
+            "전체를 프레임 수로 나누었습니다. 가중치는 첫 프레임보다 먼저 있습니다. 차이를 구하세요.",
         ),
         Mistake(
-            3 ** (128 / 126),
-            "That is by how much the base grows. The slowest pair has the base to the power -126/128.",
-            "밑이 커지는 배수입니다. 가장 느린 쌍은 밑의 -126/128제곱입니다.",
+            72,
+            "That is the cache alone, 144 tokens of half a MiB: reading the frames takes memory too.",
+            "0.5 MiB짜리 토큰 144개의 캐시만 센 값입니다. 프레임을 읽을 때도 메모리가 듭니다.",
         ),
-        Mistake(2.5, "That is the linear factor in the 7B's file.", "7B 파일에 적힌 linear factor입니다."),
+        Mistake(670, "That is eight frames: divide.", "여덟 프레임의 값입니다. 나누세요."),
+        Mistake(
+            87.82, "MiB have 1,048,576 bytes, not a million.", "1 MiB는 백만 바이트가 아니라 1,048,576바이트입니다."
+        ),
     ),
-    hint_1=Text(
-        "The base is multiplied by (factor x length / trained - (factor - 1)) to the power head / (head - 2).",
-        "밑에 (factor x length / trained - (factor - 1))의 head / (head - 2)제곱을 곱합니다.",
-    ),
+    hint_1=Text("Two traces and their difference.", "두 번 추적하고 그 차이를 구하세요."),
     hint_2=Text(
-        "The slowest pair is the base to the power -(head - 2) / head: the two powers cancel.",
-        "가장 느린 쌍은 밑의 -(head - 2) / head제곱이므로 두 지수가 서로 지워집니다.",
+        '`(trace_answering("7b", 16).tensors - trace_answering("7b", 8).tensors) / 8 / 2**20`',
+        '`(trace_answering("7b", 16).tensors - trace_answering("7b", 8).tensors) / 8 / 2**20`입니다.',
     ),
     why=Text(
-        "2 x 8,192 / 4,096 - 1 = 3: more than 2, so its angle ends at 8,192 / 3, well inside what was trained.",
-        "2 x 8,192 / 4,096 - 1 = 3입니다. 2보다 크므로 각도는 8,192 / 3에서 끝나 학습한 범위 안에 넉넉히 듭니다.",
+        "72 MiB of cache, and what the model works with while it reads. 50 frames cost 4 GiB, as much as the weights "
+        "in 4 bits.",
+        "캐시가 72 MiB이고 나머지는 읽는 동안 쓰는 메모리입니다. 50프레임이면 4 GiB로, 4비트 가중치와 같습니다.",
     ),
 )
 
-EXERCISES = (weight_bytes, plan, dtype, reducer, dynamic)
+EXERCISES = (weight_bytes, plan, dtype, frame, reducer)

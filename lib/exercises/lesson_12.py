@@ -1,74 +1,11 @@
-"""Exercises of lesson 12: clips and shards of a process, averaged gradients, how to share a model, hours of writing."""
+"""Exercises of lesson 12: missing shards, averaged gradients, how to share a model, going on with fewer machines."""
 
-import numpy as np
 import torch
 
-from lib.exercises.base import Card, Choose, Mistake, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("Scale out", "규모 확장")
-
-
-def my_clips(clips, rank, world):
-    return list(range(rank, clips, world))
-
-
-def padded(clips, rank, world):
-    """Equal numbers for all: the last processes take the first clips again."""
-    return [number % clips for number in range(rank, -(-clips // world) * world, world)]
-
-
-split = Write(
-    id="12.split",
-    title=Text("each clip once", "클립마다 한 번씩"),
-    task=Text(
-        "The clips are numbered 0 to `clips` - 1, the processes 0 to `world` - 1. Return the numbers that process "
-        "`rank` takes: `rank`, `rank + world`, and so on. All processes together take each clip exactly once.",
-        "클립의 번호는 0부터 `clips` - 1까지, 프로세스의 번호는 0부터 `world` - 1까지입니다. 프로세스 `rank`가 맡는 "
-        "클립의 번호 `rank`, `rank + world`, ...를 돌려주십시오. 모든 프로세스를 합하면 클립마다 꼭 한 번씩 맡습니다.",
-    ),
-    card=Card(difficulty=1, importance=5, minutes=4),
-    answer=my_clips,
-    cases=lambda: [(10, 1, 3), (10, 0, 3), (7, 1, 2), (160, 1, 2), (3, 3, 4), (5, 0, 1)],
-    mistakes=(
-        Mistake(
-            lambda clips, rank, world: range(clips),
-            "Every process takes every clip: the work is done `world` times.",
-            "모든 프로세스가 모든 클립을 맡습니다. 같은 일을 `world`번 하게 됩니다.",
-        ),
-        Mistake(
-            lambda clips, rank, world: range(0, clips, world),
-            "Every process starts at clip 0: start at its rank.",
-            "모두 클립 0에서 시작합니다. rank에서 시작하십시오.",
-        ),
-        Mistake(
-            lambda clips, rank, world: range(rank, clips // world * world, world),
-            "What is left when `world` does not divide `clips` is lost: processes may differ by one clip.",
-            "`clips`가 `world`로 나누어떨어지지 않으면 나머지를 잃습니다. 프로세스마다 하나씩 차이가 나도 됩니다.",
-        ),
-        Mistake(
-            padded,
-            "Clips from the start come twice, to make the shares equal: then they count twice.",
-            "몫을 같게 하려고 앞쪽 클립을 두 번 넣었습니다. 그러면 그 클립이 두 번 계산됩니다.",
-        ),
-        Mistake(
-            lambda clips, rank, world: np.array_split(range(clips), world)[rank],
-            "Those are blocks, one behind the other: take every `world`-th clip.",
-            "이어진 덩어리로 나누었습니다. `world`개마다 하나씩 맡기십시오.",
-        ),
-        Mistake(
-            lambda clips, rank, world: range(rank * (clips // world), (rank + 1) * (clips // world)),
-            "Those are blocks, and the last clips belong to nobody: take every `world`-th one.",
-            "이어진 덩어리이고 마지막 클립은 아무도 맡지 않습니다. `world`개마다 하나씩 맡기십시오.",
-        ),
-    ),
-    hint_1=Text("range takes a start, an end and a step.", "range에는 시작, 끝, 간격을 줄 수 있습니다."),
-    hint_2=Text("It starts at rank and steps by world.", "rank에서 시작하여 world씩 건너뜁니다."),
-    why=Text(
-        "`lib.data.shards.ShardPlan.of` gives out shards so. Nobody has to ask anybody.",
-        "`lib.data.shards.ShardPlan.of`가 샤드를 이렇게 나눕니다. 서로 물어볼 필요가 없습니다.",
-    ),
-)
 
 
 def my_todo(clips, size, rank, world, there):
@@ -85,7 +22,7 @@ todo = Write(
         "complete, by whomever. Return the numbers of those that this process still has to make, in order.",
         "클립 `clips`개를 `size`개씩 샤드에 담고 0부터 번호를 붙입니다. 마지막 샤드는 작을 수 있습니다. `world`개 "
         "가운데 프로세스 `rank`는 샤드 `rank`, `rank + world`, ...를 만듭니다. 실행이 도중에 끝났고 `there`는 누가 "
-        "만들었든 완성된 샤드의 번호입니다. 이 프로세스가 아직 만들어야 할 샤드의 번호를 차례로 돌려주십시오.",
+        "만들었든 완성된 샤드의 번호입니다. 이 프로세스가 아직 만들어야 할 샤드의 번호를 차례로 돌려주세요.",
     ),
     card=Card(difficulty=3, importance=5, minutes=8),
     answer=my_todo,
@@ -112,13 +49,13 @@ todo = Write(
             lambda clips, size, rank, world, there: my_todo(clips, size, 0, 1, there)[rank::world],
             "You share out what is missing. While others write, each process sees another list, and shards are made "
             "twice or by nobody. Share out all shards, then leave out those that are there.",
-            "빠진 것만 나누었습니다. 다른 프로세스가 쓰는 동안 저마다 다른 목록을 보므로 두 번 만들거나 아무도 만들지 "
-            "않는 샤드가 생깁니다. 전체를 먼저 나누고 이미 있는 것을 빼십시오.",
+            "빠진 샤드만 나누었습니다. 다른 프로세스가 쓰는 동안 저마다 다른 목록을 보므로 두 번 만들거나 아무도 "
+            "만들지 않는 샤드가 생깁니다. 전체를 먼저 나누고 이미 있는 것을 빼세요.",
         ),
         Mistake(
             lambda *settings: my_todo(*settings[:-1], []),
             "Those that are there would be made again: leave them out.",
-            "이미 있는 샤드를 다시 만들게 됩니다. 빼십시오.",
+            "이미 있는 샤드를 다시 만들게 됩니다. 빼세요.",
         ),
         Mistake(
             lambda *settings: [shard for shard in my_todo(*settings[:-1], []) if shard in settings[-1]],
@@ -162,7 +99,7 @@ gradient = Write(
         "(N,).",
         "프로세스 w는 자기 답 토큰 `tokens[w]`개에 대한 손실 *평균*의 기울기 `gradients[w]`를 구했습니다. "
         "`gradients`의 모양은 (W, N)입니다. 모든 프로세스의 답 토큰에 대한 손실 평균의 기울기를 (N,) 모양으로 "
-        "돌려주십시오.",
+        "돌려주세요.",
     ),
     card=Card(difficulty=3, importance=5, minutes=8),
     answer=my_gradient,
@@ -176,7 +113,7 @@ gradient = Write(
         Mistake(
             lambda gradients, tokens: gradients.mean(0),
             "A plain mean: a token of a process with few tokens counts for more.",
-            "단순 평균입니다. 토큰이 적은 프로세스의 토큰이 더 무겁게 계산됩니다.",
+            "단순 평균입니다. 토큰이 적은 프로세스의 토큰이 더 크게 계산됩니다.",
         ),
         Mistake(
             lambda gradients, tokens: gradients.sum(0),
@@ -186,12 +123,12 @@ gradient = Write(
         Mistake(
             lambda gradients, tokens: tokens @ gradients,
             "That is the gradient of the *sum* over all tokens: divide by their number.",
-            "모든 토큰에 대한 *합*의 기울기입니다. 토큰의 수로 나누십시오.",
+            "모든 토큰에 대한 *합*의 기울기입니다. 토큰의 수로 나누세요.",
         ),
         Mistake(
             lambda gradients, tokens: tokens @ gradients / len(tokens),
             "Divide by the number of all tokens, not of the processes.",
-            "프로세스의 수가 아니라 전체 토큰의 수로 나누십시오.",
+            "프로세스의 수가 아니라 전체 토큰의 수로 나누세요.",
         ),
         Mistake(
             lambda gradients, tokens: tokens @ gradients / tokens.sum() / len(tokens),
@@ -201,12 +138,12 @@ gradient = Write(
         Mistake(
             lambda gradients, tokens: (1 - tokens / tokens.sum()) @ gradients,
             "The weights are turned round: more tokens, more weight.",
-            "무게가 반대입니다. 토큰이 많을수록 무겁습니다.",
+            "가중치가 반대입니다. 토큰이 많은 프로세스일수록 커야 합니다.",
         ),
         Mistake(
             lambda gradients, tokens: gradients * (tokens / tokens.sum())[:, None],
             "Those are each process's parts: add them up.",
-            "프로세스마다의 몫입니다. 더하십시오.",
+            "프로세스마다의 몫입니다. 더하세요.",
         ),
     ),
     hint_1=Text(
@@ -223,6 +160,62 @@ gradient = Write(
     ),
 )
 
+gap = Predict(
+    id="12.gap",
+    title=Text("how much more a token counts", "토큰 하나가 몇 배로 계산되는가"),
+    task=Text(
+        "An experiment. Take the 160 `examples` of the lesson in 40 batches of four, in their order. Process 0 gets "
+        "examples 0 and 2 of each batch, process 1 gets 1 and 3. With a mean of two means, a token of the share with "
+        "fewer answer tokens counts for more. How many times as much, on average over the batches? Then sort the "
+        "examples by length and measure again.",
+        "실험입니다. 수업의 `examples` 160개를 차례대로 네 개씩 배치 40개로 묶으세요. 배치마다 프로세스 0은 0번과 2번 "
+        "샘플을, 프로세스 1은 1번과 3번 샘플을 맡습니다. 두 평균을 다시 평균하면 답 토큰이 적은 쪽의 토큰이 더 크게 "
+        "계산됩니다. 배치 평균으로 몇 배입니까? 그다음 샘플을 길이순으로 정렬하고 다시 측정해 보세요.",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=8),
+    answer=1.3227,
+    tolerance=0.02,
+    mistakes=(
+        Mistake(
+            1.0649,
+            "That is process 0 by process 1, so batches of both kinds cancel: divide the larger by the smaller.",
+            "프로세스 0을 프로세스 1로 나누어 서로 상쇄되었습니다. 큰 쪽을 작은 쪽으로 나누세요.",
+        ),
+        Mistake(
+            1.2755,
+            "That is the ratio of the sums over all batches: take the ratio in each batch, then the mean.",
+            "배치 전체를 더한 값의 비율입니다. 배치마다 비율을 구한 다음 평균하세요.",
+        ),
+        Mistake(
+            1.1957,
+            "You gave the first two examples to process 0: it gets 0 and 2.",
+            "앞의 두 샘플을 프로세스 0에 주었습니다. 프로세스 0은 0번과 2번을 맡습니다.",
+        ),
+        Mistake(
+            1.0067,
+            "That is after sorting by length. Nearly equal shares: a remedy that exchanges nothing. Now as they are.",
+            "길이순으로 정렬한 결과입니다. 양쪽이 거의 같아져 아무것도 주고받지 않아도 됩니다. 이제 원래 순서로 "
+            "측정하세요.",
+        ),
+        Mistake(0.3227, "That is the excess: add 1.", "넘는 만큼만 답했습니다. 1을 더하세요."),
+    ),
+    hint_1=Text(
+        "`answer_tokens(batch[0::2])` and `answer_tokens(batch[1::2])` for each batch.",
+        "배치마다 `answer_tokens(batch[0::2])`와 `answer_tokens(batch[1::2])`를 구하세요.",
+    ),
+    hint_2=Text(
+        "The mean over 40 batches of the larger number of tokens divided by the smaller.",
+        "토큰 수가 큰 쪽을 작은 쪽으로 나눈 값을 배치 40개에서 평균합니다.",
+    ),
+    why=Text(
+        "A third more, and twice as much in the worst batch. Sorted by length it is below 1 %, but then the order is "
+        "no longer random. `num_items_in_batch` is exact in any order.",
+        "3분의 1만큼 더 크고, 가장 심한 배치에서는 두 배입니다. 길이순으로 정렬하면 1% 미만이지만 순서가 무작위가 "
+        "아니게 됩니다. `num_items_in_batch`는 순서와 관계없이 정확합니다.",
+    ),
+)
+
+
 way = Choose(
     id="12.way",
     title=Text("one copy or many", "복사본 하나, 여러 개"),
@@ -233,7 +226,7 @@ way = Choose(
         "- **2** only gradients have to be averaged between the cards\n- **3** no card has room for all of the weights",
         "34B에 16비트로 LoRA를 학습합니다. 가중치만 65 GiB이고 40 GB 카드가 네 장 있습니다. 어떻게 시작하겠습니까? "
         "이유는 무엇입니까?\n\n- **a** DDP\n- **b** 카드 하나에 프로세스 하나\n- **c** FSDP2\n\n이유\n\n"
-        "- **1** 단계마다 프로세스 사이에 주고받는 것이 더 적습니다\n- **2** 카드 사이에서는 기울기만 평균하면 됩니다\n"
+        "- **1** 스텝마다 프로세스 사이에 주고받는 것이 더 적습니다\n- **2** 카드 사이에서는 기울기만 평균하면 됩니다\n"
         "- **3** 가중치 전체가 들어가는 카드가 없습니다",
     ),
     card=Card(difficulty=2, importance=4, minutes=3),
@@ -253,7 +246,7 @@ way = Choose(
         ),
         "2": Text(
             "That is how DDP works. Think of what each card has to hold.",
-            "그것은 DDP의 방식입니다. 카드마다 무엇을 담아야 하는지 생각하십시오.",
+            "그것은 DDP의 방식입니다. 카드마다 무엇을 담아야 하는지 생각하세요.",
         ),
     },
     hint_1=Text("What does one process hold, with each way?", "방식마다 프로세스 하나가 무엇을 가집니까?"),
@@ -265,71 +258,66 @@ way = Choose(
 )
 
 
-def my_hours(clips, batch, answer, weights, cache, speed):
-    steps = clips / batch * answer  # one word for each clip of a batch
-    return steps * (weights + batch * cache) / speed / 3600
+def my_accumulation(examples, batch, machines, cards):
+    at_once = batch * machines * cards
+    return examples // at_once if examples % at_once == 0 else 0
 
 
-hours = Write(
-    id="12.hours",
-    title=Text("hours of writing", "답을 쓰는 시간"),
+again = Write(
+    id="12.again",
+    title=Text("go on with fewer machines", "컴퓨터가 줄어도 이어서 학습하기"),
     task=Text(
-        "A card writes answers of `answer` tokens for `clips` clips, `batch` of them at a time. A step writes one "
-        "token for each clip of the batch; it reads the language model, `weights` bytes, once, and each clip's cache, "
-        "`cache` bytes on average, at `speed` bytes a second. Nothing else takes time. How many hours? (`batch` "
-        "divides `clips`.)",
-        "카드 한 장이 클립 `clips`개의 답을 `batch`개씩 함께 씁니다. 답은 `answer`토큰입니다. 한 단계에 배치의 "
-        "클립마다 한 토큰을 쓰는데, 그때마다 언어 모델 `weights`바이트를 한 번, 클립마다의 캐시 평균 `cache`바이트를 "
-        "초당 `speed`바이트로 읽습니다. 다른 시간은 들지 않습니다. 몇 시간입니까? (`clips`는 `batch`로 "
-        "나누어떨어집니다.)",
+        "A run takes `examples` examples in each step. Now there are `machines` machines with `cards` cards each, and "
+        "one process per card takes `batch` examples at a time. Which `accumulation` keeps the run what it was? Return "
+        "0 where no whole number does.",
+        "한 스텝에 샘플 `examples`개를 쓰는 학습입니다. 이제 컴퓨터가 `machines`대이고 한 대에 카드가 `cards`장씩 "
+        "있습니다. 카드마다 프로세스 하나가 한 번에 샘플 `batch`개를 처리합니다. 같은 학습으로 이어 가려면 "
+        "`accumulation`은 얼마여야 합니까? 맞는 정수가 없으면 0을 돌려주세요.",
     ),
-    card=Card(difficulty=3, importance=4, minutes=8),
-    answer=my_hours,
-    cases=lambda: [
-        (900_000, 9, 256, 13.5e9, 2.5e9, 0.93e12),
-        (10_000, 1, 932, 3.8e9, 2.9e9, 0.19e12),
-        (4_000, 20, 64, 1.0e9, 5.0e7, 2.0e12),
-    ],
+    card=Card(difficulty=2, importance=4, minutes=6),
+    answer=my_accumulation,
+    cases=lambda: [(96, 1, 3, 8), (32, 1, 3, 8), (96, 2, 4, 4), (16, 4, 1, 1), (8, 1, 2, 8), (48, 2, 3, 8)],
     mistakes=(
-        Mistake(lambda *settings: 3600 * my_hours(*settings), "Those are seconds.", "그것은 초입니다."),
         Mistake(
-            lambda clips, batch, *others: my_hours(clips / batch, 1, *others),
-            "A step reads the caches of all clips in the batch, not of one.",
-            "한 단계에 클립 하나가 아니라 배치에 있는 모든 클립의 캐시를 읽습니다.",
+            lambda examples, batch, machines, cards: examples // (batch * machines * cards),
+            "You rounded: then a step has fewer examples than before, and `train` refuses. Return 0 there.",
+            "반올림했습니다. 그러면 한 스텝의 샘플 수가 전과 달라져 `train`이 거부합니다. 그때는 0을 돌려주세요.",
         ),
         Mistake(
-            lambda clips, batch, answer, weights, *others: my_hours(clips, batch, answer, batch * weights, *others),
-            "You read the weights anew for each clip: once serves the whole batch, which is what a batch is for.",
-            "클립마다 가중치를 새로 읽었습니다. 한 번 읽어 배치 전체에 씁니다. 배치를 쓰는 이유가 그것입니다.",
+            lambda examples, batch, machines, cards: max(1, my_accumulation(examples, batch, machines, cards)),
+            "1 is an accumulation too: where none fits, return 0.",
+            "1도 누적 횟수입니다. 맞는 값이 없으면 0을 돌려주세요.",
         ),
         Mistake(
-            lambda clips, batch, *others: batch * my_hours(clips, batch, *others),
-            "There are clips / batch rounds, not as many as clips: a batch writes together.",
-            "클립 수만큼이 아니라 clips / batch번 돕니다. 배치는 함께 씁니다.",
+            lambda examples, batch, machines, cards: my_accumulation(examples, batch, machines, 1),
+            "Each card has a process: multiply by the cards of a machine.",
+            "카드마다 프로세스가 있습니다. 한 대의 카드 수를 곱하세요.",
         ),
         Mistake(
-            lambda clips, batch, answer, *others: my_hours(clips, batch, 1, *others),
-            "Each token of the answer is a step, and reads everything again.",
-            "답의 토큰마다 한 단계이고, 그때마다 전부 다시 읽습니다.",
+            lambda examples, batch, machines, cards: my_accumulation(examples, 1, machines, cards),
+            "A process takes `batch` examples at a time: divide by it too.",
+            "프로세스는 한 번에 샘플 `batch`개를 처리합니다. 그 수로도 나누세요.",
         ),
         Mistake(
-            lambda clips, batch, answer, weights, cache, speed: my_hours(clips, batch, answer, weights, 0, speed),
-            "The caches are missing: they are read too.",
-            "캐시가 빠졌습니다. 캐시도 읽습니다.",
+            lambda examples, batch, machines, cards: my_accumulation(examples, batch, 1, cards),
+            "All machines work on the same step: multiply by their number.",
+            "모든 컴퓨터가 같은 스텝을 나누어 처리합니다. 컴퓨터 수를 곱하세요.",
         ),
     ),
     hint_1=Text(
-        "How many steps, and how many bytes does one read?", "단계는 몇 번이고, 한 단계에 몇 바이트를 읽습니까?"
+        "How many examples do all processes take at once?", "모든 프로세스가 한 번에 처리하는 샘플은 몇 개입니까?"
     ),
     hint_2=Text(
-        "clips / batch x answer steps; each reads weights + batch x cache bytes.",
-        "단계는 clips / batch x answer번이고, 한 단계에 weights + batch x cache바이트를 읽습니다.",
+        "examples / (batch x machines x cards), if that is whole.",
+        "examples / (batch x machines x cards)가 정수일 때 그 값입니다.",
     ),
     why=Text(
-        "`lib.budget.jobs.Workload.decoding_hours`: the memory that is left for a batch decides how often the weights "
-        "are read.",
-        "`lib.budget.jobs.Workload.decoding_hours`입니다. 배치에 남는 메모리가 가중치를 몇 번 읽을지 정합니다.",
+        "96 examples go on with 4, 3, 2 or 1 machines of 8 cards; 32 do not with 3. Choose the product with a loss in "
+        "mind.",
+        "샘플 96개는 카드 8장짜리 컴퓨터 4, 3, 2, 1대로 이어 갈 수 있지만, 32개는 3대로는 안 됩니다. 컴퓨터를 잃을 "
+        "때를 생각하고 곱을 정하세요.",
     ),
 )
 
-EXERCISES = (split, todo, gradient, way, hours)
+
+EXERCISES = (todo, gradient, gap, way, again)

@@ -1,7 +1,7 @@
 """Every figure of the course. A function takes data and returns a Figure; a notebook shows it as a cell's last line."""
 
 from lib.plots.base import COLORS, FONT, canvas, feature_colours, style
-from lib.plots.costs import frames_per_card, shard_map, stacked_hours
+from lib.plots.costs import frames_per_card, hour_ranges, shard_map
 from lib.plots.frames import asked_and_got, clock, frame_strip, named_pictures, packet_order, timeline
 from lib.plots.progress import guesses_plot, progress_board, team_board
 from lib.plots.scores import (

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -34,12 +33,12 @@ def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], cont
 
 
 SHARD_COLOURS = {  # who made a shard
-    "process 0": "patch", "process 1": "newline", "not there": "separator", "kept": "text", "made": "context",
+    "process 0": "patch", "process 1": "newline", "not there": None, "kept": "text", "made": "context",
     "made again": "wrong",
 }  # fmt: skip
 
 
-def shard_map(rows: dict[str, Sequence[str]]) -> Figure:
+def shard_map(rows: dict[str, Sequence[str]], title: str = "") -> Figure:
     """What happened to each shard: one row of squares per run, each of them a key of SHARD_COLOURS.
 
     >>> figure = shard_map({"killed": ["process 0", "process 1", "not there"], "again": ["kept", "kept", "made"]})
@@ -47,42 +46,46 @@ def shard_map(rows: dict[str, Sequence[str]]) -> Figure:
     ['process 0', 'process 1', 'not there', 'kept', 'made']
     """
     longest = max(map(len, rows.values()))
-    figure, axes = canvas(0.32 * longest + 2.6, 0.5 * len(rows) + 0.9)
+    figure, axes = canvas(0.32 * longest + 2.6, 0.5 * len(rows) + 1.2)
     cell = axes[0, 0]
+    looks = {  # what is missing is an empty square
+        state: {"color": COLORS[name]} if name else {"facecolor": "white", "edgecolor": "0.6", "linestyle": ":"}
+        for state, name in SHARD_COLOURS.items()
+    }
     for height, states in enumerate(rows.values()):
         for number, state in enumerate(states):
-            cell.barh(height, 0.86, 0.7, left=number - 0.43, color=COLORS[SHARD_COLOURS[state]])
+            cell.barh(height, 0.86, 0.7, left=number - 0.43, **looks[state])
     cell.set_yticks(range(len(rows)), rows)
     cell.set_xticks(range(0, longest, 4 if longest > 12 else 1))
-    cell.set(xlabel="shard", xlim=(-0.6, longest - 0.4))
+    cell.set(xlabel="shard", xlim=(-0.6, longest - 0.4), title=title)
     cell.invert_yaxis()
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
     met = [state for state in SHARD_COLOURS if any(state in states for states in rows.values())]
-    patches = [Patch(color=COLORS[SHARD_COLOURS[state]], label=state) for state in met]
-    figure.legend(handles=patches, loc="outside upper center", ncols=len(met), fontsize=10)
+    patches = [Patch(label=state, **looks[state]) for state in met]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(met), fontsize=10)
     return figure
 
 
-def stacked_hours(hours: dict[str, dict[str, float]], y: str) -> Figure:
-    """One bar per card, made of its stages: {card: {stage: hours}}; all cards have the same stages, at most four.
+def hour_ranges(hours: dict[str, tuple[float, float]], title: str, x: str) -> Figure:
+    """A bar per card from its fewest to its most hours, on a logarithmic axis.
 
-    >>> figure = stacked_hours({"T4": {"encode": 1.0, "answer": 3.0}, "L4": {"encode": 0.5, "answer": 2.5}}, "hours")
+    >>> figure = hour_ranges({"T4": (20.4, 82.0), "H100": (1.6, 3.2)}, "a fiftieth", "hours")
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['4', '3']
+    ['20', '82', '1.6', '3.2']
     """
-    figure, axes = canvas(7.5, 3.8)
-    cell, cards = axes[0, 0], list(hours)
-    stages, colours = list(next(iter(hours.values()))), ("patch", "newline", "context", "content")
-    bottom = np.zeros(len(cards))
-    for stage, colour in zip(stages, colours, strict=False):
-        heights = np.array([hours[card][stage] for card in cards])
-        cell.bar(cards, heights, 0.6, bottom=bottom, color=COLORS[colour], label=stage)
-        bottom += heights
-    for number, whole in enumerate(bottom):
-        cell.text(number, whole, f"{whole:,.0f}", ha="center", va="bottom")
-    cell.set_ylabel(y)
-    cell.margins(y=0.12)
-    cell.yaxis.set_major_formatter("{x:,.0f}")
-    figure.legend(loc="outside upper center", ncols=len(stages), fontsize=10)
+    figure, axes = canvas(7.5, 1.3 + 0.42 * len(hours))
+    cell = axes[0, 0]
+    for height, (low, high) in enumerate(hours.values()):
+        cell.barh(height, high - low, 0.5, left=low, color=COLORS["patch"])
+        for value, side, shift in ((low, "right", 0.94), (high, "left", 1.06)):
+            cell.text(value * shift, height, f"{value:,.{1 if value < 10 else 0}f}", ha=side, va="center", fontsize=10)
+    cell.set_xscale("log")
+    cell.set_yticks(range(len(hours)), hours)
+    cell.xaxis.set_major_formatter("{x:,g}")
+    cell.minorticks_off()
+    cell.set(title=title, xlabel=x)
+    cell.set_xlim(0.6 * min(low for low, _ in hours.values()), 1.6 * max(high for _, high in hours.values()))
+    cell.invert_yaxis()
+    cell.grid(axis="x", color="0.9")
     return figure

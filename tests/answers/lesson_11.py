@@ -40,7 +40,7 @@ RIGHT = {
     "11.plan": [plan_by_counting, plan_with(), lambda *settings: tuple(map(float, plan_with()(*settings)))],
     "11.dtype": ["b2", "B 2"],
     "11.reducer": ["b1"],
-    "11.dynamic": [3, 2.999, (2 * 8192 / 4096 - 1) ** (128 / 126 * 126 / 128)],
+    "11.frame": [83.75, 84.5, np.float64(83)],
 }
 
 WRONG = {
@@ -63,6 +63,11 @@ WRONG = {
         (lambda *settings: plan_with()(*settings[:-1], 0), "same context"),
     ],
     "11.dtype": [("a2", "only emulates"), ("c2", "26 GiB"), ("b1", "counts emulation"), ("b3", "other way round")],
-    "11.reducer": [("a1", "7,200"), ("c1", "noise"), ("b2", "one token would be best"), ("b3", "at section 2")],
-    "11.dynamic": [(2, "linear scaling"), (4, "formula is missing"), (1, "changes nothing"), (3.0528, "base grows")],
+    "11.reducer": [("a1", "7,200"), ("c1", "noise"), ("b2", "one token would be best"), ("b3", "at section 1")],
+    "11.frame": [
+        (5121 / 8, "Take the difference"),
+        (144 * 0.5, "the cache alone"),
+        (8 * 83.75, "eight frames"),
+        (87.8, "not a million"),
+    ],
 }

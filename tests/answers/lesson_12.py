@@ -1,15 +1,12 @@
 """Right and wrong answers to the exercises of lesson 12."""
 
+import math
 from math import ceil
 
 import numpy as np
 import torch
 
 from lib.data.shards import ShardPlan, World
-
-
-def clips_by_asking_each(clips, rank, world):
-    return [clip for clip in range(clips) if clip % world == rank]
 
 
 def todo_by_lib(clips, size, rank, world, there):
@@ -40,58 +37,27 @@ def weighted(weights):
     return lambda gradients, tokens: torch.einsum("wn,w->n", gradients, weights(tokens))
 
 
-def hours_by_loop(clips, batch, answer, weights, cache, speed):
-    seconds = 0.0
-    for _ in range(answer):
-        seconds += (weights + batch * cache) / speed
-    return seconds * (clips // batch) / 3600
-
-
-def hours_with(clips=1, batch=1, answer=1, weights=1, cache=1, hour=3600):
-    """The hours with some quantities multiplied by a factor, or by the batch where that is "batch"."""
-
-    def hours(n, together, tokens, heavy, each, speed):
-        n, tokens, heavy, each = (
-            value * (together if factor == "batch" else factor)
-            for value, factor in ((n, clips), (tokens, answer), (heavy, weights), (each, cache))
-        )
-        return n / together * tokens * (heavy + together * each) / speed / hour
-
-    return hours
+def accumulation_by_trying(examples, batch, machines, cards):
+    fits = [n for n in range(1, examples + 1) if n * batch * machines * cards == examples]
+    return fits[0] if fits else 0
 
 
 RIGHT = {
-    "12.split": [
-        clips_by_asking_each,
-        lambda clips, rank, world: range(clips)[rank::world],
-        lambda clips, rank, world: torch.arange(clips)[rank::world],
-        lambda clips, rank, world: np.arange(rank, clips, world, dtype=np.float64),
-    ],
     "12.todo": [todo_by_lib, todo_by_clips],
     "12.gradient": [
         gradient_by_loop,
         lambda gradients, tokens: np.average(gradients, axis=0, weights=tokens),
         lambda gradients, tokens: (gradients.double() * tokens[:, None]).sum(0) / tokens.sum(),
     ],
+    "12.gap": [1.32, 1.3227, np.float64(1.33)],
+    "12.again": [
+        accumulation_by_trying,
+        lambda examples, *sizes: (examples / math.prod(sizes)) * (examples % math.prod(sizes) == 0),
+    ],
     "12.way": ["c3"],
-    "12.hours": [hours_by_loop, hours_with()],
 }
 
 WRONG = {
-    "12.split": [
-        (lambda clips, rank, world: np.arange(clips), "every clip"),
-        (lambda clips, rank, world: torch.arange(0, clips, world), "start at its rank"),
-        (lambda clips, rank, world: np.arange(clips)[: clips - clips % world][rank::world], "is lost"),
-        (
-            lambda clips, rank, world: np.resize(np.arange(clips), ceil(clips / world) * world)[rank::world],
-            "come twice",
-        ),
-        (lambda clips, rank, world: torch.arange(clips).tensor_split(world)[rank], "one behind the other"),
-        (
-            lambda clips, rank, world: [clips // world * rank + n for n in range(clips // world)],
-            "belong to nobody",
-        ),
-    ],
     "12.todo": [
         (lambda c, s, r, w, there: [n for n in range(c // s) if n % w == r and n not in there], "is not full"),
         (lambda c, s, r, w, there: missing(c, s, there), "missing in all"),
@@ -109,19 +75,22 @@ WRONG = {
         (weighted(lambda tokens: 1 - tokens / tokens.sum()), "turned round"),
         (lambda gradients, tokens: torch.einsum("wn,w->wn", gradients, tokens) / tokens.sum(), "add them up"),
     ],
-    "12.way": [("a3", "whole model"), ("b3", "too small"), ("c1", "exchanges more"), ("c2", "how DDP works")],
-    "12.hours": [
-        (hours_with(hour=1), "seconds"),
-        (hours_with(weights="batch"), "anew for each clip"),
-        (hours_with(clips="batch"), "writes together"),
-        (hours_with(cache=0), "caches are missing"),
-        (
-            lambda n, batch, tokens, weights, cache, speed: n / batch * tokens * (weights + cache) / speed / 3600,
-            "not of one",
-        ),
-        (
-            lambda n, batch, tokens, weights, cache, speed: n / batch * (weights + batch * cache) / speed / 3600,
-            "Each token of the answer",
-        ),
+    "12.gap": [
+        (1.065, "divide the larger by the smaller"),
+        (1.2755, "the ratio in each batch"),
+        (1.196, "it gets 0 and 2"),
+        (1.007, "after sorting"),
+        (0.323, "add 1"),
     ],
+    "12.again": [
+        (lambda examples, *sizes: int(examples / math.prod(sizes)), "You rounded"),
+        (lambda *all_of_it: accumulation_by_trying(*all_of_it) or 1, "where none fits"),
+        (
+            lambda examples, batch, machines, cards: accumulation_by_trying(examples, batch, machines, 1),
+            "has a process",
+        ),
+        (lambda examples, batch, machines, cards: accumulation_by_trying(examples, 1, machines, cards), "divide by it"),
+        (lambda examples, batch, machines, cards: accumulation_by_trying(examples, batch, 1, cards), "their number"),
+    ],
+    "12.way": [("a3", "whole model"), ("b3", "too small"), ("c1", "exchanges more"), ("c2", "how DDP works")],
 }

@@ -134,9 +134,34 @@ def test_another_rank_keeps_other_tokens(tiny):
     assert len(least) == len(most) == 10 and not least & most
 
 
+def test_without_positions_it_does_not_matter_where_a_token_stands(tiny):
+    """The same token at all places: with rotary positions some places are attended to more, without them none."""
+    layer = tiny.model.model.language_model.layers[0]
+    embeds, last = torch.randn(1, 1, 128).expand(1, 40, 128), torch.tensor([39])
+    around = tiny.model.model.language_model.rotary_emb(embeds, torch.arange(40)[None])
+    with torch.no_grad():
+        with_positions, without = (
+            attention_of(layer, embeds, given, last)[0] for given in (around, (torch.ones(1), torch.zeros(1)))
+        )
+    torch.testing.assert_close(without, torch.full((40,), 1 / 40))
+    assert with_positions.max() > 1.5 * with_positions.min()
+    visual, kept = slice(0, 39), []
+    for positions in (True, False):
+        kept.append(
+            states(
+                tiny.model.model.language_model,
+                torch.randn(1, 60, 128, generator=torch.Generator().manual_seed(0)),
+                FastV(1, 8, positions=positions),
+                visual,
+                torch.tensor([59]),
+            )[1].tolist()
+        )
+    assert kept[0] != kept[1]
+
+
 @pytest.mark.parametrize("layer, keep", [(0, 4), (1, -1)])
 def test_impossible_settings(layer, keep):
-    with pytest.raises(ValueError, match="rank after layer 1 or later"):
+    with pytest.raises(ValueError, match="give a layer from 1 on"):
         FastV(layer, keep)
 
 

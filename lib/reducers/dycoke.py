@@ -6,7 +6,7 @@ nothing, it leaves tokens out. In every four frames the first stays whole; the s
 fourth with the third, and the third with the first (each as it was before anything was left out), token by token, by
 cosine similarity.
 
-Three things of the code are not in the paper. Kept tokens stand in the order of their similarity, least similar first,
+Three details of the code matter. Kept tokens stand in the order of their similarity, least similar first,
 and not where they stood in the frame: `order="place"` puts them back. The third frame of the *last* four stays whole
 (`range(0, num_frames - 4, 4)`): so it does here. And the last of an odd number of frames is lost, and four frames or
 fewer are an error: here a frame without a partner stays whole, and any number of frames will do.
@@ -25,7 +25,7 @@ from lib.reducers.spatial_pool import SpatialPool, check_choice
 class DyCoke(Reducer):
     """The tokens of another reducer, without those that repeat an earlier frame.
 
-    prune: the share of a compared frame's tokens that is left out (the paper's K, 0.7).
+    prune: the share of a compared frame's tokens that is left out (0.7 in the official code).
     first: makes the tokens, as many for each frame and no newlines among them. Default: 2 x 2 means.
     order: kept tokens by "similarity", as in the official code, or in their "place" in the frame.
 

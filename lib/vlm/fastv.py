@@ -3,8 +3,7 @@
 Official code: pkunlp-icler/FastV at d165972, `src/transformers/src/transformers/models/llama/modeling_llama.py`, lines
 729-762 (`fast_v_inplace`). After `layer` layers the visual tokens are ranked by the attention that the last token of
 the prompt paid to them in the layer just done, averaged over its heads; the first `keep` go on, in their order and with
-their old positions. The layers before see all of them. (The official code's table of positions ends at 1,000, so that a
-longer sequence is an IndexError; here there is no such end.)
+their old positions. (The official code's table of positions ends at 1,000: a longer sequence is an IndexError there.)
 
 This is no reducer: the ranking needs the question and the language model's own attention, so it can only be done while
 the model reads. A second question about the clip means reading it again.
@@ -26,7 +25,10 @@ Rank = Callable[[Tensor], Tensor]  # (B, N) attention on the visual tokens -> (B
 
 @dataclass(frozen=True)
 class FastV:
-    """Keep `keep` visual tokens after `layer` layers. `rank` may put another order in the place of attention's.
+    """Keep `keep` visual tokens after `layer` layers.
+
+    rank: may put another order in the place of attention's.
+    positions: False ranks by attention without rotary positions, as if all tokens stood in one place (2412.13180).
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny", device="cpu")
@@ -39,12 +41,11 @@ class FastV:
     layer: int = 2  # the paper's K
     keep: int = 64  # (1 - R) * visual tokens, in the paper's letters
     rank: Rank = torch.as_tensor
+    positions: bool = True
 
     def __post_init__(self):
         if self.layer < 1 or self.keep < 0:
-            raise ValueError(
-                f"layer={self.layer}, keep={self.keep}: rank after layer 1 or later, keep 0 or more tokens"
-            )
+            raise ValueError(f"layer={self.layer}, keep={self.keep}: give a layer from 1 on, and 0 or more tokens")
 
     def mean_tokens(self, visual: int, layers: int) -> float:
         """Visual tokens per layer, on average: what the KV cache holds and the linear layers compute, as a budget."""
@@ -63,7 +64,8 @@ class FastV:
 
         def find(layer, args, given):
             if args[0].shape[1] > 1:
-                attention = attention_of(layer, args[0], given["position_embeddings"], last)[:, visual]
+                around = given["position_embeddings"] if self.positions else (torch.ones(1), torch.zeros(1))
+                attention = attention_of(layer, args[0], tuple(part.to(args[0]) for part in around), last)[:, visual]
                 order = self.rank(attention).topk(min(self.keep, attention.shape[1])).indices + visual.start
                 stays = torch.ones(args[0].shape[:2], dtype=torch.bool, device=args[0].device)
                 stays[:, visual] = False

@@ -1,7 +1,8 @@
 """Merging, leaving out and pruning, measured as lesson 07 measures: the same weights, clips, questions and budgets.
 
-`make compare-later` asks the thousand clips of `make compare` and writes data/measured/came_after.json, in the same
-form. Nothing was trained for these methods: all of them run on tiny as it is shipped.
+`make compare-later` writes data/measured/came_after.json, on the thousand clips of `make compare` and in the same form,
+and data/measured/pruned.json, on the first 300 of them: pruning reads the clip anew for every question, so an answer
+costs about ten times as much. Nothing was trained for these methods: all of them run on tiny as it is shipped.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from lib.vlm.fastv import FastV
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 from lib.workshop.same_budget import (
+    COMPARED_CLIPS,
     Counts,
     Method,
     count_right,
@@ -32,9 +34,11 @@ from lib.workshop.same_budget import (
     write_same_budget,
 )
 
-CAME_AFTER = DATA / "measured" / "came_after.json"
+CAME_AFTER, PRUNED = DATA / "measured" / "came_after.json", DATA / "measured" / "pruned.json"
 COMMAND = "make compare-later"
+PRUNED_CLIPS = 300  # of the thousand, the first ones
 FRAMES = 16  # of a clip
+SWEPT = (1, 2, 3)  # layers after which 64 of 256 tokens are kept
 
 
 def exposed_together(vlm: VideoLM, frames: np.ndarray, group: int = 2) -> Tensor:
@@ -99,11 +103,6 @@ def at_random(attention: Tensor) -> Tensor:
     return torch.rand(attention.shape, generator=torch.Generator().manual_seed(0)).to(attention)
 
 
-def latest(attention: Tensor) -> Tensor:
-    """Ranks for FastV by position alone: the last tokens first."""
-    return torch.arange(attention.shape[1], device=attention.device).expand_as(attention).float()
-
-
 def merged(budget: int, group: int, side: int) -> Method:
     """All 16 frames, `group` of them in one, and `side` x `side` patches in one: the mean of the features."""
     name = f"{FRAMES // group} x {(GRID // side) ** 2}"
@@ -132,33 +131,36 @@ LATER = (
     merged(64, 4, 2),
     exposed(64, 4, 2),
     left_out(64, 8, 2, 0.8),
-    pruned(64, 8, 2, 1, 42),
-    pruned(64, 7, 2, 2, 16),
     merged(128, 2, 2),
     exposed(128, 2, 2),
     left_out(128, 16, 2, 0.75),
-    pruned(128, 16, 2, 1, 85),
-    pruned(128, 12, 2, 2, 64),
     merged(256, 4, 1),
     exposed(256, 4, 1),
     left_out(256, 8, 1, 0.8125),
-    pruned(256, 8, 1, 1, 170),
-    pruned(256, 6, 1, 2, 128),
-)
-CONTROLS = (  # what each of these shares with a method above is all but one thing
+    # controls: all but one thing as in DyCoke at 128
     left_out(128, 16, 2, 0.75, family="DyCoke in place", order="place"),
     left_out(128, 16, 2, 0.75, AtRandom, "at random"),
+)
+PRUNING = (
+    pruned(64, 8, 2, 1, 42),
+    pruned(64, 7, 2, 2, 16),
+    pruned(128, 16, 2, 1, 85),
+    pruned(128, 12, 2, 2, 64),
+    pruned(256, 8, 1, 1, 170),
+    pruned(256, 6, 1, 2, 128),
+    # controls: the same layers and numbers of tokens, chosen in other ways
     pruned(128, 16, 2, 1, 85, "FastV at random", rank=at_random),
     pruned(128, 16, 2, 1, 85, "FastV least", rank=torch.neg),
-    pruned(128, 16, 2, 1, 85, "FastV latest", rank=latest),
+    *(pruned(256, 16, 2, layer, 64) for layer in SWEPT),
+    *(pruned(256, 16, 2, layer, 64, "FastV at random", rank=at_random) for layer in SWEPT),
+    *(pruned(256, 16, 2, layer, 64, "FastV without positions", positions=False) for layer in SWEPT),
 )
 
 
-def count_later(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method] = LATER + CONTROLS) -> Counts:
+def count_later(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method] = LATER) -> Counts:
     """`count_right` for these methods: where frames are blended, the vision tower sees other pictures."""
     parts: dict[str, np.ndarray] = {}
-    groups = {getattr(method, "group", 1) for method in methods}
-    for group in sorted(groups):
+    for group in sorted({getattr(method, "group", 1) for method in methods}):
         some = [method for method in methods if getattr(method, "group", 1) == group]
         counts = count_right(vlm, clips, some, partial(exposed_together, group=group) if group > 1 else VideoLM.encode)
         parts |= {method.key: right for method, right in zip(some, counts.right.swapaxes(0, 1), strict=True)}
@@ -166,24 +168,31 @@ def count_later(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Me
 
 
 def read_came_after() -> Counts:
-    """The counts that `make compare-later` wrote, for LATER and then CONTROLS. Raises as `read_same_budget` does."""
-    return read_same_budget(CAME_AFTER, LATER + CONTROLS, COMMAND)
+    """The counts of LATER that `make compare-later` wrote. Raises as `read_same_budget` does."""
+    return read_same_budget(CAME_AFTER, LATER, COMMAND)
 
 
-def count_later_seeds(seeds: range) -> Counts:
+def read_pruned() -> Counts:
+    """The counts of PRUNING. Raises as `read_same_budget` does."""
+    return read_same_budget(PRUNED, PRUNING, COMMAND)
+
+
+def count_later_seeds(seeds: range, methods: Sequence[Method]) -> Counts:
     """One process's share of the clips."""
     torch.set_num_threads(1)
-    return count_later(load("tiny", device="cpu"), [toybox.sample(seed) for seed in seeds])
+    return count_later(load("tiny", device="cpu"), [toybox.sample(seed) for seed in seeds], methods)
 
 
 def main() -> None:
-    """Measures all methods on all clips, on every core, and writes the file."""
-    write_same_budget(in_processes(count_later_seeds), CAME_AFTER, LATER + CONTROLS, COMMAND)
+    """Measures all methods, on every core, and writes both files."""
+    for path, methods, clips in ((CAME_AFTER, LATER, COMPARED_CLIPS), (PRUNED, PRUNING, PRUNED_CLIPS)):
+        counts = in_processes(partial(count_later_seeds, methods=methods), clips)
+        write_same_budget(counts, path, methods, COMMAND)
 
 
 if __name__ == "__main__":
     argparse.ArgumentParser(
         prog="python -m lib.workshop.came_after",
-        description="Ask 1,000 clips through merging, leaving out and pruning at the same budgets.",
+        description="Ask lesson 07's clips through merging, leaving out and pruning at the same budgets.",
     ).parse_args()
     main()

@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers.models.internvl.modeling_internvl import InternVLModel
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionPatchEmbed, Qwen2_5_VLPatchMerger
+from transformers.models.qwen2_vl.modeling_qwen2_vl import PatchMerger as Qwen2VLPatchMerger
 
-from lib.reducers import Kind, LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.reducers import DyCoke, Kind, LlavaVideo, PatchMerger, Reducer, SlowFastLlava, SpatialPool
+from lib.reducers.patch_merger import merge_neighbours
 
 GOLDEN = Path(__file__).parent / "golden"
 INDEX = json.loads((GOLDEN / "index.json").read_text())
-ELSEWHERE = ("video_processor", "llama_vid")  # compared in tests/test_vlm.py and tests/test_llama_vid.py
+ELSEWHERE = ("video_processor", "llama_vid", "fastv")  # compared in test_vlm.py, test_llama_vid.py, test_fastv.py
 CASES = [case for case in INDEX if not case["name"].startswith(ELSEWHERE)]
+DYCOKES = ((0.7, None, "similarity"), (0.4, SpatialPool(1), "place"), (1.0, SpatialPool(2, "max"), "place"))
 SPEC = "slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4"
 
 
@@ -40,6 +46,8 @@ def all_reducers(width):
         SlowFastLlava.from_spec("slowfast-slow_2frms_concat-fast_1x1"),
         *(LlavaVideo(every, 2, 4, mode, newline, frame_token) for every in (1, 3) for mode in ("average", "bilinear")),
         LlavaVideo(2, 1, 2, "max"),
+        *(PatchMerger(side, shared=True) for side in (2, 3)),
+        *(DyCoke(prune, first, order) for prune, first, order in DYCOKES),
     ]
 
 
@@ -53,6 +61,8 @@ def reducer_for(case, arrays):
     """The reducer that a golden file's settings describe."""
     if "spec" in case:
         return SlowFastLlava.from_spec(case["spec"])
+    if "merging_ratio" in case:
+        return DyCoke(case["merging_ratio"], SpatialPool(1))
     if case.get("slow_fast"):
         strides = case["faster_token_stride"], case["slow_pool_stride"], case["fast_pool_stride"]
         return LlavaVideo(*strides, case["mode"], arrays["newline"], arrays["faster"])
@@ -79,7 +89,7 @@ def test_equals_the_official_code(case):
 
 def test_every_golden_file_is_compared():
     assert sorted(case["name"] for case in INDEX) == sorted(path.stem for path in GOLDEN.glob("*.npz"))
-    assert len(CASES) == 13
+    assert len(CASES) == 17
 
 
 @pytest.mark.parametrize("grid, index", PARAMETERS)
@@ -312,3 +322,111 @@ def test_errors_name_the_fix(attempt, message):
         attempt()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+# Merging neighbours, as Qwen2.5-VL and InternVL do
+
+
+@pytest.mark.parametrize("grid", [(1, 4, 4), (3, 6, 8)])
+def test_the_patch_merger_is_internvls_pixel_shuffle(grid):
+    features = torch.randn(*grid, 5)
+    official = InternVLModel.pixel_shuffle(SimpleNamespace(), features, scale_factor=0.5)  # it reads no other setting
+    assert torch.equal(PatchMerger(2)(features).embeds, official.flatten(0, 2))
+
+
+@pytest.mark.parametrize("official", [Qwen2_5_VLPatchMerger, Qwen2VLPatchMerger], ids=["2.5", "2"])
+def test_the_patch_merger_is_qwens(official):
+    """Qwen's processor hands over the patches window by window; its merger has the norm and the MLP in it."""
+    torch.manual_seed(0)
+    features, merger = torch.randn(3, 4, 6, 8), official(dim=7, context_dim=8)
+    windows = features.reshape(3, 2, 2, 3, 2, 8).transpose(2, 3).flatten(0, 4)  # (patches, C) as the tower returns them
+    ours = PatchMerger(2)(merger.ln_q(features), project=merger.mlp).embeds
+    torch.testing.assert_close(ours, merger(windows), atol=1e-6, rtol=0)
+
+
+def test_two_frames_at_once_are_written_as_qwens_first_layer_reads_them():
+    """A patch as a 1 x 1 image: the kernel of Qwen's patch embedding, (out, in, 2, 1, 1), on pairs of frames."""
+    torch.manual_seed(0)
+    features, embed = torch.randn(4, 2, 2, 3), Qwen2_5_VisionPatchEmbed(1, 2, in_channels=3, embed_dim=5)
+    pairs = features.unflatten(0, (2, 2)).permute(0, 2, 3, 4, 1).contiguous()  # (pair, row, column, channel, frame)
+    tokens = PatchMerger(1, frames=2)(features).embeds.unflatten(-1, (2, 3)).mT  # (token, channel, frame)
+    ours = tokens.flatten(1) @ embed.proj.weight.flatten(1).T
+    torch.testing.assert_close(ours, embed(pairs), atol=1e-6, rtol=0)
+
+
+def test_a_shared_projector_is_the_wide_one_whose_first_layer_holds_it_n_times():
+    project, features = mlp(), torch.randn(4, 8, 8, 6)
+    wide = nn.Sequential(nn.Linear(8 * 6, 5), *project[1:])
+    wide[0].weight.data = project[0].weight.repeat(1, 8) / 8
+    wide[0].bias = project[0].bias
+    merged, shared = PatchMerger(2, 2), PatchMerger(2, 2, shared=True)
+    torch.testing.assert_close(merged(features, wide).embeds, shared(features, project).embeds, atol=1e-6, rtol=0)
+    frames_apart = PatchMerger(2, shared=True)(features, project)
+    torch.testing.assert_close(frames_apart.embeds, SpatialPool(2)(features, project).embeds, atol=1e-6, rtol=0)
+
+
+def test_what_is_merged_over_frames():
+    """Each of 5 frames once, the last one twice; a token names the first frame that it read."""
+    features = one_hot_features(5, 4, 6)
+    tokens = PatchMerger(2, frames=2, shared=True)(features)
+    assert tokens.frame.tolist() == [0] * 6 + [2] * 6 + [4] * 6 and PatchMerger(2, 2).count(5, 4, 6) == 18
+    for embed, frame, (top, bottom, left, right) in zip(
+        tokens.embeds, tokens.frame.tolist(), tokens.box.tolist(), strict=True
+    ):
+        said = torch.zeros(5, 4, 6, dtype=bool)
+        said[frame : frame + 2, top:bottom, left:right] = True
+        assert torch.equal(embed.reshape(5, 4, 6) > 1e-3, said)
+    numbers = torch.arange(2 * 4.0).reshape(2, 2, 2, 1)
+    assert merge_neighbours(numbers, 2, 2).flatten().tolist() == list(range(8))  # frame by frame, row by row
+
+
+# DyCoke
+
+
+def test_dycoke_keeps_what_changed():
+    """Frame 1 repeats frame 0 but for patch 6; frames 2 and 3 repeat it all: a token is always kept of each."""
+    features = torch.randn(1, 4, 4, 8).repeat(8, 1, 1, 1)
+    features[1, 1, 2] += 5
+    tokens = DyCoke(prune=0.9, first=SpatialPool(1))(features)
+    assert tokens.frame.bincount().tolist() == [16, 1, 1, 1, 16, 1, 16, 1]
+    assert tokens.box[tokens.frame == 1].tolist() == [[1, 2, 2, 3]]
+
+
+def test_dycoke_takes_any_number_of_frames():
+    """The official code loses the last of an odd number, and fails below five."""
+    for frames, whole in ((1, [0]), (2, [0]), (3, [0, 2]), (4, [0, 2]), (5, [0, 4]), (7, [0, 4, 6]), (8, [0, 4, 6])):
+        tokens = DyCoke(prune=0.5, first=SpatialPool(1))(torch.randn(frames, 2, 2, 3))
+        assert tokens.frame.bincount().tolist() == [4 if t in whole else 2 for t in range(frames)]
+
+
+def test_order_moves_the_kept_tokens_and_changes_none():
+    features = torch.randn(8, 4, 4, 6)
+    by_similarity, in_place = (DyCoke(0.5, SpatialPool(1), order)(features) for order in ("similarity", "place"))
+    rows = [tuple(row) for row in by_similarity.embeds.tolist()]
+    assert set(rows) == {tuple(row) for row in in_place.embeds.tolist()} and not torch.equal(
+        by_similarity.embeds, in_place.embeds
+    )
+    places = in_place.frame * 16 + in_place.box[:, 0] * 4 + in_place.box[:, 2]
+    assert places.tolist() == sorted(places.tolist())
+
+
+@pytest.mark.parametrize(
+    "attempt, message",
+    [
+        (lambda: PatchMerger(0), "at least 1 patch"),
+        (lambda: PatchMerger(2, frames=0), "at least 1 frame"),
+        (lambda: PatchMerger(4)(torch.zeros(1, 3, 8, 4)), "use stride=3 or less"),
+        (lambda: PatchMerger(2).count(0, 4, 4), "at least one frame"),
+        (lambda: DyCoke(1.5), "from 0 to 1"),
+        (lambda: DyCoke(order="time"), "choose one of similarity, place"),
+        (
+            lambda: DyCoke(first=SpatialPool(2, newline="one", newline_embed=learned(4)))(torch.zeros(5, 4, 4, 4)),
+            "as many",
+        ),
+        (lambda: DyCoke(first=LlavaVideo(3, 2, 4))(torch.zeros(5, 8, 8, 4)), "as many tokens for each"),
+        (lambda: DyCoke()(torch.zeros(0, 4, 4, 4)), "at least one frame"),
+    ],
+)
+def test_errors_of_what_came_after_name_the_fix(attempt, message):
+    with pytest.raises(ValueError, match=message):
+        attempt()

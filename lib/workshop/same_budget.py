@@ -8,7 +8,7 @@ counts.
 import argparse
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,18 +113,27 @@ class Counts(NamedTuple):
 
 
 @torch.inference_mode()
-def count_right(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method] = METHODS) -> Counts:
+def count_right(
+    vlm: VideoLM,
+    clips: Sequence[toybox.Clip],
+    methods: Sequence[Method] = METHODS,
+    encode: Callable[[VideoLM, np.ndarray], Tensor] = VideoLM.encode,
+) -> Counts:
     """Asks all questions of KINDS about each clip, once for each method. A clip's frames are encoded once for all."""
-    parts = [
-        count_batch(vlm, clips[start : start + CLIPS_AT_ONCE], methods) for start in range(0, len(clips), CLIPS_AT_ONCE)
-    ]
+    starts = range(0, len(clips), CLIPS_AT_ONCE)
+    parts = [count_batch(vlm, clips[start : start + CLIPS_AT_ONCE], methods, encode) for start in starts]
     return Counts(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def count_batch(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method]) -> Counts:
+def count_batch(
+    vlm: VideoLM,
+    clips: Sequence[toybox.Clip],
+    methods: Sequence[Method],
+    encode: Callable[[VideoLM, np.ndarray], Tensor],
+) -> Counts:
     """`count_right` for as many clips as fit into one batch."""
     asked = [[qa for qa in toybox.questions(clip) if qa.kind in COMPARED_KINDS] for clip in clips]
-    features = [vlm.encode(toybox.render(clip)) for clip in clips]
+    features = [encode(vlm, toybox.render(clip)) for clip in clips]
     marks = [method.marks(vlm, features, asked) for method in methods]
     right = [[by_kind(*pair) for pair in zip(asked, of_method, strict=True)] for of_method in marks]
     return Counts(np.array(right).swapaxes(0, 1), np.array([by_kind(of_clip, [1] * len(of_clip)) for of_clip in asked]))
@@ -145,27 +154,31 @@ def by_kind(asked: Sequence[toybox.QA], hits: Sequence[bool]) -> list[int]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def write_same_budget(counts: Counts, path: Path = SAME_BUDGET) -> None:
+def write_same_budget(
+    counts: Counts, path: Path = SAME_BUDGET, methods: Sequence[Method] = METHODS, command: str = "make compare"
+) -> None:
     """One digit per clip, in the order of the seeds, for every kind of question and every method."""
     lines = {kind: "".join(map(str, column)) for kind, column in zip(COMPARED_KINDS, counts.asked.T, strict=True)}
     right = {
         method.key: {kind: "".join(map(str, column)) for kind, column in zip(COMPARED_KINDS, columns.T, strict=True)}
-        for method, columns in zip(METHODS, counts.right.swapaxes(0, 1), strict=True)
+        for method, columns in zip(methods, counts.right.swapaxes(0, 1), strict=True)
     }
-    table = {"command": "make compare", "weights": digest(), "first_seed": 0, "asked": lines, "right": right}
+    table = {"command": command, "weights": digest(), "first_seed": 0, "asked": lines, "right": right}
     write_text(path, json.dumps(table, indent=1) + "\n")
 
 
-def read_same_budget(path: Path = SAME_BUDGET) -> Counts:
-    """The counts that `make compare` wrote, methods as in METHODS and kinds as in KINDS.
+def read_same_budget(
+    path: Path = SAME_BUDGET, methods: Sequence[Method] = METHODS, command: str = "make compare"
+) -> Counts:
+    """The counts that `make compare` wrote, in the order of the methods, and kinds as in KINDS.
 
     Raises FileNotFoundError where there is no file, and ValueError where it is of other weights or other methods.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make compare`")
+        raise FileNotFoundError(f"{path} is missing: restore it with git, or run `{command}`")
     table = json.loads(path.read_text(encoding="utf-8"))
-    if table["weights"] != digest() or list(table["right"]) != [method.key for method in METHODS]:
-        raise ValueError(f"{path} was measured with other weights or methods than these: run `make compare`")
+    if table["weights"] != digest() or list(table["right"]) != [method.key for method in methods]:
+        raise ValueError(f"{path} was measured with other weights or methods than these: run `{command}`")
     right = [[list(map(int, of_method[kind])) for kind in COMPARED_KINDS] for of_method in table["right"].values()]
     return Counts(
         np.array(right).transpose(2, 0, 1), np.array([list(map(int, table["asked"][k])) for k in COMPARED_KINDS]).T
@@ -178,15 +191,18 @@ def count_seeds(seeds: range) -> Counts:
     return count_right(load("tiny", device="cpu"), [toybox.sample(seed) for seed in seeds])
 
 
+def in_processes(count: Callable[[range], Counts], clips: int = COMPARED_CLIPS) -> Counts:
+    """The counts of clips 0 to `clips` - 1, on every core."""
+    step = 5 * CLIPS_AT_ONCE
+    shares = [range(start, min(start + step, clips)) for start in range(0, clips, step)]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = list(tqdm(pool.map(count, shares), total=len(shares), unit=f" x {step} clips"))
+    return Counts(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def main() -> None:
     """Measures all methods on all clips, on every core, and writes the file."""
-    shares = [
-        range(start, min(start + 5 * CLIPS_AT_ONCE, COMPARED_CLIPS))
-        for start in range(0, COMPARED_CLIPS, 5 * CLIPS_AT_ONCE)
-    ]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = list(tqdm(pool.map(count_seeds, shares), total=len(shares), unit=f" x {5 * CLIPS_AT_ONCE} clips"))
-    write_same_budget(Counts(*map(np.concatenate, zip(*parts, strict=True))))
+    write_same_budget(in_processes(count_seeds))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ import torch
 from lib import evaluate, plots, toybox, video, vlm
 from lib.reducers import SpatialPool
 
+plots.style()
+
 # what you may ignore
 import io
 import json
@@ -58,8 +60,6 @@ from IPython.display import Image
 
 from lib import exercises
 from lib.exercises import calibration, predict
-
-plots.style()
 
 # %% [markdown]
 # ## 1. What does a model get when it "watches" a video?
@@ -402,7 +402,7 @@ for name, values, colour in (("in the clip", present, "right"), ("not in the cli
 axes[0, 0].set(xlabel="probability of the answer's first token", ylabel="share of clips up to here")
 axes[0, 0].set_title("An invented colour comes with less certainty, but often with enough")
 axes[0, 0].legend()
-figure
+display(figure)
 
 # %% [markdown]
 # The probability tells a good deal: AUC 0.83, interval 0.74 to 0.90. If the model refused to answer below 0.9, it would stop 60 % of the

@@ -50,6 +50,8 @@ import numpy as np
 from lib import plots, toybox, video
 from lib.vlm import load
 
+plots.style()
+
 # what you may ignore
 import os
 import tempfile
@@ -59,7 +61,6 @@ from lib import exercises
 from lib.exercises import calibration, predict
 
 os.environ["SVT_LOG"] = "0"  # the AV1 encoder of section 2 is talkative
-plots.style()
 folder = tempfile.TemporaryDirectory()
 
 
@@ -424,6 +425,7 @@ def my_uniform(total, n):
 
 ex.check(my_uniform)
 uniform = ex.or_lib(my_uniform)
+
 
 # %%
 def three_rules(total, n):

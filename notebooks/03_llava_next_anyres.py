@@ -50,11 +50,12 @@ from lib import anyres, plots, toybox, video
 from lib.anyres import LLAVA_NEXT_PINPOINTS, anyres_grid, anyres_tokens, unpadded_box
 from lib.vlm import load
 
+plots.style()
+
 # what you may ignore
 from lib import exercises
 from lib.exercises import calibration, predict
 
-plots.style()
 vlm = load("tiny")
 tile = vlm.pixels.size  # pixels on a side of what the encoder takes
 pinpoints = vlm.model.config.image_grid_pinpoints
@@ -415,19 +416,22 @@ def looks(image):
 
 
 @torch.inference_mode()
-def right_answers(seen, stills, kind, batch=16):
-    """For each image, its visual tokens and its world: is the question of this kind answered exactly?"""
-    asked = [[qa for qa in toybox.questions(still) if qa.kind == kind] for still in stills]
+def right_answers(seen, stills, batch=16):
+    """kind -> for each image, its visual tokens and its world: is that question answered exactly?"""
+    questions = [{qa.kind: qa for qa in toybox.questions(still)} for still in stills]
+    asked = [[found[kind] for kind in KINDS] for found in questions]
     parts = [slice(start, start + batch) for start in range(0, len(seen), batch)]
-    return [hit for part in parts for (hit,) in grade(vlm, seen[part], asked[part])]
+    hits = [row for part in parts for row in grade(vlm, seen[part], asked[part])]
+    return dict(zip(KINDS, zip(*hits, strict=True), strict=True))
 
 
 KINDS, WAYS = ("code", "count"), ("overview", "AnyRes", "no newlines", "no overview", "crops as frames")
 right = {}
 for name, some in images.items():
     views = [looks(image) for image in some]
-    for way, kind in product(WAYS, KINDS):
-        right[name, kind, way] = right_answers([view[way] for view in views], stills, kind)
+    for way in WAYS:
+        answers = right_answers([view[way] for view in views], stills)
+        right |= {(name, kind, way): answers[kind] for kind in KINDS}
 percentage = 100 * np.mean(right["near", "code", "no overview"])
 predict("percentage of near codes without the overview", my_left, percentage)
 columns = [f"{name}\n{kind}" for name, kind in product(images, KINDS)]
@@ -496,7 +500,7 @@ for kind in ("whole", "cut"):
         "+ shown twice": [view["AnyRes"] for view in near],
     }
     for step, seen in steps.items():
-        counted[kind, step] = right_answers(seen, some, "count")
+        counted[kind, step] = right_answers(seen, some)["count"]
         print(f"{kind:<8}{step:<22}{score(counted[kind, step])}")
 for kind, step, before in (
     ("whole", "+ three empty tiles", "one square"),

@@ -1,4 +1,4 @@
-"""Exercises of lesson 00: how many tokens, how long a sequence, how sure a score, and the cheapest way to see motion."""
+"""Exercises of lesson 00: how many tokens, how long a sequence, how sure a score, how cheap a motion."""
 
 from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
@@ -110,8 +110,9 @@ interval = Choose(
     id="00.interval",
     title=Text("nine of ten", "열 개 중 아홉 개"),
     task=Text(
-        'A model answers 9 of 10 questions about one clip correctly. A colleague writes "90 % accuracy". What do you do, '
-        "and why?\n\n- **a** accept it\n- **b** ask the same ten questions ten times more, and give the mean share\n"
+        'A model answers 9 of 10 questions about one clip correctly. A colleague writes "90 % accuracy". What do you '
+        "do, and why?\n\n"
+        "- **a** accept it\n- **b** ask the same ten questions ten times more, and give the mean share\n"
         "- **c** ask about many clips, and give the share with its interval\n\nbecause\n\n"
         "- **1** ten answers about one clip are few, and they depend on each other\n"
         "- **2** the answers are drawn at random, and repeating averages that out\n"
@@ -164,9 +165,9 @@ cheapest = Predict(
         'An experiment. `right_answers(frames, stride, ("motion",))` asks which way things move. Try 1, 2, 4, 8 and 16 '
         "frames with the strides 1, 2, 4 and 8. Which setting with at least 90 % right answers needs the fewest visual "
         "tokens, and how many are these?",
-        '실험입니다. `right_answers(frames, stride, ("motion",))`는 물체가 어느 쪽으로 움직이는지 묻습니다. 프레임 1, 2, '
-        "4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90 % 이상을 맞히는 설정 가운데 비주얼 토큰이 가장 적은 것은 "
-        "토큰이 몇 개입니까?",
+        '실험입니다. `right_answers(frames, stride, ("motion",))`는 물체가 어느 쪽으로 움직이는지 묻습니다. 프레임 1, '
+        "2, 4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90 % 이상을 맞히는 설정 가운데 비주얼 토큰이 가장 적은 "
+        "것은 토큰이 몇 개입니까?",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=64,
@@ -203,7 +204,8 @@ cheapest = Predict(
     ),
     why=Text(
         "4 frames x 16 tokens: motion needs a few moments, and enough tokens in each to say where a thing is.",
-        "4장 x 16토큰입니다. 움직임을 보려면 몇 개의 순간과, 그때마다 물체가 어디에 있는지 알 만큼의 토큰이 필요합니다.",
+        "4장 x 16토큰입니다. 움직임을 보려면 몇 개의 순간과, 그때마다 물체가 어디에 있는지 알 만큼의 토큰이 "
+        "필요합니다.",
     ),
 )
 

@@ -208,12 +208,12 @@ ends = Predict(
     id="01.ends",
     title=Text("how does it end?", "어떻게 끝납니까?"),
     task=Text(
-        'An experiment. Questions such as "Where does the red circle end?" (`question.endswith(" end?")`) ask about the '
-        "end of a clip. Ask them about the clips of seeds 0 to 63, with 2 frames of each, unpooled, chosen by LLaVA-NeXT's "
-        "rule and then by Hugging Face's. How much larger is the share of right answers with the first rule? (A number "
-        "between 0 and 1, to 30 %.)",
-        '실험입니다. "Where does the red circle end?" 같은 질문(`question.endswith(" end?")`)은 클립의 끝을 묻습니다. 시드 '
-        "0부터 63까지의 클립에서 프레임을 2장씩 풀링 없이 읽고, LLaVA-NeXT의 규칙과 Hugging Face의 규칙으로 각각 "
+        'An experiment. Questions such as "Where does the red circle end?" (`question.endswith(" end?")`) ask about '
+        "the end of a clip. Ask them about the clips of seeds 0 to 63, with 2 frames of each, unpooled, chosen by "
+        "LLaVA-NeXT's rule and then by Hugging Face's. How much larger is the share of right answers with the first "
+        "rule? (A number between 0 and 1, to 30 %.)",
+        '실험입니다. "Where does the red circle end?" 같은 질문(`question.endswith(" end?")`)은 클립의 끝을 묻습니다. '
+        "시드 0부터 63까지의 클립에서 프레임을 2장씩 풀링 없이 읽고, LLaVA-NeXT의 규칙과 Hugging Face의 규칙으로 각각 "
         "물어보세요. 첫 번째 규칙의 정답 비율이 얼마나 더 높습니까? (0과 1 사이의 값, 오차 30 %)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
@@ -253,10 +253,10 @@ enough = Predict(
     id="01.enough",
     title=Text("enough frames", "충분한 프레임 수"),
     task=Text(
-        "A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. How many evenly spread frames does it take so "
-        "that at most one event in ten is missed?",
-        "클립은 2분이고, 그 안 어딘가에서 3초 동안 사건이 일어납니다. 사건을 놓치는 경우가 열 번에 한 번을 넘지 않으려면 "
-        "프레임을 몇 장 고르게 읽어야 합니까?",
+        "A clip lasts 2 minutes. An event lasts 3 seconds, anywhere in it. How many evenly spread frames does it take "
+        "so that at most one event in ten is missed?",
+        "클립은 2분이고, 그 안 어딘가에서 3초 동안 사건이 일어납니다. 사건을 놓치는 경우가 열 번에 한 번을 넘지 "
+        "않으려면 프레임을 몇 장 고르게 읽어야 합니까?",
     ),
     card=Card(difficulty=3, importance=4, minutes=5),
     answer=36,

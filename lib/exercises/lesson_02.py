@@ -1,11 +1,9 @@
-"""Exercises of lesson 02: tokens of a frame, frames in a context, bytes of a cache, and which limit binds."""
+"""Exercises of lesson 02: tokens of a frame, frames in a context, bytes of a cache, and where attention takes half."""
 
-from lib.budget.cards import plan
-from lib.exercises.base import Card, Choose, Mistake, Predict, Write
+from lib.exercises.base import Card, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Token math", "토큰 계산")
-ROOM = plan("T4", "7b").by_memory  # frames
 
 
 def my_frame_tokens(height, width, stride, mode, newline):
@@ -112,7 +110,7 @@ max_frames = Write(
         Mistake(
             lambda context, per_frame, prompt, answer: max(0, (context - answer) // per_frame),
             "The prompt's words need positions too.",
-            "프롬프트의 글도 자리가 필요합니다.",
+            "프롬프트의 텍스트도 토큰을 차지합니다.",
         ),
         Mistake(
             lambda context, per_frame, prompt, answer: context // per_frame,
@@ -127,13 +125,13 @@ max_frames = Write(
         Mistake(
             lambda context, per_frame, prompt, answer: (context - prompt - answer) // per_frame,
             "Where not even the text fits, the number of frames is 0, not negative.",
-            "글조차 들어가지 않으면 프레임 수는 음수가 아니라 0입니다.",
+            "텍스트만으로도 문맥 길이를 넘으면 프레임 수는 0입니다(음수가 아닙니다).",
         ),
     ),
     hint_1=Text("What is left of the context for the video?", "문맥에서 비디오에 남는 자리는 얼마입니까?"),
     hint_2=Text(
         "Subtract both texts, divide by //, and mind the case where nothing is left.",
-        "두 글을 빼고 //로 나눕니다. 남는 것이 없을 때도 생각하세요.",
+        "프롬프트와 답의 토큰 수를 빼고 //로 나눕니다. 남는 것이 없을 때도 생각하세요.",
     ),
     why=Text(
         "`lib.budget.max_frames`: 25 frames with a short answer, 21 with a Korean caption.",
@@ -198,94 +196,55 @@ kv_bytes = Write(
     ),
     why=Text(
         "Half a mebibyte per token for Vicuna-7B. The 0.5B has 2 key-value heads for 14 query heads: 43 times less.",
-        "Vicuna-7B는 토큰마다 0.5 MiB입니다. 0.5B 모델은 쿼리 헤드 14개에 키-값 헤드가 2개라서 43배 작습니다.",
+        "Vicuna-7B는 토큰마다 0.5 MiB입니다. 0.5B 모델은 쿼리 헤드 14개에 키-값 헤드가 2개라서 약 43분의 1입니다.",
     ),
 )
 
-ten_minutes = Predict(
-    id="02.ten_minutes",
-    title=Text("ten minutes in the cache", "10분짜리 비디오의 캐시"),
+crossing = Predict(
+    id="02.crossing",
+    title=Text("when attention takes half", "어텐션이 절반이 되는 때"),
     task=Text(
-        "Ten minutes of video, 2 frames a second, pooled to 36 tokens a frame, on the 7B (half a MiB per token). How "
-        "many GiB of KV cache, to 3 %?",
-        "10분짜리 비디오를 1초에 2장씩 읽고 프레임마다 36토큰으로 풀링합니다. 7B 모델(토큰마다 0.5 MiB)의 KV 캐시는 몇 "
-        "GiB입니까? (오차 3 %)",
+        "An experiment. `operations(frames)` counts what tiny computes to read so many frames and the question, up to "
+        "126 frames. Part of it grows with the length, part with its square. From how many frames on is the square's "
+        "part more than half of the whole? (To 5 %. Measure, and do not trust the formula.)",
+        "실험입니다. `operations(frames)`는 tiny가 프레임 수만큼의 프레임과 질문을 읽는 데 드는 연산량을 "
+        "셉니다(126장까지). 그 일부는 길이에 비례하고 일부는 길이의 제곱에 비례합니다. 제곱에 비례하는 부분이 전체의 "
+        "절반을 넘는 것은 프레임이 몇 장일 때부터입니까? (오차 5 %. 공식을 믿지 말고 측정해 보세요.)",
     ),
-    card=Card(difficulty=2, importance=4, minutes=5),
-    answer=600 * 2 * 36 / 2 / 1024,
-    tolerance=0.03,
+    card=Card(difficulty=3, importance=3, minutes=8),
+    answer=51,
+    tolerance=0.05,
     mistakes=(
-        Mistake(600 * 36 / 2 / 1024, "That is one frame a second.", "1초에 한 장일 때의 값입니다."),
         Mistake(
-            600 * 2 * 144 / 2 / 1024,
-            "That is 144 tokens a frame; here it is 36.",
-            "프레임마다 144토큰일 때의 값입니다. 여기서는 36토큰입니다.",
+            832,
+            "That is the length in tokens: a frame has 16, and the question some more.",
+            "토큰으로 센 길이입니다. 프레임 하나가 16토큰이고 질문도 몇 토큰입니다.",
         ),
         Mistake(
-            600 * 2 * 36 / 2, "Those are MiB: a GiB has 1,024 of them.", "그것은 MiB입니다. 1 GiB는 1,024 MiB입니다."
+            102,
+            "There the square's part is twice the linear one, two thirds of the whole.",
+            "제곱에 비례하는 부분이 나머지의 두 배, 곧 전체의 3분의 2가 되는 때입니다.",
         ),
         Mistake(
-            600 * 2 * 36 / 1024,
-            "That is a whole MiB per token; it is half of one.",
-            "토큰마다 1 MiB로 계산했습니다. 0.5 MiB입니다.",
-        ),
-        Mistake(
-            600 * 2 * 36 * 2**19 / 1e9,
-            "Those are GB, of 10**9 bytes; a GiB has 2**30.",
-            "그것은 10**9바이트인 GB입니다. GiB는 2**30바이트입니다.",
+            26,
+            "There the square's part is half of the linear one, a third of the whole.",
+            "제곱에 비례하는 부분이 나머지의 절반, 곧 전체의 3분의 1이 되는 때입니다.",
         ),
     ),
-    hint_1=Text("Frames, then tokens, then MiB, then GiB.", "프레임, 토큰, MiB, GiB의 차례로 구합니다."),
-    hint_2=Text("1,200 frames x 36 = 43,200 tokens.", "1,200장 x 36 = 43,200토큰입니다."),
+    hint_1=Text(
+        "Three measurements fix the curve a + b n + c n² in the number of tokens n: numpy.polyfit.",
+        "세 번 측정하면 토큰 수 n에 대한 곡선 a + b n + c n²이 정해집니다: numpy.polyfit.",
+    ),
+    hint_2=Text(
+        "n = 16 frames + the question's tokens (`text`). Half is reached where c n² = b n + a.",
+        "n = 16 x 프레임 수 + 질문의 토큰 수(`text`)입니다. c n² = b n + a가 되는 곳이 절반입니다.",
+    ),
     why=Text(
-        "43,200 tokens x 0.5 MiB = 21,600 MiB: more than a T4 has, before any weight.",
-        "43,200토큰 x 0.5 MiB = 21,600 MiB입니다. 가중치를 빼고도 T4의 메모리보다 큽니다.",
+        "Some 51 frames, 832 tokens: (2 x weights of a layer) / (4 x width). The 7B is 32 times as wide: 25,000 "
+        "tokens.",
+        "약 51장, 832토큰입니다. (2 x 층 하나의 가중치 수) / (4 x 폭)으로 계산됩니다. 폭이 32배인 7B는 약 "
+        "25,000토큰입니다.",
     ),
 )
 
-what_helps = Choose(
-    id="02.what_helps",
-    title=Text("forty frames", "프레임 40장"),
-    task=Text(
-        "The 7B in 4 bits on a T4, 4,096 positions, 144 tokens a frame. You want 40 frames and a short answer, and it "
-        "is refused. What helps, and why?\n\n- **a** a card with more memory, such as an A100\n"
-        "- **b** pooling 3 x 3, so 64 tokens a frame\n- **c** weights in 16 bits, which lose no precision\n\n"
-        "because\n\n- **1** the memory of the card is full before the last frame\n"
-        "- **2** 40 x 144 tokens exceed the context\n- **3** 4-bit weights cannot read that many frames",
-        "T4에서 4비트로 불러온 7B 모델, 문맥 길이 4,096, 프레임마다 144토큰입니다. 프레임 40장과 짧은 답을 원하는데 "
-        "거절됩니다. 무엇이 도움이 됩니까? 이유는 무엇입니까?\n\n- **a** A100처럼 메모리가 훨씬 더 큰 카드 한 장\n"
-        "- **b** 3 x 3 풀링으로 프레임마다 64토큰\n- **c** 정밀도를 조금도 잃지 않는 16비트 가중치\n\n이유\n\n"
-        "- **1** 프레임을 다 넣기 전에 카드의 메모리가 가득 찹니다\n- **2** 40 x 144토큰이 문맥 길이를 넘습니다\n"
-        "- **3** 4비트 가중치로는 프레임을 그만큼 읽을 수 없습니다",
-    ),
-    card=Card(difficulty=2, importance=5, minutes=4),
-    answer="b2",
-    replies={
-        "a": Text(
-            f"A larger card has the same 4,096 positions: memory for {ROOM} frames is there already.",
-            f"카드가 커도 문맥 길이 4,096은 같습니다. 메모리는 이미 {ROOM}장까지 됩니다.",
-        ),
-        "c": Text(
-            "That takes 9 GiB more memory and not one position more.",
-            "메모리를 9 GiB 더 쓰지만 문맥은 하나도 늘지 않습니다.",
-        ),
-        "1": Text(
-            f"Look at section 8: the T4 has memory for {ROOM} frames in 4 bits.",
-            f"8절을 보세요. 4비트이면 T4의 메모리는 {ROOM}장까지 됩니다.",
-        ),
-        "3": Text(
-            "Precision changes the memory, not the number of positions.",
-            "정밀도는 메모리를 바꿀 뿐 문맥 길이와는 상관없습니다.",
-        ),
-    },
-    hint_1=Text("Which limit binds, memory or context?", "메모리와 문맥 길이 가운데 무엇이 먼저 걸립니까?"),
-    hint_2=Text("40 x 144 = 5,760.", "40 x 144 = 5,760입니다."),
-    why=Text(
-        "40 x 64 = 2,560 tokens fit. (As a reducer; transformers' processor does not know 3 x 3.) RoPE scaling would "
-        "be another way.",
-        "40 x 64 = 2,560토큰은 들어갑니다(리듀서로는 되지만 transformers의 프로세서는 3 x 3을 모릅니다). RoPE "
-        "스케일링도 한 가지 방법입니다.",
-    ),
-)
-
-EXERCISES = (frame_tokens, max_frames, kv_bytes, ten_minutes, what_helps)
+EXERCISES = (frame_tokens, max_frames, kv_bytes, crossing)

@@ -187,7 +187,8 @@ image_tokens = Write(
     ),
     hint_2=Text(
         "cut = (rows of the map - covered) // 2; what remains is rows - 2 x cut, each with one newline.",
-        "cut = (특징 맵의 행 수 - 차지한 행 수) // 2입니다. 남는 행은 행 수 - 2 x cut이고 행마다 newline이 하나씩 있습니다.",
+        "cut = (특징 맵의 행 수 - 차지한 행 수) // 2입니다. 남는 행은 행 수 - 2 x cut이고 행마다 newline이 하나씩 "
+        "있습니다.",
     ),
     why=Text(
         "`lib.anyres.anyres_tokens` counts so; 480 x 640 makes 2,340 tokens.",
@@ -199,12 +200,12 @@ columns = Predict(
     id="03.columns",
     title=Text("read the map by columns", "특징 맵을 열 순서로 읽기"),
     task=Text(
-        "An experiment. In section 7 the map of all tiles has 16 rows of 16 patches and a newline. Add a way to `looks` "
-        'that keeps the overview and reads the map column by column. Ask about the images "far, cut". By how much does '
-        "the share of codes fall against AnyRes? (A number between 0 and 1, to 10 %.)",
-        "실험입니다. 7절에서 타일 전체의 특징 맵은 패치 16개와 newline 하나로 된 행이 16개입니다. 전체 이미지(overview)는 "
-        "그대로 두고 특징 맵을 열 순서로 읽는 방식을 `looks`에 추가하세요. \"far, cut\" 이미지에 대해 물으면 코드를 맞힌 "
-        "비율이 AnyRes보다 얼마나 떨어집니까? (0과 1 사이의 값, 오차 10 %)",
+        "An experiment. In section 7 the map of all tiles has 16 rows of 16 patches and a newline. Add a way to "
+        '`looks` that keeps the overview and reads the map column by column. Ask about the images "far, cut". By how '
+        "much does the share of codes fall against AnyRes? (A number between 0 and 1, to 10 %.)",
+        "실험입니다. 7절에서 타일 전체의 특징 맵은 패치 16개와 newline 하나로 된 행이 16개입니다. 전체 "
+        '이미지(overview)는 그대로 두고 특징 맵을 열 순서로 읽는 방식을 `looks`에 추가하세요. "far, cut" 이미지에 '
+        "대해 물으면 코드를 맞힌 비율이 AnyRes보다 얼마나 떨어집니까? (0과 1 사이의 값, 오차 10 %)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=0.86,
@@ -236,7 +237,8 @@ columns = Predict(
         "`embeds[64:].unflatten(0, (16, 17)).transpose(0, 1).flatten(0, 1)`을 쓰고 torch.cat으로 이으세요.",
     ),
     why=Text(
-        "From 1.00 by rows to about 0.14: the same tokens in another order. A model reads in the order that it learned.",
+        "From 1.00 by rows to about 0.14: the same tokens in another order. A model reads in the order that it "
+        "learned.",
         "행 순서로는 1.00인데 약 0.14로 떨어집니다. 토큰은 같고 순서만 다릅니다. 모델은 배운 순서로만 읽습니다.",
     ),
 )

@@ -8,7 +8,9 @@ from matplotlib.patches import Patch
 from lib.plots.base import COLORS, canvas
 
 
-def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], contexts: dict[str, int]) -> Figure:
+def frames_per_card(
+    cards: Sequence[str], series: dict[str, Sequence[int]], contexts: dict[str, int], title: str = ""
+) -> Figure:
     """Frames on a logarithmic axis: one row per card, one mark per series, dashed lines where a context is full.
 
     >>> len(frames_per_card(["T4"], {"notes": [4], "memory": [86]}, {"4,096 positions": 25}).axes)
@@ -27,6 +29,7 @@ def frames_per_card(cards: Sequence[str], series: dict[str, Sequence[int]], cont
     cell.set_xticks(ticks, ticks)
     cell.set_ylim(len(cards) - 0.5, -0.6)
     cell.set_xlabel("frames at 144 tokens each")
+    cell.set_title(title, pad=20)
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside lower center", ncols=2, fontsize=10)
     return figure

@@ -10,7 +10,9 @@ from lib.plots.base import COLORS, FAMILY_COLOURS, canvas
 
 
 def detail_against_time(
-    pixels: np.ndarray, ways: dict[str, tuple[Sequence[int], int, dict[str, tuple[float, float, float, int]]]], title: str
+    pixels: np.ndarray,
+    ways: dict[str, tuple[Sequence[int], int, dict[str, tuple[float, float, float, int]]]],
+    title: str,
 ) -> Figure:
     """Ways to spend tokens on a clip (T, H, H, 3): what each reads of it, and beside that what it gets right.
 

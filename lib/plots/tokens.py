@@ -12,15 +12,15 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.plots.base import COLORS, canvas, draw_grid, outline, show_pixels
 
-Step = tuple[str, str]  # what a box of the pipeline is called, and what it holds
+Box = tuple[str, str]  # what a box of the pipeline is called, and what it holds
 
 
-def pipeline(video: Sequence[Step], text: Sequence[Step], joined: Sequence[Step], title: str) -> Figure:
+def pipeline(video: Sequence[Box], text: Sequence[Box], joined: Sequence[Box], title: str) -> Figure:
     """How a video LLM works: boxes from left to right, the way of the frames above that of the words, until they join.
 
     Each box has a name and a smaller line on what it holds.
 
-    >>> figure = pipeline([("frames", "8"), ("tower", "")], [("question", "")], [("language model", "")], "from two ways")
+    >>> figure = pipeline([("frames", "8"), ("tower", "")], [("question", "")], [("language model", "")], "title")
     >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
     ['frames', '8', 'tower', 'question', 'language model']
     """

@@ -387,7 +387,7 @@ def show() -> Shown:
     return Shown()
 
 
-DRAWN_WAYS = {1: 1073, 6: 659, 8: 2954, 10: 14}  # number of a way, and the token of it that stands out
+DRAWN_WAYS = {1: 1073, 6: 659, 8: 3002, 10: 14}  # number of a way, and the token of it that stands out
 
 
 def figure(frames: int = 16, side: int = 24) -> Figure:

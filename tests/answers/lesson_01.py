@@ -66,6 +66,11 @@ WRONG = {
         (lambda total, n: [round(i) for i in np.linspace(0, total - 1, n)], "cuts down"),
         (lambda total, n: torch.linspace(0, total - 1, n, dtype=torch.float64), "frame numbers are whole"),
     ],
-    "01.ends": [(23.2, "As a share"), (-0.23, "other way round"), (0.836, "subtract the other"), (0.14, "SlowFast-LLaVA")],
+    "01.ends": [
+        (23.2, "As a share"),
+        (-0.23, "other way round"),
+        (0.836, "subtract the other"),
+        (0.14, "SlowFast-LLaVA"),
+    ],
     "01.enough": [(40, "none is missed"), (4, "nine of ten"), (108, "one second"), (91, "drawn at random")],
 }

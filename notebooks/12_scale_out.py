@@ -631,20 +631,14 @@ def ends(job, card):
     return replace(job, compute=0.5, bandwidth=0.6), replace(job, compute=0.2, bandwidth=memory)
 
 
-import pandas as pd
-
-rows, captioning_hours = {}, {}
+captioning_hours = {}
+names = f"{'10 K clips, hours':>19}{'1 M in a week, cards':>22}{'LoRA, 10 K, hours':>19}"
+print(f"{'':<9}{'weights':<12}{'at once':>7}{names}")
 for card in PEAKS:
     low, high = captioning_hours[card] = tuple(end.captioning_hours(card) for end in ends(job_7b, card))
-    lora = [end.training_hours(card) for end in ends(job_7b, card)]
-    rows[card] = {
-        "weights": PEAKS[card].precision,
-        "clips at once": job_7b.batch(card),
-        "10 K clips, hours": f"{low:.1f} to {high:.1f}",
-        "1 M in a week, cards": f"{cards_for(100 * low, 168)} to {cards_for(100 * high, 168)}",
-        "LoRA, 10 K, hours": f"{lora[0]:.1f} to {lora[1]:.1f}",
-    }
-print(pd.DataFrame(rows).T.to_string())
+    hours, cards = f"{low:.1f} to {high:.1f}", f"{cards_for(100 * low, 168)} to {cards_for(100 * high, 168)}"
+    lora = " to ".join(f"{end.training_hours(card):.1f}" for end in ends(job_7b, card))
+    print(f"{card:<9}{PEAKS[card].precision:<12}{job_7b.batch(card):>7}{hours:>19}{cards:>22}{lora:>19}")
 title = "Captioning 10,000 clips takes a T4 one to four days, an H100 a few hours"
 plots.hour_ranges(captioning_hours, title, "card hours (a range of guesses)")
 

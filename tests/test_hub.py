@@ -485,6 +485,19 @@ def test_real_check_asks_both_models_of_the_hub_and_records_what_they_are(server
     rows = real_check.answer_rows(report)
     assert len(rows) == 20 and list(rows[0])[3:] == [name.split("/")[1] for name in (ONEVISION, VIDEO_7B)]
     assert "0 of 16 right" in capsys.readouterr().out
+    said = shown_by_lesson_11(report, path, monkeypatch, capsys)
+    assert "on record: device " in said and said.count("0 of 16 right") == 2
+    assert all(f"{name}: ✗ #" in said for name in ("LLaVA-NeXT-Video-7B-hf", "llava-onevision-qwen2-0.5b-ov-hf"))
+
+
+def shown_by_lesson_11(report, path, monkeypatch, capsys) -> str:
+    """What lesson 11 prints where there is a record; tiny's answers are borrowed."""
+    monkeypatch.setattr(real_check, "REAL_RECORD", path)
+    monkeypatch.setattr(real_check, "ask_all", lambda vlm, longest: report["models"][0]["answers"])
+    source = ROOT.joinpath("notebooks", "11_real_weights.py").read_text("utf-8")
+    [cell] = [cell for cell in source.split("# %%") if "real_check.ask_all(" in cell]
+    exec(compile(cell, "lesson 11", "exec"), {"vlm": vlm, "json": json})
+    return capsys.readouterr().out
 
 
 def test_real_check_keeps_the_first_model_where_the_second_fails(server, tmp_path, monkeypatch, capsys):

@@ -174,18 +174,20 @@ dtype = Choose(
     title=Text("a number type for the T4", "T4에 맞는 숫자 형식"),
     task=Text(
         "A Colab T4 has compute capability 7.5, and `torch.cuda.is_bf16_supported()` returns True there. In which type "
-        "should the 7B compute, and why?\n\n- **a** bfloat16\n- **b** float16\n- **c** float32\n\nbecause\n\n"
+        "should the 7B compute, and why?\n\n- **a** bfloat16, 8 bits of exponent\n- **b** float16\n"
+        "- **c** float32, the full precision\n\nbecause\n\n"
         "- **1** torch says that it is supported\n"
-        "- **2** the hardware computes in bfloat16 from capability 8.0 on; before that torch emulates it\n"
-        "- **3** float16 holds larger numbers than bfloat16",
+        "- **2** float16 holds larger numbers than bfloat16\n"
+        "- **3** the hardware computes in bfloat16 from capability 8.0 on; before that torch emulates it",
         "Colab의 T4는 compute capability가 7.5인데 `torch.cuda.is_bf16_supported()`는 True를 돌려줍니다. 7B는 어떤 "
-        "형식으로 계산해야 합니까? 이유는 무엇입니까?\n\n- **a** bfloat16\n- **b** float16\n- **c** float32\n\n이유\n\n"
+        "형식으로 계산해야 합니까? 이유는 무엇입니까?\n\n- **a** bfloat16 (지수 8비트)\n- **b** float16\n"
+        "- **c** float32 (단정밀도)\n\n이유\n\n"
         "- **1** torch가 지원한다고 말합니다\n"
-        "- **2** 하드웨어는 capability 8.0부터 bfloat16으로 계산하고, 그 전에는 torch가 에뮬레이션합니다\n"
-        "- **3** float16은 bfloat16보다 큰 수를 담습니다",
+        "- **2** float16은 bfloat16보다 큰 수를 담습니다\n"
+        "- **3** 하드웨어는 capability 8.0부터 bfloat16으로 계산하고, 그 전에는 torch가 에뮬레이션합니다",
     ),
     card=Card(difficulty=2, importance=4, minutes=3),
-    answer="b2",
+    answer="b3",
     replies={
         "a": Text(
             "A T4 only emulates bfloat16: its own 16-bit type is float16.",
@@ -196,7 +198,7 @@ dtype = Choose(
             "That function counts emulation as support: ask for the compute capability.",
             "이 함수는 에뮬레이션도 '지원'으로 판단합니다. compute capability를 확인하세요.",
         ),
-        "3": Text(
+        "2": Text(
             "It is the other way round: float16 ends at 65,504, bfloat16 near 3 x 10^38.",
             "반대입니다. float16의 최댓값은 65,504이고 bfloat16은 약 3 x 10^38까지 표현합니다.",
         ),

@@ -38,7 +38,7 @@ def plan_with(share=0.95, rounded=math.floor, least=0):
 RIGHT = {
     "11.weights": [weights_by_lib, weights_by_blocks, lambda layers, others: 4.126953125 / 8 * layers + others * 2.0],
     "11.plan": [plan_by_counting, plan_with(), lambda *settings: tuple(map(float, plan_with()(*settings)))],
-    "11.dtype": ["b2", "B 2"],
+    "11.dtype": ["b3", "B 3"],
     "11.reducer": ["b1"],
     "11.frame": [83.75, 84.5, np.float64(83)],
 }
@@ -62,7 +62,7 @@ WRONG = {
         (lambda card, fixed, *others: plan_with()(card, 0, *others), "before the first frame"),
         (lambda *settings: plan_with()(*settings[:-1], 0), "same context"),
     ],
-    "11.dtype": [("a2", "only emulates"), ("c2", "26 GiB"), ("b1", "counts emulation"), ("b3", "other way round")],
+    "11.dtype": [("a3", "only emulates"), ("c3", "26 GiB"), ("b1", "counts emulation"), ("b2", "other way round")],
     "11.reducer": [("a1", "7,200"), ("c1", "noise"), ("b2", "one token would be best"), ("b3", "at section 1")],
     "11.frame": [
         (5121 / 8, "Take the difference"),

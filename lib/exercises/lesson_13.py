@@ -262,16 +262,16 @@ pairs = Predict(
         "종류의 평균이 몇 점 더 높습니까?",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
-    answer=9.8,
+    answer=9.9,
     tolerance=0.4,
     mistakes=(
         Mistake(
-            0.098,
+            0.099,
             "That is a share: points are a hundred times as many.",
             "비율입니다. 점수로는 백 배입니다.",
         ),
         Mistake(
-            -9.8,
+            -9.9,
             "The sign is turned: merged pairs minus every second frame.",
             "부호가 반대입니다. 합친 쪽에서 건너뛴 쪽을 빼세요.",
         ),

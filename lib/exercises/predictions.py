@@ -7,8 +7,8 @@ from lib.exercises.progress import say
 from lib.text import Text
 
 NO_GUESS = Text("no guess yet", "아직 예측하지 않음")
-PREDICTED = Text("predicted {guess:,.4g}", "예측 {guess:,.4g}")
-BESIDE = Text("{name}: {guess}, measured {measured:,.4g}", "{name}: {guess}, 측정 {measured:,.4g}")
+PREDICTED = Text("predicted {guess}", "예측 {guess}")
+BESIDE = Text("{name}: {guess}, measured {measured}", "{name}: {guess}, 측정 {measured}")
 NONE_YET = Text(
     "No guesses yet: write yours in place of None above, run again, and see here how good they are.",
     "아직 예측이 없습니다. 위의 None 자리에 예측을 쓰고 다시 실행하면, 얼마나 맞았는지 여기에 나옵니다.",
@@ -25,11 +25,18 @@ def predict(name: str, guess: float | None, measured: float) -> None:
     tokens of a frame: no guess yet, measured 144
     >>> predict("tokens of a frame", 576, 144)
     tokens of a frame: predicted 576, measured 144
+    >>> predict("tokens of a minute", 4608, 17940)
+    tokens of a minute: predicted 4,608, measured 17,940
     """
     if guess is not None:
         _guesses[name] = float(guess), float(measured)
-    told = say(NO_GUESS) if guess is None else say(PREDICTED.fill(guess=guess))
-    print(say(BESIDE.fill(name=name, guess=told, measured=measured)))
+    told = say(NO_GUESS) if guess is None else say(PREDICTED.fill(guess=written(guess)))
+    print(say(BESIDE.fill(name=name, guess=told, measured=written(measured))))
+
+
+def written(number: float) -> str:
+    """Four digits, and large numbers whole: 17,940 and not 1.794e+04."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def calibration() -> Figure | None:

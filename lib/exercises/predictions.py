@@ -30,11 +30,11 @@ def predict(name: str, guess: float | None, measured: float) -> None:
     """
     if guess is not None:
         _guesses[name] = float(guess), float(measured)
-    told = say(NO_GUESS) if guess is None else say(PREDICTED.fill(guess=written(guess)))
-    print(say(BESIDE.fill(name=name, guess=told, measured=written(measured))))
+    told = say(NO_GUESS) if guess is None else say(PREDICTED.fill(guess=in_digits(guess)))
+    print(say(BESIDE.fill(name=name, guess=told, measured=in_digits(measured))))
 
 
-def written(number: float) -> str:
+def in_digits(number: float) -> str:
     """Four digits, and large numbers whole: 17,940 and not 1.794e+04."""
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 

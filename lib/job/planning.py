@@ -91,7 +91,7 @@ def plan_job(job: Job) -> str:
         f"{job.model} {kind}, {job.frames} frames, {need.tokens:,} visual tokens a clip{need.assumed}",
         f"{need.clips:,} clips to train on, {need.tested:,} to test on; captions of {need.mean:,} tokens, at most "
         f"{need.longest:,}; answers of at most {need.answer:,}",
-        f"context {need.spec.language.context:,} tokens{stretched(need.settings)}: {room:,} are left for the answer",
+        f"context {need.spec.language.context:,} tokens{how_stretched(need.settings)}: {room:,} are left to answer",
         f"traced: a step of training {training.tensors / GIB:.2f} GiB, an answer {captioning.tensors / GIB:.2f} GiB, "
         f"and {training.context / GIB:.1f} GiB of CUDA's own",
         "",
@@ -101,10 +101,10 @@ def plan_job(job: Job) -> str:
     return "\n".join([*lines, *rows(need, training, captioning)])
 
 
-def stretched(settings: dict) -> str:
+def how_stretched(settings: dict) -> str:
     """Where the context is longer than the model was trained with, by how much.
 
-    >>> stretched(CONFIGS[HUB_IDS["7b"]])
+    >>> how_stretched(CONFIGS[HUB_IDS["7b"]])
     ' (4,096 stretched 2.5 times by RoPE scaling)'
     """
     text = settings.get("text_config", {})

@@ -236,9 +236,9 @@ ex.check(my_length)
 #
 # A model answers 9 of 10 questions about one clip correctly. A colleague writes "90 % accuracy". What do you do, and why?
 #
-# - **a** accept it
-# - **b** ask the same ten questions ten times more, and give the mean share
-# - **c** ask about many clips, and give the share with its interval
+# - **a** accept it: these were ten different questions on it
+# - **b** ask the same ten questions ten times, give the mean
+# - **c** ask about many clips, give share and interval
 #
 # because
 #

@@ -112,15 +112,16 @@ interval = Choose(
     task=Text(
         'A model answers 9 of 10 questions about one clip correctly. A colleague writes "90 % accuracy". What do you '
         "do, and why?\n\n"
-        "- **a** accept it\n- **b** ask the same ten questions ten times more, and give the mean share\n"
-        "- **c** ask about many clips, and give the share with its interval\n\nbecause\n\n"
+        "- **a** accept it: these were ten different questions on it\n"
+        "- **b** ask the same ten questions ten times, give the mean\n"
+        "- **c** ask about many clips, give share and interval\n\nbecause\n\n"
         "- **1** ten answers about one clip are few, and they depend on each other\n"
         "- **2** the answers are drawn at random, and repeating averages that out\n"
         "- **3** 9 of 10 is above chance, and more is not needed",
         '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90 %"라고 적습니다. 어떻게 하겠습니까? '
-        "이유는 무엇입니까?\n\n- **a** 그대로 받아들입니다\n"
-        "- **b** 같은 질문 10개를 열 번 더 묻고, 맞힌 비율의 평균을 적습니다\n"
-        "- **c** 여러 클립에 대해 묻고, 비율을 신뢰 구간과 함께 적습니다\n\n이유\n\n"
+        "이유는 무엇입니까?\n\n- **a** 그대로 받아들입니다. 서로 다른 질문이 열 개였습니다\n"
+        "- **b** 같은 질문 10개를 열 번 묻고 평균을 적습니다\n"
+        "- **c** 여러 클립에 묻고 신뢰 구간도 적습니다\n\n이유\n\n"
         "- **1** 클립 하나에서 나온 답 10개는 표본이 작고, 서로 독립이 아닙니다\n"
         "- **2** 답이 무작위로 뽑히므로 열 번 반복하면 흔들림이 서로 상쇄됩니다\n"
         "- **3** 10개 중 9개는 우연보다 높으므로 더 필요하지 않습니다",

@@ -584,14 +584,14 @@ print(f"all {METHODS[-1].tokens:,} tokens: {full:.3f}; 95 % of that from {cheape
 # A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for the colour of a warning lamp
 # that lights in one of 16 frames. 128 tokens. Which way, and why?
 #
-# - **a** uniform, 2 frames x 64
+# - **a** SlowFast, 1 x 64 + 16 x 4
 # - **b** uniform, 8 frames x 16
-# - **c** SlowFast, 1 x 64 + 16 x 4
+# - **c** uniform, 2 frames x 64
 #
 # because
 #
-# - **1** it reads one frame unpooled, and every frame at least in outline
-# - **2** it has the most tokens
+# - **1** it has the most tokens of the three ways
+# - **2** one frame sharp, all frames in outline
 # - **3** it treats all frames alike, so neither question is at a disadvantage
 
 # %%

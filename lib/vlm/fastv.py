@@ -11,7 +11,7 @@ the model reads. A second question about the clip means reading it again.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class FastV:
 
     layer: int = 2  # the paper's K
     keep: int = 64  # (1 - R) * visual tokens, in the paper's letters
-    rank: Rank = torch.as_tensor
+    rank: Rank = field(default_factory=lambda: torch.as_tensor)  # the website shows a class's attributes
     positions: bool = True
 
     def __post_init__(self):

@@ -81,9 +81,9 @@ def compared(shown: list[float], said: list[float], claim: dict) -> str | None:
 
 
 def output_of(cell: NotebookNode) -> str:
-    """The text that a cell has printed or shown."""
-    texts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return "\n".join(texts)
+    """The text that a cell has printed or shown; what it printed may lie in several pieces, cut anywhere."""
+    texts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") + "\n" for output in cell.outputs]
+    return "".join(texts)
 
 
 def number(text: str) -> float:

@@ -90,7 +90,7 @@ traced: $(READY)  ## hold the memory plan to real code on tensors without number
 rehearse: $(READY)  ## run the job with a model as large as the 7B, on this machine's processor (an hour, 45 GB of disk)
 	@$(RUN) -m lib.tools.rehearse
 
-new-lesson: $(READY)  ## write the first draft of a lesson: NAME=13_time_tokens TITLE="Time tokens"
+new-lesson: $(READY)  ## write the first draft of a lesson: NAME=14_time_tokens TITLE="Time tokens"
 	@$(RUN) -m notebooks.new_lesson "$$NAME" "$$TITLE"
 
 korean-looked: $(READY)  ## after an English text changed and its Korean twin was looked at: record that

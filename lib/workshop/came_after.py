@@ -37,7 +37,7 @@ from lib.workshop.same_budget import (
 CAME_AFTER, PRUNED = DATA / "measured" / "came_after.json", DATA / "measured" / "pruned.json"
 COMMAND = "make compare-later"
 PRUNED_CLIPS = 300  # of the thousand, the first ones
-SEEN_FRAMES = 16  # of a clip
+FRAMES = 16  # of a clip
 SWEPT = (1, 2, 3)  # layers after which 64 of 256 tokens are kept
 
 
@@ -105,14 +105,14 @@ def at_random(attention: Tensor) -> Tensor:
 
 def merged(budget: int, group: int, side: int) -> Method:
     """All 16 frames, `group` of them in one, and `side` x `side` patches in one: the mean of the features."""
-    name = f"{SEEN_FRAMES // group} x {(GRID // side) ** 2}"
-    return Method("merged features", budget, name, SEEN_FRAMES, PatchMerger(side, group, shared=True))
+    name = f"{FRAMES // group} x {(GRID // side) ** 2}"
+    return Method("merged features", budget, name, FRAMES, PatchMerger(side, group, shared=True))
 
 
 def exposed(budget: int, group: int, side: int) -> Exposed:
     """The same groups, blended as pixels."""
-    name = f"{SEEN_FRAMES // group} x {(GRID // side) ** 2}"
-    return Exposed("merged pixels", budget, name, SEEN_FRAMES // group, SpatialPool(side), group)
+    name = f"{FRAMES // group} x {(GRID // side) ** 2}"
+    return Exposed("merged pixels", budget, name, FRAMES // group, SpatialPool(side), group)
 
 
 def left_out(budget: int, frames: int, side: int, prune: float, kind=DyCoke, family="DyCoke", **settings) -> Method:

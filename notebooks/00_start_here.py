@@ -441,6 +441,13 @@ for name, make_mistake in mistakes.items():
 calibration()
 
 # %% [markdown]
+# ## Something to win: 64 tokens, codes and flashes
+#
+# One frame reads codes and misses flashes; sixteen small ones see flashes and read no code. Write `entry(features, project)`: features (16,
+# 8, 8, 96) to at most 64 tokens (64, 128) that do both. The lesson's own way scores 0.44; 0.8 wins. `exercises.challenge("00").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - A video LLM gets a **list of frames**. What falls between them does not exist for it.

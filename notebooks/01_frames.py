@@ -651,6 +651,12 @@ folder.cleanup()
 calibration()
 
 # %% [markdown]
+# ## Something to win: two frames of sixteen
+#
+# Write `entry(pixels)`: from the pixels (16, 64, 64, 3) choose two frame numbers. The model reads these two with all patches, and is asked
+# for the code and for the flash. The lesson's own way scores 0.79; 0.88 wins. `exercises.challenge("01").play(entry)` scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - A file holds packets in decoding order. The number of a frame exists only after the timestamps of the *shown* packets are sorted.

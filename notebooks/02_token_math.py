@@ -543,6 +543,13 @@ display(explorer.figure())
 explorer.show()
 
 # %% [markdown]
+# ## Something to win: bytes of an answer
+#
+# Write `entry(spec, frames, precision)`: the bytes that an answer of 256 tokens needs, without lib's own formula for it. The score is 1
+# minus the mean error against what was traced. The lesson's own way scores 0.8; 0.97 wins. `exercises.challenge("02").play(entry)` scores
+# yours.
+
+# %% [markdown]
 # How good were your guesses?
 
 # %%

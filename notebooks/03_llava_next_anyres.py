@@ -536,6 +536,13 @@ my_fall = ...  # your number
 ex.check(my_fall)
 
 # %% [markdown]
+# ## Something to win: five crops, 128 tokens
+#
+# An image of 128 x 128 comes as an overview and four tiles. Write `entry(crops, project)`: features (5, 8, 8, 96) to at most 128 tokens.
+# Asked are code, colours and the number of things. The lesson's own way scores 0.64; 0.8 wins. `exercises.challenge("03").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # How good were your guesses?
 
 # %%

@@ -717,6 +717,13 @@ print(f"\nvLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT
 calibration()
 
 # %% [markdown]
+# ## Something to win: sixty shards, eight processes
+#
+# Write `entry(seconds, processes)`: seconds that each shard takes, to one list of shard numbers a process. The score is the shortest
+# possible time divided by that of the slowest process. The lesson's own way scores 0.63; 0.95 wins. `exercises.challenge("12").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - Some launchers silently start one process. Check the world size in the script, and what each process holds.

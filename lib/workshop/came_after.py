@@ -1,7 +1,7 @@
 """Merging, leaving out and pruning, measured as lesson 07 measures: the same weights, clips, questions and budgets.
 
 `make compare-later` writes data/measured/came_after.json, on the thousand clips of `make compare` and in the same form,
-and data/measured/pruned.json, on the first 300 of them: pruning reads the clip anew for every question, so an answer
+and data/measured/pruned.json, on the first 192 of them: pruning reads the clip anew for every question, so an answer
 costs about ten times as much. Nothing was trained for these methods: all of them run on tiny as it is shipped.
 """
 
@@ -36,8 +36,8 @@ from lib.workshop.same_budget import (
 
 CAME_AFTER, PRUNED = DATA / "measured" / "came_after.json", DATA / "measured" / "pruned.json"
 COMMAND = "make compare-later"
-PRUNED_CLIPS = 300  # of the thousand, the first ones
-FRAMES = 16  # of a clip
+PRUNED_CLIPS = 192  # of the thousand, the first ones
+SEEN_FRAMES = 16  # of a clip
 SWEPT = (1, 2, 3)  # layers after which 64 of 256 tokens are kept
 
 
@@ -105,14 +105,14 @@ def at_random(attention: Tensor) -> Tensor:
 
 def merged(budget: int, group: int, side: int) -> Method:
     """All 16 frames, `group` of them in one, and `side` x `side` patches in one: the mean of the features."""
-    name = f"{FRAMES // group} x {(GRID // side) ** 2}"
-    return Method("merged features", budget, name, FRAMES, PatchMerger(side, group, shared=True))
+    name = f"{SEEN_FRAMES // group} x {(GRID // side) ** 2}"
+    return Method("merged features", budget, name, SEEN_FRAMES, PatchMerger(side, group, shared=True))
 
 
 def exposed(budget: int, group: int, side: int) -> Exposed:
     """The same groups, blended as pixels."""
-    name = f"{FRAMES // group} x {(GRID // side) ** 2}"
-    return Exposed("merged pixels", budget, name, FRAMES // group, SpatialPool(side), group)
+    name = f"{SEEN_FRAMES // group} x {(GRID // side) ** 2}"
+    return Exposed("merged pixels", budget, name, SEEN_FRAMES // group, SpatialPool(side), group)
 
 
 def left_out(budget: int, frames: int, side: int, prune: float, kind=DyCoke, family="DyCoke", **settings) -> Method:

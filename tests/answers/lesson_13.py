@@ -73,3 +73,13 @@ WRONG = {
     ],
     "13.pairs": [(0.1, "share"), (-11, "sign is turned"), (36, "one kind")],
 }
+
+EXPERIMENTS = {
+    "13.pairs": """
+clips = [toybox.sample(seed) for seed in range(2000, 2064)]
+ours = came_after.count_later(vlm, clips, [came_after.merged(128, 2, 2)])
+plain = same_budget.count_right(vlm, clips, [same_budget.uniform(128, 8, 2)])
+merged_share, plain_share = (counts.right[:, 0].sum(0) / counts.asked.sum(0) for counts in (ours, plain))
+my_points = 100 * (merged_share - plain_share).mean()
+""",
+}

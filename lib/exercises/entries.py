@@ -27,7 +27,7 @@ from lib.toybox.facts import compare
 from lib.toybox.world import TEST_SEEDS
 from lib.vlm.loading import load
 
-LONGEST = 160  # tokens of a caption
+CAPTION_TOKENS = 160  # tokens of a caption
 Entry = Callable  # what a learner writes; each function below says what it is given and what it returns
 
 
@@ -54,7 +54,7 @@ def mean_score(values: Sequence[float]) -> Score:
     return percentile_interval(resample_counts(len(values)) @ values / len(values), clips=len(values))
 
 
-def checked(tokens, budget: int) -> Tensor:
+def checked_tokens(tokens, budget: int) -> Tensor:
     """The visual tokens of an entry. Raises ValueError for a wrong shape, too many of them, or what is no number."""
     if not isinstance(tokens, Tensor) or tokens.dim() != 2 or tokens.shape[1] != 128:
         given = tuple(tokens.shape) if isinstance(tokens, Tensor) else type(tokens).__name__
@@ -89,7 +89,7 @@ def shares(look: Callable[[int], Tensor], budget: int, kinds: Sequence[str], see
     found = []
     for seed in seeds:
         asked = [qa for qa in toybox.questions(toybox.sample(seed)) if qa.kind in kinds]
-        (hits,) = grade(tiny(), [checked(look(seed), budget)], [asked]) if asked else ([],)
+        (hits,) = grade(tiny(), [checked_tokens(look(seed), budget)], [asked]) if asked else ([],)
         found += [by_clip(asked, hits)] if asked else []
     return found
 
@@ -114,7 +114,7 @@ def crops_read(entry: Entry, seeds: range) -> Score:
         still = toybox.still(toybox.sample(seed), 8)
         crops = tiny().encode(tiny().crops(toybox.render(still, size=128)[0]))
         asked = [qa for qa in toybox.questions(still) if qa.kind in ("code", "count", "colour")]
-        (hits,) = grade(tiny(), [checked(entry(crops, tiny().project), 128)], [asked])
+        (hits,) = grade(tiny(), [checked_tokens(entry(crops, tiny().project), 128)], [asked])
         found.append(by_clip(asked, hits))
     return mean_score(found)
 
@@ -125,7 +125,7 @@ def tokens_for_questions(entry: Entry, seeds: range) -> Score:
     found = []
     for seed in seeds:
         asked = [qa for qa in toybox.questions(toybox.sample(seed)) if qa.kind in ("colour", "shape", "count", "code")]
-        looks = [checked(entry(features_of(seed), tiny().project, qa.question), 32) for qa in asked]
+        looks = [checked_tokens(entry(features_of(seed), tiny().project, qa.question), 32) for qa in asked]
         hits = [row[0] for row in grade(tiny(), looks, [[qa] for qa in asked])]
         found.append(by_clip(asked, hits))
     return mean_score(found)
@@ -152,9 +152,9 @@ def drawn_captions(seed: int, number: int = 4) -> list[str]:
     """Captions of a clip, each word drawn at temperature 1."""
     vlm = tiny()
     prompt, pad = vlm.prompt(toybox.CAPTION_PROMPTS["en"]), vlm.tokenizer.pad_token_id
-    inputs = vlm.batch([features_of(seed)] * number, [prompt] * number, None, LONGEST)
+    inputs = vlm.batch([features_of(seed)] * number, [prompt] * number, None, CAPTION_TOKENS)
     torch.manual_seed(seed)
-    ids = vlm.model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=LONGEST, pad_token_id=pad)
+    ids = vlm.model.generate(**inputs, do_sample=True, top_k=0, max_new_tokens=CAPTION_TOKENS, pad_token_id=pad)
     return [text.strip() for text in vlm.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
@@ -209,10 +209,10 @@ def captions_within(budget: int) -> Callable[[Entry, range], Score]:
     def score(entry: Entry, seeds: range) -> Score:
         vlm, found = tiny(), []
         for seed in seeds:
-            tokens = checked(entry(toybox.render(toybox.sample(seed)), vlm), budget)
+            tokens = checked_tokens(entry(toybox.render(toybox.sample(seed)), vlm), budget)
             nowhere = torch.zeros(len(tokens), dtype=torch.long)
             clip = VisualTokens(tokens, nowhere - 1, nowhere, nowhere[:, None].expand(-1, 4))
-            text = vlm.answer(clip, toybox.CAPTION_PROMPTS["en"], max_new_tokens=LONGEST)
+            text = vlm.answer(clip, toybox.CAPTION_PROMPTS["en"], max_new_tokens=CAPTION_TOKENS)
             found.append(compare(text, toybox.sample(seed)).share_right)
         return mean_score(found)
 

@@ -524,8 +524,8 @@ for budget in (64, 128, 256):
     print(f"{budget} tokens: {plain} {score(shares, plain)[0]:.1f}, {best} {score(shares, best)[0]:.1f}")
     for table, m in rows:
         if m.budget == budget:
-            print(f"   {m.key:<29}{score(table, m.key)[0]:5.1f}; over uniform {lead(table, m.key, plain)}")
-            print(f"{'':<37}over the best{lead(table, m.key, best)}")
+            print(f"   {m.key:<29}{score(table, m.key)[0]:5.1f}; over uniform  {lead(table, m.key, plain)}")
+            print(f"{'':<37}over the best {lead(table, m.key, best)}")
 
 # %%
 table = [*rows, *((shares, m) for m in same_budget.METHODS if m.budget <= 256)]

@@ -32,8 +32,7 @@ def same_but_for_ties(first, second, asked, methods=1):
 
 def test_no_method_spends_more_than_its_budget_or_much_less():
     assert len({method.key for method in METHODS + LATER + PRUNING}) == len(METHODS + LATER + PRUNING)
-    main = [method for method in LATER + PRUNING if "after 3" not in method.name and "then 64 after" not in method.name]
-    assert len(main) == 20
+    main = LATER + PRUNING[:8]  # the rest keeps 64 tokens whatever that costs
     for method in main:
         assert 0.85 * method.budget < method.tokens <= method.budget, method.key
     for budget in (64, 128, 256):
@@ -68,7 +67,8 @@ def test_pruned_answers_are_those_that_greedy_decoding_writes(tiny):
 def test_frames_exposed_together_are_what_an_inflated_kernel_sees(tiny):
     """CLIP's patch kernel twice, each half as large, on two frames: the first layer of Qwen2.5-VL's tower."""
     frames = toybox.render(toybox.sample(3))
-    kernel = tiny.model.model.vision_tower.vision_model.embeddings.patch_embedding
+    tower = tiny.model.model.vision_tower
+    kernel = getattr(tower, "vision_model", tower).embeddings.patch_embedding  # older transformers: one level deeper
     inflated = torch.nn.Conv3d(3, kernel.out_channels, (2, *kernel.kernel_size), (2, *kernel.stride), bias=False)
     inflated.weight.data = kernel.weight[:, :, None].repeat(1, 1, 2, 1, 1) / 2
     pixels = tiny.preprocess(frames)

@@ -474,10 +474,10 @@ ex.check(my_choice)
 # %% [markdown]
 # ## 5. What do the real models say? A record
 #
-# The course was made on a machine without a GPU, so this part needs another machine. `make real-check` asks the 0.5B
-# and the 7B ten questions, in English and in Korean. Four are about two real clips; six are about six Toybox clips. It
-# writes every answer, the seconds and the peak memory into `data/measured/real.json`, with the card, the commit of the
-# weights and the versions. The tests run all of it with twins.
+# This notebook was executed on a machine without a GPU, so the answers of real models need another machine.
+# `make real-check` asks the 0.5B and the 7B ten questions, in English and in Korean. Four are about two real clips; six
+# are about six Toybox clips. It writes every answer, the seconds and the peak memory into `data/measured/real.json`,
+# with the card, the commit of the weights and the versions. The tests run all of it with twins.
 #
 # Here tiny answers the same questions, so that you see what the record looks like. Do not compare tiny with real
 # models. It was trained on Toybox and on questions of these kinds, and it has never seen a street.

@@ -17,6 +17,7 @@ from lib.evaluate import (
     POPE,
     answers_by,
     bootstrap_shares,
+    caption_limit,
     captions_by,
     clip_shares,
     difference,
@@ -210,6 +211,13 @@ def test_captions_are_the_models_own(tiny, look):
     room = 5 * max(len(tiny.tokenizer(video.captions["en"]).input_ids) for video in videos) // 4
     for video, record in zip(videos, records, strict=True):
         assert record.output == tiny.answer(look(video), "Describe the video.", SpatialPool(1), room)
+
+
+def test_captions_are_cut_off_at_a_limit_that_comes_from_other_captions(tiny, look):
+    videos = toybox_videos(range(2))
+    assert caption_limit(tiny, videos) == 5 * max(len(tiny.tokenizer(v.captions["en"]).input_ids) for v in videos) // 4
+    for record in captions_by(tiny, "tiny", videos, look, "en", SpatialPool(1), limit=5):
+        assert len(tiny.tokenizer.encode(f" {record.output}", add_special_tokens=False)) <= 5
 
 
 # What is asked

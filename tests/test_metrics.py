@@ -138,6 +138,13 @@ def test_facts_and_chair_by_hand():
     assert LENGTH(records) == np.mean([len(text) for text in said])
 
 
+def test_a_wrong_name_counts_once_among_names_and_with_all_that_is_said_of_it_among_facts():
+    true = "A small red circle moves left fast. The code is 669."
+    records = captions([true, true.replace("circle", "ring")], [true] * 2)
+    assert CHAIR_I(records) == 4 / 10  # name, size, motion and speed, of five facts in each caption
+    assert metrics.CHAIR_NAMES(records) == 1 / 2
+
+
 @pytest.mark.parametrize(
     "change",
     [

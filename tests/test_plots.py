@@ -129,6 +129,16 @@ def test_a_share_table_fills_every_cell_and_parts_the_groups():
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+def test_where_less_is_better_a_share_table_is_dark_at_small_shares():
+    means = np.array([[1.0, 0.0], [0.0, 1.0]])
+    shares = np.stack([means] * 3, axis=-1)
+    (cell,) = plots.share_table(["good", "bad"], [0, 0], ["facts", "CHAIR"], shares, lower=[1], title="A").axes
+    assert cell.images[0].get_array().tolist() == [[1, 1], [0, 0]]
+    assert [label.get_text() for label in cell.get_xticklabels()] == ["facts ↑", "CHAIR ↓"]
+    assert [text.get_color() for text in cell.texts] == ["white", "white", "black", "black"]
+    assert shares[0, 1, 0] == 0  # what was given stays as it is
+
+
 def test_nothing_is_above_the_pareto_line():
     scores = {
         ("uniform", "a", 64): 0.5,

@@ -10,7 +10,7 @@ A table is made of records alone, by the metrics of `lib.evaluate.metrics`: the 
 the last digit.
 """
 
-from lib.evaluate.answers import answers_by, captions_by
+from lib.evaluate.answers import answers_by, caption_limit, captions_by
 from lib.evaluate.exact import clip_shares, exact_match, grade
 from lib.evaluate.intervals import Score, bootstrap_shares, difference, percentile_interval, resample_counts, score
 from lib.evaluate.questions import POPE, multiple_choice, open_questions, probes

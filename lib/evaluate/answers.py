@@ -13,16 +13,34 @@ from lib.packing import IGNORE, answer_logits, pack_questions, states
 Look = Callable[[CaptionedVideo], torch.Tensor]  # a video's features (T, h, w, C), as lib.data.Features gives them
 
 
+def caption_limit(vlm, videos: Sequence[CaptionedVideo], language: str = "en") -> int:
+    """5/4 of the tokens of the longest caption of these videos.
+
+    Give training videos: a limit from the captions that a model is tested on tells it how long the answers are.
+    """
+    return 5 * max(len(vlm.tokenizer(video.captions[language]).input_ids) for video in videos) // 4
+
+
 def captions_by(
-    vlm, system: str, videos: Sequence[CaptionedVideo], look: Look, language: str = "en", reducer=None, batch: int = 16
+    vlm,
+    system: str,
+    videos: Sequence[CaptionedVideo],
+    look: Look,
+    language: str = "en",
+    reducer=None,
+    batch: int = 16,
+    limit: int | None = None,
 ) -> list[Record]:
-    """Has the model describe every video. What is longer than 5/4 of the longest reference is cut off there."""
+    """Has the model describe every video. What is longer than `limit` tokens is cut off there.
+
+    Without a limit it is the `caption_limit` of these videos themselves: good enough to look, not to compare.
+    """
     prompt = toybox.CAPTION_PROMPTS[language]
-    longest = max(len(vlm.tokenizer(video.captions[language]).input_ids) for video in videos)
+    limit = limit or caption_limit(vlm, videos, language)
     records = []
     for start in range(0, len(videos), batch):
         some = videos[start : start + batch]
-        outputs = vlm.answers([look(video) for video in some], [prompt] * len(some), reducer, 5 * longest // 4)
+        outputs = vlm.answers([look(video) for video in some], [prompt] * len(some), reducer, limit)
         for video, output in zip(some, outputs, strict=True):
             about = (system, video.name, "caption", language, prompt, video.captions[language])
             records.append(Record(*about, output, **vlm.origin))

@@ -250,8 +250,20 @@ def _fact_metric(name: str, part: Callable[[FactCounts], float], of: Callable[[F
     return Metric(name, "caption", counts)
 
 
+def _names(record: Record) -> tuple[int, int]:
+    """Names of things that a caption tells and that are not there, and all names that it tells."""
+    said, true = (
+        {fact for fact in facts(text, record.language) if fact[0] == "thing"}
+        for text in (record.output, record.reference)
+    )
+    return len(said - true), len(said)
+
+
 FACTS_RIGHT = _fact_metric("facts right", lambda t: t.right, lambda t: t.right + t.missed)
 CHAIR_I = _fact_metric("CHAIR_i", lambda t: t.invented, lambda t: t.right + t.invented)
+CHAIR_NAMES = Metric(  # of the names of things alone, as CHAIR counts objects: a wrong name costs one, not four
+    "CHAIR names", "caption", lambda records: np.array([_names(record) for record in records], dtype=float)
+)
 CHAIR_S = _fact_metric("CHAIR_s", lambda t: t.invented > 0, lambda t: 1)
 UNREAD = mean_of("unread", "caption", lambda record: bool(unread(record.output, record.language)))
 

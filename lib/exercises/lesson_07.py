@@ -1,8 +1,8 @@
-"""Exercises of lesson 07: a mean of kinds, paired redraws of clips, the Pareto line, and a method for a video."""
+"""Exercises of lesson 07: a mean of kinds, paired resamples, the Pareto line, the slow frame last, and a camera."""
 
 import numpy as np
 
-from lib.exercises.base import Card, Choose, Mistake, Write
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write
 from lib.exercises.progress import Text
 
 TITLE = Text("Same budget", "같은 예산")
@@ -41,7 +41,7 @@ score = Write(
         "Return the score of lesson 07: the share of right answers of each kind over all clips, and of these shares "
         "the plain mean.",
         "`right`와 `asked`(클립, 종류)는 맞힌 수와 질문 수입니다. 어떤 클립에는 묻지 않는 종류도 있습니다. 7번 수업의 "
-        "점수를 구하십시오. 종류마다 모든 클립에서 맞힌 비율을 구하고, 그 비율들의 단순 평균을 냅니다.",
+        "점수를 구하세요. 종류마다 모든 클립에서 맞힌 비율을 구하고, 그 비율들의 단순 평균을 냅니다.",
     ),
     card=Card(difficulty=2, importance=5, minutes=6),
     answer=my_score,
@@ -55,22 +55,22 @@ score = Write(
         Mistake(
             mean_of_clip_shares,
             "That is the mean over clips: the kinds have to count the same, not the clips.",
-            "클립별 평균입니다. 클립이 아니라 종류가 같은 무게여야 합니다.",
+            "클립별 평균입니다. 클립이 아니라 종류가 같은 가중치여야 합니다.",
         ),
         Mistake(
             mean_of_all_shares,
             "You average the shares of single clips, so a clip with one question weighs as much as one with four.",
-            "클립마다 비율을 내어 평균했습니다. 질문이 하나인 클립이 네 개인 클립과 같은 무게가 됩니다.",
+            "클립마다 비율을 내어 평균했습니다. 질문이 하나인 클립이 네 개인 클립과 같은 가중치가 됩니다.",
         ),
         Mistake(
             nothing_as_zero,
             "What was not asked counts as wrong there: add up before you divide.",
-            "묻지 않은 것이 틀린 것으로 계산되었습니다. 나누기 전에 더하십시오.",
+            "묻지 않은 것이 틀린 것으로 계산되었습니다. 나누기 전에 더하세요.",
         ),
         Mistake(
             lambda right, asked: right.sum(axis=0) / asked.sum(axis=0),
             "Those are the shares of the kinds: now their mean.",
-            "종류별 비율입니다. 이제 평균을 내십시오.",
+            "종류별 비율입니다. 이제 평균을 내세요.",
         ),
     ),
     hint_1=Text(
@@ -79,7 +79,7 @@ score = Write(
     hint_2=Text("sum(axis=0) gives one number for each kind.", "sum(axis=0)은 종류마다 수 하나를 줍니다."),
     why=Text(
         "A choice, fixed before measuring: section 8 lets you weigh the kinds by your own mix.",
-        "재기 전에 정해 둔 선택입니다. 8절에서는 종류의 무게를 직접 정할 수 있습니다.",
+        "측정하기 전에 정해 둔 선택입니다. 8절에서는 종류의 가중치를 직접 정할 수 있습니다.",
     ),
 )
 
@@ -103,7 +103,7 @@ leads = Write(
         "numbers of the clips in R redraws. Return by how much the first method leads in each redraw, (R,): the mean "
         "difference over the drawn clips, which are the same for both.",
         "`first`와 `second`(클립,)는 같은 클립에서 두 방법이 얻은 점수이고, `drawn`(R, 클립)은 R번 다시 뽑은 클립의 "
-        "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주십시오. 뽑힌 클립은 두 방법에 "
+        "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주세요. 뽑힌 클립은 두 방법에 "
         "똑같이 쓰고, 그 차이의 평균을 냅니다.",
     ),
     card=Card(difficulty=3, importance=5, minutes=8),
@@ -123,17 +123,17 @@ leads = Write(
         Mistake(
             lambda first, second, drawn: (first - second)[drawn].sum(axis=1),
             "Those are sums: take the mean over the clips.",
-            "합입니다. 클립에 대한 평균을 구하십시오.",
+            "합입니다. 클립에 대한 평균을 구하세요.",
         ),
         Mistake(
             lambda first, second, drawn: (first - second)[drawn].mean(axis=0),
             "You averaged over the redraws: average over the clips of each.",
-            "재추출에 대해 평균을 냈습니다. 재추출마다 클립에 대해 평균을 내십시오.",
+            "재추출에 대해 평균을 냈습니다. 재추출마다 클립에 대해 평균을 내세요.",
         ),
         Mistake(
             lambda first, second, drawn: np.full(len(drawn), (first - second).mean()),
             "Nothing is redrawn: use the clips in `drawn`.",
-            "다시 뽑지 않았습니다. `drawn`의 클립을 쓰십시오.",
+            "다시 뽑지 않았습니다. `drawn`의 클립을 쓰세요.",
         ),
     ),
     hint_1=Text("Difference first, then redraw.", "먼저 차이를 구하고, 그다음 다시 뽑습니다."),
@@ -165,10 +165,11 @@ line = Write(
     id="07.line",
     title=Text("the Pareto line", "파레토 선"),
     task=Text(
-        "Methods cost `tokens` and reach `scores` (two lists). Return the numbers of those on the Pareto line, in the "
-        "order of the lists: those than which no method with *as many tokens or fewer* scores higher.",
-        "방법마다 `tokens`만큼 쓰고 `scores`만큼 맞힙니다(목록 두 개). 파레토 선 위에 있는 방법의 번호를 목록의 "
-        "순서대로 돌려주십시오. 토큰이 *같거나 적은* 방법 가운데 점수가 더 높은 것이 없으면 선 위에 있습니다.",
+        "`tokens` and `scores` are two lists: what each method costs, and what it reaches. A method is on the Pareto "
+        "line if no method with *as many tokens or fewer* scores higher. Return the places of these methods in the "
+        "lists, the smallest first.",
+        "`tokens`와 `scores`는 방법별 토큰 수와 점수를 담은 리스트입니다. 토큰이 *같거나 적은* 방법 가운데 점수가 더 "
+        "높은 것이 없으면 그 방법은 파레토 선 위에 있습니다. 그런 방법의 리스트 안 위치를 작은 것부터 돌려주세요.",
     ),
     card=Card(difficulty=2, importance=3, minutes=8),
     answer=my_line,
@@ -201,7 +202,7 @@ line = Write(
         Mistake(
             lambda tokens, scores: sorted(my_line(tokens, scores), key=lambda i: tokens[i]),
             "Keep the order of the lists; you sorted by tokens.",
-            "목록의 순서를 지키십시오. 토큰 수로 정렬했습니다.",
+            "목록의 순서를 지키세요. 토큰 수로 정렬했습니다.",
         ),
     ),
     hint_1=Text(
@@ -209,11 +210,11 @@ line = Write(
     ),
     hint_2=Text(
         "Compare its score with the highest score among those with tokens <= its own.",
-        "토큰이 같거나 적은 것들 가운데 가장 높은 점수와 비교하십시오.",
+        "토큰이 같거나 적은 것들 가운데 가장 높은 점수와 비교하세요.",
     ),
     why=Text(
-        "Everything below the line can be had better for the same tokens, or for fewer.",
-        "선 아래에 있는 것은 같거나 더 적은 토큰으로 더 잘할 수 있습니다.",
+        "For every method below the line another scores higher with as many tokens or fewer.",
+        "선 아래에 있는 방법마다, 토큰이 같거나 적으면서 점수가 더 높은 방법이 있습니다.",
     ),
 )
 
@@ -222,16 +223,15 @@ which = Choose(
     title=Text("the camera above a machine", "기계 위의 카메라"),
     task=Text(
         "A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for "
-        "the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n"
-        "- **a** SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\n"
-        "because\n\n- **1** it has the most tokens of the three ways\n"
-        "- **2** one frame sharp, all frames in outline\n"
-        "- **3** it treats all frames alike, so neither question is at a disadvantage",
+        "the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n- **a** "
+        "SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\nbecause\n\n- "
+        "**1** it has the most tokens of the three ways\n- **2** one frame sharp, all frames in outline\n- **3** it "
+        "treats all frames alike, so neither question is at a disadvantage",
         "기계 위에 달린 카메라입니다. 늘 보이는 명판의 일련번호와, 16장 가운데 한 장에서만 켜지는 경고등의 색을 "
-        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n"
-        "- **b** 균등, 8장 x 16\n- **c** 균등, 2장 x 64\n\n이유\n\n"
-        "- **1** 세 가지 방법 가운데 토큰이 가장 많습니다\n- **2** 한 장은 선명하게, 모두를 대강 봅니다\n"
-        "- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 쪽에도 불리하지 않습니다",
+        "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- "
+        "**b** 균등, 8장 x 16\n- **c** 균등, 2장 x 64\n\n이유\n\n- **1** 세 가지 방법 가운데 토큰이 가장 많습니다\n- "
+        "**2** 한 장은 선명하게, 모두를 거칠게 봅니다\n- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 "
+        "쪽에도 불리하지 않습니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=4),
     answer="a2",
@@ -263,4 +263,49 @@ which = Choose(
     ),
 )
 
-EXERCISES = (score, leads, line, which)
+last = Predict(
+    id="07.last",
+    title=Text("the slow frame last", "slow 프레임을 마지막으로"),
+    task=Text(
+        "An experiment. Build SlowFast's 128 tokens as in section 2, but with frame 15 as the slow one. Ask for the "
+        "code of the clips of seeds 0 to 199 (`grade` of `lib.evaluate` takes visual tokens and questions). Which "
+        "share of the codes in the *second* scene does `tiny` read now? (A number between 0 and 1, to 8 %.) What "
+        "becomes of the codes in the first of two scenes?",
+        "실험입니다. 2절처럼 SlowFast의 128토큰을 만들되 slow 프레임을 15번으로 바꾸세요. 시드 0부터 199까지의 "
+        "클립에서 코드를 물어보세요(`lib.evaluate`의 `grade`에 비주얼 토큰과 질문을 넘깁니다). *두 번째* 장면의 코드 "
+        "가운데 `tiny`가 읽는 비율은 얼마입니까? (0과 1 사이의 값, 오차 8%) 장면이 두 개일 때 첫 장면의 코드는 어떻게 "
+        "됩니까?",
+    ),
+    card=Card(difficulty=3, importance=4, minutes=12),
+    answer=0.957,
+    tolerance=0.08,
+    mistakes=(
+        Mistake(
+            0.05,
+            "That is with frame 0 as the slow one, as in the lesson.",
+            "수업처럼 0번 프레임이 slow 프레임일 때의 값입니다.",
+        ),
+        Mistake(
+            0.31,
+            "That is with two slow frames, 0 and 8, at half the columns.",
+            "slow 프레임이 0번과 8번 두 장이고 열이 절반일 때의 값입니다.",
+        ),
+        Mistake(95, "As a share, please: 95 % is 0.95.", "0과 1 사이의 값으로 적으세요. 95%는 0.95입니다."),
+    ),
+    hint_1=Text(
+        "projected[15] instead of projected[0]; the fast tokens stay.",
+        "projected[0] 대신 projected[15]를 쓰고 fast 토큰은 그대로 둡니다.",
+    ),
+    hint_2=Text(
+        '`[[qa for qa in toybox.questions(clip) if qa.kind == "code"] for clip in clips[:200]]` are the questions.',
+        '질문은 `[[qa for qa in toybox.questions(clip) if qa.kind == "code"] for clip in clips[:200]]`입니다.',
+    ),
+    why=Text(
+        "0.96, and 0.13 in the first of two scenes: one slow frame sees one scene, wherever it stands. Only more slow "
+        "frames, or a frame chosen by what happens (lesson 01), see both.",
+        "0.96이고, 장면이 두 개일 때 첫 장면의 코드는 0.13입니다. slow 프레임 한 장은 어디에 두어도 장면 하나만 "
+        "봅니다. slow 프레임을 늘리거나 내용에 따라 프레임을 골라야(1번 수업) 둘 다 볼 수 있습니다.",
+    ),
+)
+
+EXERCISES = (score, leads, line, last, which)

@@ -1,4 +1,4 @@
-"""Exercises of lesson 10: CHAIR_i, a bootstrap of a ratio, swapped pairs, a score that is fooled, a share of yes."""
+"""Exercises of lesson 10: CHAIR_i, a bootstrap of a ratio, a score that is fooled, captions told backwards, yes."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ chair = Write(
         "are so in its clip. Return CHAIR_i of all captions, one number: of all that is told, the share that is not "
         "so. Counts are added up over the captions first and divided last. (Each caption tells something here.)",
         "`said`와 `true`(캡션, 사실)는 집합을 0과 1의 행으로 적은 것입니다. 캡션마다 말한 사실과, 그 클립에서 참인 "
-        "사실입니다. 모든 캡션의 CHAIR_i를 수 하나로 돌려주십시오. 말한 것 전체 가운데 참이 아닌 것의 비율입니다. 먼저 "
+        "사실입니다. 모든 캡션의 CHAIR_i를 수 하나로 돌려주세요. 말한 것 전체 가운데 참이 아닌 것의 비율입니다. 먼저 "
         "캡션에 대해 세어 더하고, 마지막에 나눕니다. (여기서는 어떤 캡션도 비어 있지 않습니다.)",
     ),
     card=Card(difficulty=2, importance=4, minutes=6),
@@ -54,7 +54,7 @@ chair = Write(
         Mistake(
             lambda said, true: ((said * (1 - true)).sum(axis=1) / said.sum(axis=1)).mean(),
             "That is a mean over captions: one that tells two facts weighs as much as one that tells ten.",
-            "캡션별 비율의 평균입니다. 사실 두 개를 말한 캡션이 열 개를 말한 캡션과 같은 무게가 됩니다.",
+            "캡션별 비율의 평균입니다. 사실 두 개를 말한 캡션이 열 개를 말한 캡션과 같은 가중치가 됩니다.",
         ),
         Mistake(
             lambda said, true: (said * (1 - true)).any(axis=1).mean(),
@@ -69,7 +69,7 @@ chair = Write(
         Mistake(
             lambda said, true: (said * (1 - true)).sum(),
             "That is a count: divide by all that was told.",
-            "개수입니다. 말한 것 전체로 나누십시오.",
+            "개수입니다. 말한 것 전체로 나누세요.",
         ),
     ),
     hint_1=Text(
@@ -79,7 +79,8 @@ chair = Write(
     hint_2=Text("said * (1 - true) is 1 where a fact was invented.", "said * (1 - true)는 지어낸 사실에서 1입니다."),
     why=Text(
         "The same as `metrics.CHAIR_I`, which calls 0 invented of 0 told a 0: silence looks perfect.",
-        "`metrics.CHAIR_I`와 같습니다. 거기서는 0개를 말해 0개를 지어낸 것도 0이므로 침묵이 완벽해 보입니다.",
+        "`metrics.CHAIR_I`와 같습니다. 아무 말도 하지 않으면 지어낸 것도 0개라 값이 0이 되므로, 빈 캡션이 만점처럼 "
+        "보입니다.",
     ),
 )
 
@@ -128,7 +129,7 @@ interval = Write(
         "quantiles 0.025 and 0.975 of what the redraws give.",
         "`first`와 `second`(클립, 2)는 시스템마다 클립별로 두 수를 적은 것입니다. 시스템의 점수는 클립에 대해 첫째 "
         "수를 더한 값을 둘째 수를 더한 값으로 나눈 것입니다. `drawn`(R, 클립)은 R번 다시 뽑은 클립이고 두 시스템에 "
-        "똑같이 씁니다. 차이(first - second)의 95 % 신뢰 구간을 (2,) 모양으로 돌려주십시오. 재추출에서 얻은 차이들의 "
+        "똑같이 씁니다. 차이(first - second)의 95% 신뢰 구간을 (2,) 모양으로 돌려주세요. 재추출에서 얻은 차이들의 "
         "0.025와 0.975 분위수입니다.",
     ),
     card=Card(difficulty=3, importance=5, minutes=12),
@@ -138,12 +139,12 @@ interval = Write(
         Mistake(
             lambda first, second, drawn: ends(mean_shares(first, drawn) - mean_shares(second, drawn)),
             "You divide clip by clip and average: add up over the drawn clips first, and divide last.",
-            "클립마다 나누어 평균했습니다. 먼저 뽑힌 클립에 대해 더하고 마지막에 나누십시오.",
+            "클립마다 나누어 평균했습니다. 먼저 뽑힌 클립에 대해 더하고 마지막에 나누세요.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn)) - ends(shares(second, drawn)),
             "You subtract two intervals: take the difference in each redraw, and the quantiles of these.",
-            "두 신뢰 구간끼리 뺐습니다. 다시 뽑을 때마다 차이를 구하고, 그 차이들의 분위수를 구하십시오.",
+            "두 신뢰 구간끼리 뺐습니다. 다시 뽑을 때마다 차이를 구하고, 그 차이들의 분위수를 구하세요.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn) - second[:, 0].sum() / second[:, 1].sum()),
@@ -153,7 +154,7 @@ interval = Write(
         Mistake(
             lambda first, second, drawn: np.quantile(shares(first, drawn) - shares(second, drawn), [0.05, 0.95]),
             "Those quantiles leave 5 % at either end: that is a 90 % interval.",
-            "양쪽에서 5 %씩 잘라 낸 90 % 신뢰 구간입니다.",
+            "양쪽에서 5%씩 잘라 낸 90% 신뢰 구간입니다.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(second, drawn) - shares(first, drawn)),
@@ -173,7 +174,7 @@ interval = Write(
         Mistake(
             lambda first, second, drawn: shares(first, drawn) - shares(second, drawn),
             "Those are the differences of all redraws: now their quantiles 0.025 and 0.975.",
-            "재추출마다의 차이입니다. 이제 0.025와 0.975 분위수를 구하십시오.",
+            "재추출마다의 차이입니다. 이제 0.025와 0.975 분위수를 구하세요.",
         ),
     ),
     hint_1=Text(
@@ -190,116 +191,36 @@ interval = Write(
 )
 
 
-def my_p(first, second, swapped):
-    gap = abs((first - second).sum())
-    gaps = np.where(swapped == 1, second - first, first - second).sum(axis=1)
-    return (1 + (abs(gaps) >= gap).sum()) / (1 + len(swapped))
-
-
-def swaps(clips: int, times: int, lead: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Right answers of two systems about each clip, and which clips are swapped in each of so many trials."""
-    rng = np.random.default_rng(clips + times)
-    first, second = rng.binomial(6, 0.5 + lead, clips), rng.binomial(6, 0.5, clips)
-    return first, second, rng.integers(0, 2, (times, clips))
-
-
-def gaps(first, second, swapped):
-    """(R,): by how much the first system leads after each trial's swaps."""
-    return np.where(swapped == 1, second - first, first - second).sum(axis=1)
-
-
-swap = Write(
-    id="10.swap",
-    title=Text("swapped pairs", "짝을 맞바꾸는 검정"),
-    task=Text(
-        "`first` and `second`, (clips,), are two systems' right answers about each clip. `swapped`, (R, clips), is 1 "
-        "where a trial swaps the two systems' numbers of a clip. Return p = (1 + k) / (1 + R), where k is the number "
-        "of trials after which the sums of the two differ by at least as much as they really do, in either direction.",
-        "`first`와 `second`(클립,)는 두 시스템이 클립마다 맞힌 수입니다. `swapped`(R, 클립)가 1이면 그 시행에서 그 "
-        "클립에 대한 두 시스템의 수를 맞바꿉니다. p = (1 + k) / (1 + R)을 돌려주십시오. k는 맞바꾼 뒤 두 합의 차이가 "
-        "방향과 상관없이 실제 차이 이상인 시행의 수입니다.",
-    ),
-    card=Card(difficulty=3, importance=4, minutes=10),
-    answer=my_p,
-    cases=lambda: [swaps(8, 39, 0.15), swaps(16, 59, 0.1), swaps(4, 29, 0.2)],
-    mistakes=(
-        Mistake(
-            lambda a, b, s: (abs(gaps(a, b, s)) >= abs((a - b).sum())).mean(),
-            "The 1 above and below is missing: what was measured is one of the outcomes, and p is never 0.",
-            "분자와 분모의 1이 빠졌습니다. 실제 결과도 가능한 결과의 하나이므로 p는 0이 될 수 없습니다.",
-        ),
-        Mistake(
-            lambda a, b, s: (1 + (gaps(a, b, s) >= (a - b).sum()).sum()) / (1 + len(s)),
-            "You count one direction only: a lead of the second system as large counts too.",
-            "한 방향만 세었습니다. 둘째 시스템이 그만큼 앞서는 것도 셉니다.",
-        ),
-        Mistake(
-            lambda a, b, s: (1 + (abs(gaps(a, b, s)) > abs((a - b).sum())).sum()) / (1 + len(s)),
-            "At least as much: a difference that is equal counts too.",
-            "실제 차이 이상입니다. 같은 차이도 셉니다.",
-        ),
-        Mistake(
-            lambda a, b, s: (1 + (abs(gaps(a, b, s)) < abs((a - b).sum())).sum()) / (1 + len(s)),
-            "Those are the trials with a smaller difference: p counts the others.",
-            "차이가 더 작은 시행을 세었습니다. p는 나머지를 셉니다.",
-        ),
-        Mistake(
-            lambda a, b, s: (1 + (abs(np.where(s, b, a).sum(1) - b.sum()) >= abs((a - b).sum())).sum()) / (1 + len(s)),
-            "Only the first system's numbers are replaced: a swap changes both.",
-            "첫 시스템의 수만 바꾸었습니다. 맞바꾸면 둘 다 달라집니다.",
-        ),
-        Mistake(
-            lambda a, b, s: (abs(gaps(a, b, s)) >= abs((a - b).sum())).sum(),
-            "That is k: p is (1 + k) / (1 + R).",
-            "그것은 k입니다. p는 (1 + k) / (1 + R)입니다.",
-        ),
-    ),
-    hint_1=Text(
-        "What does swapping a clip do to its difference, first minus second?",
-        "클립 하나를 맞바꾸면 그 차이(first - second)는 어떻게 됩니까?",
-    ),
-    hint_2=Text(
-        "It turns the sign: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
-        "부호가 바뀝니다: np.where(swapped == 1, second - first, first - second).sum(axis=1).",
-    ),
-    why=Text(
-        "If the systems were equally good, every swap would be as likely as none. Below by hand for chrF++, whose "
-        "counts are added up before they are compared.",
-        "두 시스템이 똑같이 좋다면 맞바꾸든 그대로 두든 같은 확률입니다. 아래에서 chrF++에 대해 직접 합니다. 거기서는 "
-        "세어 더한 다음에 비교합니다.",
-    ),
-)
-
 fooled = Choose(
     id="10.fooled",
     title=Text("half the inventions", "절반으로 줄어든 환각"),
     task=Text(
         "A colleague has trained a captioner: CHAIR_i went from 0.20 to 0.09, on 500 clips, with intervals that lie "
-        "far apart. Its captions have 30 characters on average; before, they had 130. Which number do you ask for, and "
-        "why?\n\n- **a** facts right of the same captions\n- **b** CHAIR_s of the same captions\n"
-        "- **c** CHAIR_i of 5,000 clips instead of 500\n\nbecause\n\n"
-        "- **1** the difference may be an accident of the 500 clips that happened to be drawn\n"
-        "- **2** short captions invent less, and CHAIR does not ask what they leave out\n"
-        "- **3** short captions cannot be read back as facts",
+        "far apart. Its captions have 30 characters on average; before, they had 130. Which number do you ask for, "
+        "and why?\n\n- **a** facts right of the same captions\n- **b** CHAIR_s of the same captions\n- **c** CHAIR_i "
+        "of 5,000 clips instead of 500\n\nbecause\n\n- **1** the difference may be an accident of the 500 clips that "
+        "happened to be drawn\n- **2** short captions invent less, and CHAIR does not ask what they leave out\n- "
+        "**3** short captions cannot be read back as facts",
         "동료가 캡션 모델을 학습했습니다. CHAIR_i가 0.20에서 0.09로 줄었습니다. 클립은 500개이고 두 신뢰 구간은 멀리 "
-        "떨어져 있습니다. 캡션은 평균 30자이고 전에는 130자였습니다. 어떤 수를 더 묻겠습니까? 이유는 무엇입니까?\n\n"
-        "- **a** 같은 캡션의 맞은 사실 비율\n- **b** 같은 캡션의 CHAIR_s\n- **c** 클립 500개 대신 5,000개의 CHAIR_i\n\n"
-        "이유\n\n- **1** 마침 그 클립 500개가 뽑혔기 때문에 우연히 생긴 차이일 수도 있습니다\n"
-        "- **2** 적게 말하면 지어낼 것도 적은데, CHAIR는 빠진 것을 묻지 않습니다\n"
-        "- **3** 짧은 캡션은 사실로 읽어 낼 수 없습니다",
+        "떨어져 있습니다. 캡션은 평균 30자이고 전에는 130자였습니다. 어떤 수를 더 묻겠습니까? 이유는 무엇입니까?\n\n- "
+        "**a** 같은 캡션의 맞은 사실 비율\n- **b** 같은 캡션의 CHAIR_s\n- **c** 클립 500개 대신 5,000개의 CHAIR_i\n\n"
+        "이유\n\n- **1** 마침 그 클립 500개가 뽑혔기 때문에 우연히 생긴 차이일 수도 있습니다\n- **2** 적게 말하면 "
+        "지어낼 것도 적은데, CHAIR는 빠진 것을 묻지 않습니다\n- **3** 짧은 캡션은 사실로 읽어 낼 수 없습니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=3),
     answer="a2",
     replies={
         "b": Text(
             "CHAIR_s is fooled in the same way: silence invents nothing, in any caption.",
-            "CHAIR_s도 똑같이 속습니다. 침묵은 어느 캡션에서도 지어내지 않습니다.",
+            "CHAIR_s도 똑같이 속습니다. 빈 캡션에는 지어낸 것이 없습니다.",
         ),
         "c": Text(
-            "More clips make the same question more certain: it is the question that is too small.",
-            "클립을 늘리면 같은 질문의 답이 더 확실해질 뿐입니다. 모자란 것은 질문입니다.",
+            "More clips make the same number more certain; the metric still does not see what is left out.",
+            "클립을 늘려도 같은 지표의 오차만 줄어듭니다. 문제는 그 지표가 보는 범위입니다.",
         ),
-        "1": Text("The intervals lie far apart: it is none.", "신뢰 구간이 멀리 떨어져 있으므로 우연이 아닙니다."),
+        "1": Text(
+            "The intervals lie far apart: chance does not do that.", "신뢰 구간이 멀리 떨어져 있으므로 우연이 아닙니다."
+        ),
         "3": Text(
             "A short sentence is read as well as a long one: what is not said is what is missing.",
             "짧은 문장도 긴 문장처럼 읽힙니다. 문제는 말하지 않은 것입니다.",
@@ -318,14 +239,59 @@ fooled = Choose(
     ),
 )
 
+backwards = Predict(
+    id="10.backwards",
+    title=Text("told backwards", "거꾸로 말하기"),
+    task=Text(
+        "An experiment. In a video it matters what happens first. Write the sentences of every true Korean caption in "
+        'the reverse order (`text.removesuffix(".").split(". ")[::-1]`). What is the BLEU on morphemes (ko-mecab) of '
+        "these 48 captions, out of 100? (To 1 %.) And what do facts right and CHAIR_i say of them?",
+        "실험입니다. 영상에서는 무엇이 먼저 일어나는지가 중요합니다. 참인 한국어 캡션마다 문장의 순서를 뒤집으세요 "
+        '(`text.removesuffix(".").split(". ")[::-1]`). 이 캡션 48개의 형태소 BLEU(ko-mecab)는 100점 만점에 몇 '
+        "점입니까? (오차 1%) 맞은 사실 비율과 CHAIR_i는 어떻게 됩니까?",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=6),
+    answer=91.72,
+    tolerance=0.01,
+    mistakes=(
+        Mistake(0.917, "Out of 100, please.", "100점 만점으로 적으세요."),
+        Mistake(
+            86.45,
+            "That is on words; ko-mecab splits them into morphemes.",
+            "단어 BLEU입니다. ko-mecab은 형태소로 나눕니다.",
+        ),
+        Mistake(
+            98.1,
+            "That is on characters; ko-mecab splits into morphemes.",
+            "글자 BLEU입니다. ko-mecab은 형태소로 나눕니다.",
+        ),
+        Mistake(
+            100,
+            "Is the order reversed? Then only captions of one sentence stay as they are.",
+            "순서를 뒤집었습니까? 그러면 문장이 하나인 캡션만 그대로 남습니다.",
+        ),
+    ),
+    hint_1=Text(
+        "`system` makes records of any captions, and `measure` scores them.",
+        "`system`으로 기록을 만들고 `measure`로 채점하세요.",
+    ),
+    hint_2=Text('`metrics.bleu("ko-mecab")`.', '`metrics.bleu("ko-mecab")`를 쓰세요.'),
+    why=Text(
+        "91.7, and chrF++ 96.5: n-grams see only the seams between sentences. Facts right stays 1 and CHAIR_i 0, "
+        "because a set has no order. No score of this lesson notices that a story is told backwards.",
+        "91.7이고 chrF++는 96.5입니다. n-gram에는 문장의 이음매만 보입니다. 집합에는 순서가 없으므로 맞은 사실은 1, "
+        "CHAIR_i는 0 그대로입니다. 이야기를 거꾸로 해도 이 수업의 어떤 지표도 알아차리지 못합니다.",
+    ),
+)
+
 yes = Predict(
     id="10.yes",
     title=Text("how often yes?", "yes의 비율"),
     task=Text(
         "POPE with as many present things as absent ones. A model is right in 70 % of all questions, and in 96 % of "
         "those about things that are there. In which share of all questions does it say yes?",
-        "있는 물체와 없는 물체를 똑같은 수만큼 묻는 POPE입니다. 어떤 모델이 전체 질문의 70 %를 맞히고, 있는 물체에 "
-        "대한 질문은 96 %를 맞힙니다. 전체 질문 가운데 yes라고 답하는 비율은 얼마입니까?",
+        "있는 물체와 없는 물체를 똑같은 수만큼 묻는 POPE입니다. 어떤 모델이 전체 질문의 70%를 맞히고, 있는 물체에 "
+        "대한 질문은 96%를 맞힙니다. 전체 질문 가운데 yes라고 답하는 비율은 얼마입니까?",
     ),
     card=Card(difficulty=2, importance=4, minutes=5),
     answer=0.76,
@@ -359,8 +325,8 @@ yes = Predict(
     ),
     why=Text(
         "(0.96 + 0.56) / 2. Its F1 is 0.76 too, so by F1 alone it beats a model that is right in 70 % on either side.",
-        "(0.96 + 0.56) / 2입니다. F1도 0.76이므로, F1만 보면 양쪽을 모두 70 % 맞히는 모델보다 좋아 보입니다.",
+        "(0.96 + 0.56) / 2입니다. F1도 0.76이므로, F1만 보면 양쪽을 모두 70% 맞히는 모델보다 좋아 보입니다.",
     ),
 )
 
-EXERCISES = (chair, interval, swap, fooled, yes)
+EXERCISES = (chair, interval, fooled, backwards, yes)

@@ -142,21 +142,33 @@ def score_curves(series: dict[str, dict[int, tuple[float, float, float, int]]], 
     return figure
 
 
-def share_table(rows: Sequence[str], groups: Sequence, columns: Sequence[str], shares: np.ndarray) -> Figure:
+def share_table(
+    rows: Sequence[str],
+    groups: Sequence,
+    columns: Sequence[str],
+    shares: np.ndarray,
+    lower: Sequence[int] = (),
+    title: str = "",
+) -> Figure:
     """Shares (rows, columns, 3), each a mean with the ends of its interval, as colours and percentages.
 
-    Rows that belong together have the same group; a line is drawn where it changes.
+    Rows that belong together have the same group; a line is drawn where it changes. `lower` are the numbers of the
+    columns in which less is better: then dark means good in every column, and arrows say which way is up.
 
     >>> figure = share_table(["a", "b"], [64, 128], ["code"], np.array([[[0.5, 0.47, 0.53]], [[1, 0.98, 1]]]))
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['50 ±3', '100 ±1']
     """
-    figure, axes = canvas(2.6 + 0.78 * len(columns), 0.5 + 0.29 * len(rows))
-    cell = axes[0, 0]
-    cell.imshow(shares[..., 0].round(1), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    figure, axes = canvas(2.6 + 0.78 * len(columns), 0.5 + 0.29 * len(rows) + 0.3 * bool(title))
+    cell, good = axes[0, 0], shares[..., 0].copy()
+    if len(lower):
+        good[:, lower] = 1 - good[:, lower]
+        columns = [f"{name} {'↓' if number in lower else '↑'}" for number, name in enumerate(columns)]
+    cell.imshow(good.round(1), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
+    figure.suptitle(title, fontsize=12)
     for row, column in np.ndindex(shares.shape[:2]):
         mean, low, high = 100 * shares[row, column]
-        ink = "white" if mean > 70 else "black"
+        ink = "white" if good[row, column] > 0.7 else "black"
         cell.text(column, row, f"{mean:.0f} ±{(high - low) / 2:.0f}", ha="center", va="center", color=ink, fontsize=10)
     for row in range(1, len(rows)):
         if groups[row] != groups[row - 1]:
@@ -172,7 +184,7 @@ def share_table(rows: Sequence[str], groups: Sequence, columns: Sequence[str], s
 Point = tuple[str, str, int, tuple[float, float, float, int]]  # family, name, tokens, (mean, low, high, of how many)
 
 
-def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = ()) -> Figure:
+def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = (), title: str = "") -> Figure:
     """The score over the tokens, with the line that no point is above: nothing with as few tokens scores higher.
 
     Guests, drawn hollow, were measured under other conditions: the line leaves them out.
@@ -184,6 +196,7 @@ def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = ()) ->
     """
     figure, axes = canvas(10, 5)
     cell = axes[0, 0]
+    cell.set_title(title, loc="left")
     for group, fill, more in ((points, None, ""), (guests, "white", ", weights of its own")):
         for family in sorted({name for name, *_ in group}, key=list(FAMILY_COLOURS).index):
             mine = np.array([(tokens, *score) for name, _, tokens, score in group if name == family])
@@ -192,12 +205,12 @@ def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = ()) ->
             cell.errorbar(x, mean, (mean - low, high - mean), label=family + more, **look)
     label_points(cell, [*points, *guests])
     tokens, means = zip(*sorted((tokens, score[0]) for _, _, tokens, score in points), strict=True)
-    cell.step(tokens, np.maximum.accumulate(means), where="post", color="0.6", linewidth=1, zorder=0)
+    cell.step(tokens, np.maximum.accumulate(means), where="post", color="0.4", linewidth=1.5, zorder=0)
     cell.set_xscale("log", base=2)
     left = min(count for _, _, count, _ in [*points, *guests])
     ticks = [tick for tick in (32, 64, 128, 256, 512, 1024) if left <= tick <= max(tokens)]
     cell.set_xticks(ticks, ticks)
-    cell.set(xlabel="visual tokens", ylabel=score, xlim=(0.85 * left, 2.1 * max(tokens)))
+    cell.set(xlabel="visual tokens (logarithmic)", ylabel=score, xlim=(0.85 * left, 2.1 * max(tokens)))
     cell.grid(axis="y", color="0.9")
     figure.legend(loc="outside upper right", ncols=len(FAMILY_COLOURS))
     return figure

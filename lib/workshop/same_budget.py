@@ -105,6 +105,25 @@ METHODS = (
 )
 
 
+def practice(views: Sequence[tuple[int, Reducer]]) -> dict[str, float]:
+    """Method -> its share of these views, (frames, reducer) each: as many frames through a reducer of one setting.
+
+    >>> practice([(2, SpatialPool(1)), (8, SpatialPool(1))])["uniform 2 x 64"]
+    0.5
+    """
+    met = [view_settings(*view) for view in views]
+    return {method.key: met.count(view_settings(method.frames, method.reducer)) / len(met) for method in METHODS}
+
+
+def view_settings(frames: int, reducer: Reducer) -> tuple:
+    """All that tells one view from another; of learned tokens only whether there are any."""
+    learned = ("newline_embed", "frame_token", "conv")
+    own = [
+        pair for pair in sorted(vars(reducer).items()) if pair[0][0] != "_" and pair[0] not in (*learned, "training")
+    ]
+    return frames, type(reducer).__name__, repr(own), [getattr(reducer, name, None) is not None for name in learned]
+
+
 class Counts(NamedTuple):
     """How many answers were right. Methods and kinds in the order in which they were asked for."""
 

@@ -31,6 +31,7 @@ RIGHT = {
         lambda first, second, drawn: torch.tensor(first - second)[torch.tensor(drawn)].mean(-1),
     ],
     "07.line": [line_by_sorting],
+    "07.last": [22 / 23, 0.96],
     "07.which": ["a2"],
 }
 
@@ -59,5 +60,6 @@ WRONG = {
         ),
         (lambda tokens, scores: [tokens[i] for i in line_by_sorting(tokens, scores)], "places in the list"),
     ],
+    "07.last": [(0.05, "frame 0 as the slow one"), (0.31, "two slow frames"), (95, "As a share")],
     "07.which": [("c2", "14 of 16"), ("b3", "share a token"), ("a1", "All three"), ("a3", "must choose")],
 }

@@ -27,20 +27,6 @@ def drawn_apart(first, second, drawn):
     return gaps_by_loop(first, np.tile(second.sum(0), (len(second), 1)), drawn)
 
 
-def p_by_loop(first, second, swapped, two_sided=True, plus=1):
-    real, count = sum(first) - sum(second), 0
-    for trial in swapped:
-        mine = sum(b if swap else a for a, b, swap in zip(first, second, trial, strict=True))
-        other = sum(a if swap else b for a, b, swap in zip(first, second, trial, strict=True))
-        count += abs(mine - other) >= abs(real) if two_sided else mine - other >= real
-    return (plus + count) / (plus + len(swapped))
-
-
-def signs(first, second, swapped):
-    """(R,): the differences, by turning signs."""
-    return (1 - 2 * swapped) @ (first - second)
-
-
 RIGHT = {
     "10.chair": [
         lambda said, true: np.divide(*np.sum(as_sets(said, true), axis=0)),
@@ -53,12 +39,8 @@ RIGHT = {
         lambda a, b, drawn: percentile_interval(np.array([0, *gaps_by_loop(a, b, drawn)]), len(a))[1:3],
         lambda a, b, drawn: torch.tensor(gaps_by_loop(a, b, drawn)).quantile(torch.tensor([0.025, 0.975]).double()),
     ],
-    "10.swap": [
-        p_by_loop,
-        lambda a, b, s: (1 + np.count_nonzero(abs(signs(a, b, s)) >= abs(sum(a) - sum(b)))) / (1 + len(s)),
-        lambda a, b, s: fmean([1, *(abs(fmean(x)) >= abs(fmean(a - b)) for x in np.where(s, b - a, a - b))]),
-    ],
     "10.fooled": ["a2"],
+    "10.backwards": [91.7, 92.4],
     "10.yes": [0.76, (0.96 + 1 - (2 * 0.7 - 0.96)) / 2],
 }
 
@@ -83,13 +65,12 @@ WRONG = {
         (lambda a, b, drawn: np.percentile(gaps_by_loop(a, b, drawn), [97.5, 2.5]), "lower end"),
         (lambda a, b, drawn: gaps_by_loop(a, b, drawn)[:: len(drawn) - 1], "smallest and the largest"),
     ],
-    "10.swap": [
-        (lambda a, b, s: p_by_loop(a, b, s, plus=0), "never 0"),
-        (lambda a, b, s: p_by_loop(a, b, s, two_sided=False), "one direction only"),
-        (lambda a, b, s: (1 + sum(abs(signs(a, b, s)) > abs(sum(a - b)))) / (1 + len(s)), "equal counts too"),
-        (lambda a, b, s: (1 + sum(abs(signs(a, b, s)) < abs(sum(a - b)))) / (1 + len(s)), "smaller difference"),
-        (lambda a, b, s: sum(abs(signs(a, b, s)) >= abs(sum(a - b))), "That is k"),
+    "10.fooled": [("b2", "same way"), ("c2", "does not see"), ("a1", "chance does not"), ("a3", "A short")],
+    "10.backwards": [
+        (0.917, "Out of 100"),
+        (86.45, "on words"),
+        (98.1, "on characters"),
+        (100.9, "order reversed"),
     ],
-    "10.fooled": [("b2", "same way"), ("c2", "question that is too small"), ("a1", "it is none"), ("a3", "A short")],
     "10.yes": [(0.5, "*true* answer"), (0.96, "are there alone"), (0.48, "that are right"), (0.56, "not there alone")],
 }

@@ -18,6 +18,7 @@ from lib.plots.tokens import (
     anyres_maps,
     anyres_page,
     attention_maps,
+    needed_tokens,
     pipeline,
     pooled_maps,
     reading_maps,

@@ -52,7 +52,7 @@ RIGHT = {
             )
         ),
     ],
-    "05.second_scene": ["c2"],
+    "05.second_scene": [10 / 24, np.float32(0.4), 0.45],
 }
 
 WRONG = {
@@ -75,5 +75,5 @@ WRONG = {
         (video_tokens(end=0), "end of each frame is missing"),
         (squared, "not its square"),
     ],
-    "05.second_scene": [("a2", "nothing is left"), ("b2", "in outline"), ("c1", "All frames"), ("c3", "stretched")],
+    "05.second_scene": [(2 / 24, "frame 0 does not show"), (17 / 24, "over the budget"), (41.7, "As a share")],
 }

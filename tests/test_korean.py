@@ -13,7 +13,7 @@ from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, load_adapter, trainable
 from lib.vlm import load
 from lib.vlm.loading import digest
-from lib.workshop import korean
+from lib.workshop import korean, korean_curve
 from lib.workshop.korean import SHIPPED_WAY, TRAINING_WAYS, TrainingWay
 
 
@@ -129,3 +129,59 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 def test_the_adapter_names_its_base():
     base = json.loads((korean.ADAPTER / "base.json").read_text())
     assert base == {"base": "tiny", "sha256": digest()}
+
+
+# ---------------------------------------------------------------- learning rates, and facts against steps
+
+
+def test_the_curve_is_of_these_weights_and_holds_every_run():
+    made = [(run.method, run.steps, run.rate) for run in korean_curve.read_curve()]
+    assert made[: len(korean_curve.planned_runs())] == korean_curve.planned_runs()
+    assert made[-1] == ("lora", 7000, korean_curve.CURVE_RATE) and ("lora", 500, 5e-3) in made
+    assert {len(run.facts) for run in korean_curve.read_curve()} == {len(korean.TESTED_ON)}
+
+
+def test_scores_of_the_curve_are_those_of_the_records(results):
+    (lora,) = [run for run in korean_curve.known_runs() if (run.method, run.steps) == ("lora", 500)]
+    (qlora,) = [run for run in korean_curve.known_runs() if run.method == "qlora"]
+    by_name = {name: korean.records({name: results[name]}, "ko") for name in ("LoRA", "QLoRA")}
+    assert korean_curve.facts_share(lora.facts) == pytest.approx(measure(FACTS_RIGHT, by_name["LoRA"]))
+    gap = paired(FACTS_RIGHT, by_name["QLoRA"], by_name["LoRA"]).gap
+    assert korean_curve.facts_gap(qlora.facts, lora.facts) == pytest.approx(gap)
+
+
+def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(korean, "TRAINED_ON", range(10**6, 10**6 + 4))
+    monkeypatch.setattr(korean_curve, "TRAINED_ON", range(10**6, 10**6 + 4))
+    monkeypatch.setattr(korean_curve, "TESTED_ON", range(2))
+    monkeypatch.setattr(korean_curve, "planned_runs", lambda: [("lora", 2, 1e-3), ("projector", 1, 1e-2)])
+    monkeypatch.setattr(korean_curve, "CURVE", tmp_path / "curve.json")
+    monkeypatch.setattr(korean_curve.read_curve, "__defaults__", (tmp_path / "curve.json",))
+    monkeypatch.setattr(korean_curve.write_curve, "__defaults__", (tmp_path / "curve.json",))
+    monkeypatch.setattr("sys.argv", ["korean_curve", f"--folder={tmp_path}"])
+    korean_curve.main()
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "lora 2 steps at 0.001", "projector 1 steps at 0.01",
+    ]  # fmt: skip
+    made = korean_curve.read_curve(tmp_path / "curve.json")
+    assert [run.steps for run in made[:2]] == [2, 1] and made[0].loss > 0 and len(made[0].facts) == 2
+    korean_curve.main()
+    assert capsys.readouterr().out == ""
+    text = (tmp_path / "curve.json").read_text()
+    (tmp_path / "curve.json").write_text(text.replace(digest(), "0" * 64))
+    with pytest.raises(ValueError, match="measured with other weights"):
+        korean_curve.read_curve(tmp_path / "curve.json")
+
+
+def test_stages_are_trained_one_after_the_other_and_only_once(tmp_path):
+    vlm, _ = TrainingWay("some", "lora").start()
+    features, videos = Features(vlm, korean.KOREAN_FRAMES), toybox_videos(range(10**6, 10**6 + 4))
+    stages = ((korean.FEW, Plan(2, 2, 1e-3)), (korean.VIEW, Plan(1, 2, 1e-3, warmup=0)))
+    examples = korean.captioning(videos, "ko") * 2
+    log = korean.fit_in_stages(vlm, features, examples, stages, tmp_path)
+    assert [step.step for step in log] == [1, 2, 1]
+    assert korean.FEW.count(16, 8, 8) == 88 and korean.VIEW.count(16, 8, 8) == 184
+    weights = {name: weight.clone() for name, weight in trainable(vlm).items()}
+    again, _ = TrainingWay("some", "lora").start()
+    assert korean.fit_in_stages(again, features, examples, stages, tmp_path) == log
+    assert all(torch.equal(weight, weights[name]) for name, weight in trainable(again).items())

@@ -32,6 +32,7 @@ from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.evaluate.records import measure
 from lib.files import write_text
 from lib.finetune.adapters import PeftModel, add_lora, all_but_tower, projector_only, save_adapter, trainable
+from lib.finetune.checkpoints import Step
 from lib.finetune.train import Plan, fit, mixed
 from lib.reducers import LlavaVideo
 from lib.vlm.loading import TINY, digest, load
@@ -41,13 +42,20 @@ ADAPTER = TINY.parent / "korean-lora"
 KOREAN_RUNS = TINY.parent / "measured" / "korean.json"
 KOREAN_FRAMES = 16
 VIEW = LlavaVideo(slow_every=8, slow_stride=1, fast_stride=4, mode="average")  # 2 frames x 64 and 14 x 4: 184 tokens
+FEW = LlavaVideo(slow_every=8, slow_stride=2, fast_stride=4, mode="average")  # 2 frames x 16 and 14 x 4: 88 tokens
 TRAINED_ON = range(10**6, 10**6 + 4000)  # seeds; clips below a million are for testing
 TESTED_ON = range(100)
 ENGLISH = 0.4  # of the examples: a third captions, the rest questions
 KOREAN_BATCH = 4  # at the same cost twice the steps of 8, and a lower loss
 RATE = 5e-3
 STEPS = 500
-LIVE = Plan(steps=STEPS, batch=KOREAN_BATCH, learning_rate=4e-3)  # in the lesson: a minute or two
+TrainingStage = tuple[LlavaVideo, Plan]
+LIVE = (  # in the lesson, in about a minute: cheap steps on few tokens first, then those that count
+    (FEW, Plan(600, KOREAN_BATCH, 3e-3, schedule="constant_with_warmup")),
+    (VIEW, Plan(160, KOREAN_BATCH, 3e-3, warmup=0)),
+)
+LIVE_ENGLISH = 0.2  # of its examples: captions only
+LONG = ((VIEW, Plan(7000, KOREAN_BATCH, 2e-3)),)  # the shipped adapter's plan: 17 minutes
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,20 @@ TRAINING_WAYS = (
     TrainingWay("LoRA without English", "lora", Plan(STEPS, KOREAN_BATCH, RATE), english=0.0),
 )
 SHIPPED_WAY = TrainingWay("shipped", "lora", Plan(7000, KOREAN_BATCH, 2e-3))  # at RATE a run this long lost its way
+
+
+def fit_in_stages(
+    vlm: VideoLM, features: Features, examples: Sequence[Example], stages: Sequence[TrainingStage], folder: Path
+) -> list[Step]:
+    """Trains one stage after the other, each on the examples that follow; returns the log of all.
+
+    Each stage has a folder in `folder`: a run that was interrupted goes on, and one that is there is read.
+    """
+    log = []
+    for number, (view, plan) in enumerate(stages, 1):
+        log += fit(vlm, Collator(vlm, view, features), examples[: plan.examples], plan, folder / f"stage-{number}")
+        examples = examples[plan.examples :]
+    return log
 
 
 class Result(NamedTuple):

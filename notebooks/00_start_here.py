@@ -238,7 +238,7 @@ my_length = ...  # your number
 ex.check(my_length)
 
 # %% [markdown]
-# ## 5. Is it as good as that?
+# ## 5. Is `tiny` really that good?
 #
 # What do eleven right answers about one clip prove? Decide before you read on.
 

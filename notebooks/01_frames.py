@@ -79,8 +79,8 @@ def place(name):
 # chooses them, and a *reader* (the library that decodes the file) must return exactly those.
 #
 # To check a reader, we draw its number into each frame. Eight squares, black or white, are the eight bits of the
-# number; they survive lossy coding. (17 is 1 + 16: two white squares on the left.) The strip of texture below them
-# gives the encoder something to compress.
+# number; they survive lossy coding. (Frame 17 is 1 + 16: the two squares on the left are white.) The strip of texture
+# below them gives the encoder something to compress.
 
 # %%
 texture = np.random.default_rng(0).integers(0, 255, (4, 24, 3), dtype=np.uint8)
@@ -155,9 +155,9 @@ plots.packet_order([size for _, _, size in packets[:60]], shown_as[:60], [key fo
 # - **open.mp4**: some frames refer across a key frame, into the next group of pictures ("open GOP"). That saves bytes
 #   and is common;
 # - **stream.ts**: MPEG-TS, the format of digital television;
-# - **trimmed.mp4**: 60 frames cut off the start *without coding anew*, as `ffmpeg -ss ... -c copy` does. Such a cut can
-#   only begin at a key frame. So the file keeps some packets from before the cut, and an *edit list* says that they are
-#   not shown;
+# - **trimmed.mp4**: 60 frames cut off the start *without encoding again*, as `ffmpeg -ss ... -c copy` does. Such a cut
+#   can only begin at a key frame. So the file keeps some packets from before the cut, and an *edit list* says that they
+#   are not shown;
 # - **old.avi**: MPEG-4 part 2 in AVI, an older format;
 # - **av1.mp4**: AV1, a newer one.
 
@@ -226,9 +226,9 @@ plots.asked_and_got(asked, with_decord)
 # decord returns 8 wrong frames of 8 from stream.ts, 6 from old.avi, 3 each from open.mp4 and trimmed.mp4. PyAV returns
 # none. The dangerous files are the four in the middle of the figure: **no error, other frames**. Only av1.mp4 is
 # refused. decord's last release is from June 2021. One of its open issues is a deadlock on files that announce more
-# frames than they have (dmlc/decord#373). It has no build for ARM chips, today's Macs among them; there every panel
-# says "refused". The forks decord2 and eva-decord build for more machines, but they get trimmed files wrong too: we
-# tried both.
+# frames than they have (dmlc/decord#373). decord has no build for ARM chips, and so none for today's Macs; there every
+# panel says "refused". The forks decord2 and eva-decord build for more machines, but they get trimmed files wrong too:
+# we tried both.
 #
 # ### What does a model answer about the wrong frames?
 #
@@ -275,8 +275,8 @@ for (file, reader, kind), _ in np.ndenumerate(shares[0]):
     print(f"{('stream.ts', 'old.avi')[file]:<10}{READERS[reader]:<8}{KINDS[kind]:<8}{score}")
 
 # %% [markdown]
-# The model gets no hint that its frames are wrong, and it answers as usual. With decord's stream.ts it names 0.26 of
-# the motions right instead of 1.00. With decord's frames from old.avi it reads 0.44 of the codes instead of 1.00.
+# The model gets no hint that its frames are wrong, and it answers as usual. With decord's frames from stream.ts, it
+# names 0.26 of the motions right instead of 1.00. With those from old.avi it reads 0.44 of the codes instead of 1.00.
 #
 # ## 3. How does one read exactly?
 #

@@ -77,7 +77,7 @@ def beside(what, estimate, measured):
 # LLaVA-NeXT-Video, makes 336 / 14 = 24 patches a side: **576** per frame. It adds one CLS token for the whole frame,
 # which LLaVA throws away (LLaVA-NeXT `clip_encoder.py:58-66`; transformers `vision_feature_select_strategy="default"`).
 #
-# Cutting needs no network. Two reshapes do it:
+# Cutting needs no network. Two reshapes and a swap of axes do it:
 
 # %%
 frame = toybox.render(toybox.sample(7), indices=[0])[0]  # (64, 64, 3), what tiny sees
@@ -428,8 +428,10 @@ def operations(frames):
 beside("operations of tiny, 16 frames", sum(reading(tiny, 256 + text)), operations(16))
 
 # %% [markdown]
-# **Predict before you run.** The sum is exact for 16 frames. Now take eight times as many, 126 frames. How many times
-# as many operations does tiny need? (A linear cost would be 8.)
+# The sum is exact for 16 frames.
+#
+# **Predict before you run.** How many times as many operations does tiny need for eight times the frames, 126? (A
+# linear cost would be 8.)
 
 # %%
 my_ratio = None  # write your guess first

@@ -491,8 +491,12 @@ for name, of in (("cut by a border", torn), ("whole", ~torn)):
 # cut them; there are five squares and not one. To separate them we draw worlds in which *no* thing is cut, and worlds
 # in which *every* thing is, with equally many things in both.
 #
-# Then we add one cause at a time. *One square* is the overview alone. *Three empty tiles* stand beside one tile with
-# the same world. *Doubled*, the world fills all four tiles. *Shown twice*, the overview comes as well. That is AnyRes.
+# Then we add one cause at a time:
+#
+# - **one square**: the overview alone;
+# - **three empty tiles**: four tiles without an overview, and one of them shows the same world;
+# - **doubled**: the world, twice as large, fills the four tiles;
+# - **shown twice**: the overview comes as well, and that is AnyRes.
 
 
 # %%
@@ -537,8 +541,8 @@ for kind, step, before in (
 #
 # - **More squares than one.** The same world in one tile beside three empty ones: 0.99 falls to 0.58. Nothing is
 #   doubled, cut or shown twice.
-# - **Cuts.** Doubled worlds with no thing cut: 0.48. With every thing cut: 0.12. Doubling without cuts costs 0.10, an
-#   interval that includes 0.
+# - **Cuts.** Doubled worlds with no thing cut: 0.48. With every thing cut: 0.12. Doubling without cuts costs 0.10, and
+#   that interval includes 0.
 # - **Showing things twice** does cost: 0.30 where they are whole. Where everything is cut there is nothing left to
 #   lose. So the mixture above hid this cause.
 #

@@ -740,10 +740,10 @@ print(f"\nvLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT
 # - **Frames**: 32 unless you say otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule and
 #   `lib`'s, as the last line shows.
 # - **4 bits**: `--quantization bitsandbytes` quantises while it loads (docs.vllm.ai, *BitsAndBytes*), so the 7B leaves
-#   room on a T4. We did not try whether this model class runs so. Without that line the weights alone take 13.2 of a
-#   T4's 14.75 GiB.
-# - **LoRA** is supported for this class. We did not try whether it takes an adapter that peft saved under transformers
-# 5. `python -m lib merge job.yaml folder` avoids the question: it writes whole weights.
+#   room on a T4. We did not try whether this model class runs that way. Without that line the weights alone take 13.2
+#   of a T4's 14.75 GiB.
+# - **LoRA** is supported for this class. We did not try whether it takes an adapter that peft saved under transformers 5.
+#   `python -m lib merge job.yaml folder` avoids the question: it writes whole weights.
 # - 8 frames and 1,965 tokens of answer (5/4 of AI-Hub's longest caption) fit Vicuna's 4,096 positions. 32 frames do not
 #   (lesson 04).
 

@@ -136,7 +136,7 @@ told, all_facts = np.sum(told, axis=0)
 print(f"true captions, cut after 27 % of their tokens, tell {told / all_facts:.0%} of their facts")
 
 # %% [markdown]
-# The same Korean captions take 31 tokens or 246, eight times as many, depending on what its tokenizer was learned from. And 256 of 932 tokens are 27 %: of a caption that is *true*, 28 % of the facts are left then. The missing end looks like
+# The same Korean captions take 31 tokens or 248, eight times as many, depending on what the tokenizer was learned from. And 256 of 932 tokens are 27 %: cut there, a *true* caption tells 29 % of its facts. The missing end looks like
 # a badly trained model. So measure the token lengths of your training captions, and set `max_new_tokens` above the longest.
 
 # %% [markdown]
@@ -190,7 +190,9 @@ print("taught:", "|".join(vlm.tokenizer.decode(token) for token in ids[labels !=
 seen = ids == vlm.model.config.video_token_id
 kinds = np.where(seen, "patch", np.where(labels != -100, "right", "text")).tolist()
 names = {"patch": "visual: masked", "text": "prompt: masked", "right": "answer and end token: learned"}
-plots.token_strips({"tokens": kinds}, names)
+strip = plots.token_strips({"tokens": kinds}, names)
+strip.axes[0].set_title(f"The loss sees {kinds.count('right')} of {len(kinds)} tokens")
+strip
 
 # %% [markdown]
 # ## 4. Which weights change?
@@ -283,7 +285,7 @@ for name in ("features computed once", "frames through CLIP"):
     print(f"{name}: {without} of {len(inside)} LoRA matrices in CLIP get no gradient")
 
 # %% [markdown]
-# The usual list puts 12 of its 40 adapters into CLIP, and nothing warns. With features computed once, none of their 24 matrices gets a gradient: they are dead weight in memory and in the saved file. With frames
+# The usual list puts 12 adapters into CLIP beside the 28 of the language model, and nothing warns. With features computed once, none of their 24 matrices gets a gradient: they are dead weight in memory and in the saved file. With frames
 # through CLIP 6 of 24 get none: those of CLIP's last layer, which LLaVA does not read. Training CLIP is no mistake in itself. LLaVA-NeXT-Video's authors did it, at a tenth of the learning rate. But then each step encodes its frames again.
 # Hence the regular expression here.
 #
@@ -326,14 +328,14 @@ by_two = numbers.reshape(-1, 2)
 print("the 16 levels:", *(f"{level:.2f}" for level in levels))
 same = (16 * by_two[:, 0] + by_two[:, 1] == packed.flatten()).float().mean()
 print(f"as bitsandbytes: {same:.1%} of the bytes that hold two weights,", end=" ")
-print(f"{(eighths.flatten() == state.absmax.flatten()).float().mean():.1%} of the scales in 8 bits")
+print(f"{(eighths.flatten() == state.absmax).sum()} of {len(scales)} scales in 8 bits")
 extra = 32 / 64, 8 / 64 + 32 / (64 * 256)  # bits of scales for each weight
 for name, its, more in (("nf4", scales, extra[0]), ("doubly quantised", scales_back, extra[1])):
     error = (levels[numbers] * its).reshape(weight.shape) - weight
     print(f"{name:<17} {4 + more:.3f} bits a weight, relative error {error.norm() / weight.norm():.4f}")
 
 # %% [markdown]
-# Every number equals bitsandbytes'. Double quantisation saves 0.37 bits a weight, and the error stays 0.092: on the 7B that is 0.3 GiB for nothing.
+# Every weight equals bitsandbytes', and 767 of the 768 scales; for the other one bitsandbytes takes the neighbouring level. Double quantisation saves 0.37 bits a weight, which on the 7B is 0.3 GiB, and the error stays 0.092.
 #
 # How does one compute with such weights? They are unpacked for each product, forward and backward, and thrown away. The gradient goes to x, and so to the adapters of earlier layers. The weight itself has none:
 
@@ -355,14 +357,17 @@ class FourBit(torch.autograd.Function):
 theirs = bnb.nn.Linear4bit(128, 384, bias=False, quant_type="nf4", compute_dtype=torch.float32)
 theirs.weight = bnb.nn.Params4bit(weight.clone(), quant_type="nf4", requires_grad=False)
 theirs = theirs.to("cpu")  # quantises
+its = bnb.functional.dequantize_blockwise(state.absmax, state.state2) + state.offset  # bitsandbytes' scales
 x, x_theirs = (torch.randn(5, 128, generator=torch.manual_seed(0)).requires_grad_() for _ in range(2))
-y, y_theirs = FourBit.apply(x, numbers, scales_back, weight.shape), theirs(x_theirs)
+y, y_theirs = FourBit.apply(x, numbers, its[:, None], weight.shape), theirs(x_theirs)
 (y**2).sum().backward()
 (y_theirs**2).sum().backward()
 forward, backward = ((a - b).abs().max() for a, b in ((y, y_theirs), (x.grad, x_theirs.grad)))
 print(f"forward {forward:.0e} apart, backward {backward:.0e} apart")
 
 # %% [markdown]
+# Equal, forward and backward.
+#
 # **Predict before you run.** Each weight is off by 9 %. The base describes the 48 test clips in English, whole and with its language model in 4 bits. How many points of facts right does it lose, before any training?
 
 # %%
@@ -608,7 +613,8 @@ for number in (3, 5):
     print(f"\ntruth   {test[number].captions['ko']}\nafter   {after['ko'][number].output}")
 
 # %% [markdown]
-# TRAINED
+# After about a minute the model gets 75 % of the facts right in Korean, from none. Its sentences are whole; of the second clip it says that the red square moves, which stays still. English captions pay 10 points.
+# I had aimed at 80 % in this minute and did not reach it. Section 10 shows what more steps give.
 
 # %% [markdown]
 # ## 9. Does it survive a kill, and a merge?
@@ -697,9 +703,10 @@ def of(records, name):
     return [record for record in records if record.system == name]
 
 
-print(f"{'':<22}{'numbers':>9}{'model, MiB':>12}{'seconds':>9}")
+print(f"{'':<22}{'numbers':>9}{'model, MiB':>12}{'seconds':>9}{'Korean facts':>14}")
 for name, result in results.items():
-    print(f"{name:<22}{result.numbers:>9,}{result.model_bytes / 2**20:>12.1f}{result.seconds:>9.0f}")
+    line = f"{name:<22}{result.numbers:>9,}{result.model_bytes / 2**20:>12.1f}{result.seconds:>9.0f}"
+    print(f"{line}{measure(FACTS_RIGHT, of(ko, name)).mean:>14.3f}")
 columns = {
     "Korean:\nfacts right": (FACTS_RIGHT, ko),
     "English:\nfacts right": (FACTS_RIGHT, en),
@@ -707,7 +714,7 @@ columns = {
 }
 shares = [[measure(metric, of(some, name))[:3] for metric, some in columns.values()] for name in results]
 table = plots.share_table(list(results), [0] * len(results), list(columns), np.array(shares))
-table.axes[0].set_title("In 500 steps the ways tie in Korean; English goes if it is left out")
+table.axes[0].set_title("Three ways tie in Korean;\nwhat is not mixed in is lost")
 table
 
 # %%
@@ -721,6 +728,7 @@ for one_way, other, language, records in (
 ):
     gap = paired(FACTS_RIGHT, of(records, one_way), of(records, other))
     print(f"{language} facts, {one_way} minus {other}: {gap}")
+print("English questions, full minus LoRA:", paired(EXACT, of(en, "full fine-tuning"), of(en, "LoRA")))
 for name in ("LoRA", "LoRA without questions", "shipped"):
     print(f"English questions, {name} minus zero-shot: {paired(EXACT, of(en, name), of(en, 'zero-shot'))}")
 shipped = fresh()
@@ -730,7 +738,13 @@ same = [record.output == kept for record, kept in zip(live, results["shipped"].k
 print(f"the shipped adapter says here what the file says: {sum(same)} of 12")
 
 # %% [markdown]
-# SIXWAYS
+# - **QLoRA loses nothing measurable against LoRA**: +2.2 points, an interval that includes 0. Training on top of the rounded weights makes up for the rounding.
+# - **Full fine-tuning ties with LoRA in captions too**, Korean and English; both intervals include 0. It loses more of the English questions, 7.9 points. On tiny it is even the fastest. What it costs in memory stands in section 7.
+# - **The projector alone** writes Korean and gets 23 % of the facts right. It points pictures at words that the language model knows. LLaVA begins its training so, and does not end there.
+# - **What is not in the batch is forgotten.** With 40 % English, LoRA loses 8.9 points of English facts and 6.0 of questions. Without the questions it loses 15.7 points of questions, and without any English all 88 points of facts. (The short run of section 8
+#   mixes in English captions and no questions, so it pays that price too.) The shipped adapter, trained longer at a lower rate, *gains* 7.3 points of English facts and loses nothing measurable on questions.
+#
+# The same was found for the real model: LLaVA-NeXT-Video trained further on video alone falls from 3.14 to 3.02 on Video Detail Description, and with images mixed into every batch it rises to 3.32 (blog of 30 April 2024; lesson 04, section 7).
 
 # %% [markdown]
 # ## 11. Your data, your model, one command

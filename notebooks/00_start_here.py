@@ -53,7 +53,6 @@ plots.style()
 # what you may ignore
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -127,7 +126,12 @@ predict(f"right answers of {len(asked)}", my_guess, right)
 
 # %%
 plots.pipeline(
-    video=[("16 frames", ""), ("vision tower", "8 x 8 patches"), ("pooling", "4 x 4 are left"), ("projector", "")],
+    video=[
+        ("16 frames", ""),
+        ("vision tower", "8 x 8 patches"),
+        ("pooling", "4 x 4 are left"),
+        ("projector", ""),
+    ],
     text=[("question", "words"), ("tokenizer", "token ids"), ("embedding", "")],
     joined=[("sequence", "one vector a token"), ("language model", ""), ("answer", "token by token")],
     title="Frames and words become vectors of one kind, and the language model reads them as one sequence",

@@ -314,17 +314,20 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
     found += [] if len(nb.cells) <= MAX_CELLS else [f"{len(nb.cells)} cells, at most {MAX_CELLS}"]
     for number, cell in enumerate(nb.cells):
         if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", []):
-            found += [
-                f"cell {number} has a line of {len(line)}" for line in cell.source.splitlines() if len(line) > MAX_LINE
-            ]
-            statements = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, IMPORTS)]
-            names = sum(len(node.names) for node in statements)
-            found += [] if names <= MAX_IMPORTS else [f"cell {number} imports {names} names, at most {MAX_IMPORTS}"]
+            found += [f"cell {number} {problem}" for problem in code_problems(cell.source)]
         before = next((text for text in reversed(texts[:number]) if text), "").lower()
         for tag in set(cell.metadata.get("tags", [])) & set(SPOKEN_TAGS):
             if SPOKEN_TAGS[tag] not in before:
                 found.append(f"cell {number} is tagged {tag}; the text before it does not say {SPOKEN_TAGS[tag]!r}")
     return found
+
+
+def code_problems(source: str) -> list[str]:
+    """What makes a cell of code hard to read: long lines, many imports."""
+    found = [f"has a line of {len(line)}" for line in source.splitlines() if len(line) > MAX_LINE]
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, IMPORTS)]
+    names = sum(len(node.names) for node in imports)
+    return found + ([f"imports {names} names, at most {MAX_IMPORTS}"] if names > MAX_IMPORTS else [])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,9 +25,9 @@ chair = Write(
     id="10.chair",
     title=Text("CHAIR_i from sets of facts", "사실의 집합으로 구하는 CHAIR_i"),
     task=Text(
-        "`said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption tells, and which "
-        "are so in its clip. Return CHAIR_i of all captions, one number: of all that is told, the share that is not "
-        "so. Counts are added up over the captions first and divided last. (Each caption tells something here.)",
+        "`said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption states, and which "
+        "are true of its clip. Return CHAIR_i of all captions, one number: the share of the stated facts that are not "
+        "true. Counts are added up over the captions first and divided last. (Each caption states something here.)",
         "`said`와 `true`(캡션, 사실)는 집합을 0과 1의 행으로 적은 것입니다. 캡션마다 말한 사실과, 그 클립에서 참인 "
         "사실입니다. 모든 캡션의 CHAIR_i를 수 하나로 돌려주세요. 말한 것 전체 가운데 참이 아닌 것의 비율입니다. 먼저 "
         "캡션에 대해 세어 더하고, 마지막에 나눕니다. (여기서는 어떤 캡션도 비어 있지 않습니다.)",
@@ -123,10 +123,10 @@ interval = Write(
     id="10.interval",
     title=Text("an interval for a difference", "차이의 신뢰 구간"),
     task=Text(
-        "`first` and `second`, (clips, 2), hold two numbers for each clip and system; a system's score is the sum of "
-        "the first numbers over the clips divided by the sum of the second. `drawn`, (R, clips), are the clips of R "
-        "redraws, the same for both. Return the 95 % interval of the difference, first minus second, (2,): the "
-        "quantiles 0.025 and 0.975 of what the redraws give.",
+        "`first` and `second`, (clips, 2), hold two numbers for each clip and system. A system's score is the sum of "
+        "the first numbers over the clips, divided by the sum of the second. `drawn`, (R, clips), are the clips of R "
+        "resamples, the same for both. Return the 95 % interval of the difference, first minus second, (2,): the "
+        "quantiles 0.025 and 0.975 over the resamples.",
         "`first`와 `second`(클립, 2)는 시스템마다 클립별로 두 수를 적은 것입니다. 시스템의 점수는 클립에 대해 첫째 "
         "수를 더한 값을 둘째 수를 더한 값으로 나눈 것입니다. `drawn`(R, 클립)은 R번 다시 뽑은 클립이고 두 시스템에 "
         "똑같이 씁니다. 차이(first - second)의 95% 신뢰 구간을 (2,) 모양으로 돌려주세요. 재추출에서 얻은 차이들의 "

@@ -53,7 +53,6 @@ plots.style()
 # what you may ignore
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -127,7 +126,12 @@ predict(f"right answers of {len(asked)}", my_guess, right)
 
 # %%
 plots.pipeline(
-    video=[("16 frames", ""), ("vision tower", "8 x 8 patches"), ("pooling", "4 x 4 are left"), ("projector", "")],
+    video=[
+        ("16 frames", ""),
+        ("vision tower", "8 x 8 patches"),
+        ("pooling", "4 x 4 are left"),
+        ("projector", ""),
+    ],
     text=[("question", "words"), ("tokenizer", "token ids"), ("embedding", "")],
     joined=[("sequence", "one vector a token"), ("language model", ""), ("answer", "token by token")],
     title="Frames and words become vectors of one kind, and the language model reads them as one sequence",
@@ -274,7 +278,8 @@ unseen = [toybox.sample(seed) for seed in range(96)]  # it was trained on seeds 
 scores = {kind: evaluate.score(hits) for kind, hits in evaluate.exact_match(model, unseen).items()}
 hardest = min(scores, key=lambda kind: scores[kind].mean)
 print(f"hardest: {hardest}, {scores[hardest]}")
-plots.score_intervals({f"tiny, {len(unseen)} unseen clips": scores})
+drawn = plots.score_intervals({f"tiny, {len(unseen)} unseen clips": scores})
+plots.titled(drawn, "Of twelve kinds of question, the code is the hardest")
 
 # %% [markdown]
 # Eleven of the twelve kinds are answered well, about nine times in ten or more. (The twelfth kind, *order*, needs a
@@ -330,7 +335,8 @@ kinds, columns = ("code", "flash"), [(kind, stride) for kind in ("code", "flash"
 table = np.array([[shares[frames, stride][kind][:3] for kind, stride in columns] for frames in FRAMES])
 names = [f"{kind}\n{(8 // stride) ** 2} a frame" for kind, stride in columns]
 rows = [f"{frames} frame{'s' * (frames > 1)}" for frames in FRAMES]
-plots.share_table(rows, [""] * len(rows), names, table)
+drawn = plots.share_table(rows, [""] * len(rows), names, table)
+plots.titled(drawn, "Codes need tokens a frame, flashes need frames")
 
 # %% [markdown]
 # The codes depend on the column, the tokens a frame. (One frame of 64 tokens reads only 88 %: some clips show their
@@ -345,7 +351,7 @@ for number, stride in ((1, 1), (4, 2), (16, 4)):
 for name, (*_, scores) in ways.items():
     code, flash = (100 * score.mean for score in scores.values())
     print(f"{name}: {code:.0f} % of the codes, {flash:.0f} % of the flashes")
-title = "Detail against time: three ways to spend 64 visual tokens on 16 frames"
+title = "64 tokens read the code or see the flash, not both"
 plots.detail_against_time(frames.pixels, ways, title)
 
 # %% [markdown]

@@ -139,7 +139,9 @@ predict("second in the file: frame", my_second_packet, shown_as[1])
 sizes = sum(size for *_, size in packets), sum(image.nbytes for image in numbered)
 print(f"{len(packets)} packets, {sum(key for _, key, _ in packets)} key frames", end=", ")
 print(f"{sizes[0]:,} bytes; as pixels {sizes[1]:,} bytes")
-plots.packet_order([size for _, _, size in packets[:60]], shown_as[:60], [key for _, key, _ in packets[:60]])
+first = packets[:60]
+drawn = plots.packet_order([size for _, _, size in first], shown_as[:60], [key for _, key, _ in first])
+plots.titled(drawn, "A file stores frames in another order than it shows them")
 
 # %% [markdown]
 # Frame 4 lies second: the three frames before it need it. The key frames (orange) are by far the largest packets. Frame
@@ -220,7 +222,8 @@ for name in files:
     print(f"{name:<12} wrong of 8: decord {wrong(with_decord[name])}, PyAV {wrong(with_pyav[name])}")
 if with_decord["stream.ts"]:
     predict("wrong frames of stream.ts", my_wrong, wrong(with_decord["stream.ts"]))
-plots.asked_and_got(asked, with_decord)
+drawn = plots.asked_and_got(asked, with_decord)
+plots.titled(drawn, "From four files decord returns other frames, without an error")
 
 # %% [markdown]
 # decord returns 8 wrong frames of 8 from stream.ts, 6 from old.avi, 3 each from open.mp4 and trimmed.mp4. PyAV returns
@@ -375,7 +378,7 @@ uneven = write(place("uneven.mp4"), [draw(n) for n in range(140)], milliseconds=
 info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
 print(f"frame 60: number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
-plots.clock(info.timestamps, info.fps)
+plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is up to seconds off")
 
 # %% [markdown]
 # Frame 60 is shown at 1.98 s; number / rate says 5.15 s. So use the timestamps. `read_frames` returns them with the
@@ -457,7 +460,7 @@ def three_rules(total, n):
 
 for rule, indices in three_rules(120, 8).items():
     print(f"{rule:<15} {indices}")
-plots.timeline(120, three_rules(120, 8))
+plots.titled(plots.timeline(120, three_rules(120, 8)), "Three official rules choose three sets of frames")
 
 # %% [markdown]
 # The rules differ most at the end of the clip: their last frames are 119, 111 and 105. With 8 frames, Hugging Face's
@@ -660,7 +663,7 @@ plots.frame_strip(video.read_frames(bikes, video.sample_scenes(bikes, 6)).pixels
 picks = three_rules(total, 8) | {"scenes": video.sample_scenes(bikes, 8)}
 for rule, indices in picks.items():
     print(f"{rule:<15} shows {len({bisect_right(starts, i) for i in indices})} of {len(starts)} shots")
-plots.timeline(total, picks, starts=starts)
+plots.titled(plots.timeline(total, picks, starts=starts), "Two rules miss the last shot")
 
 # %% [markdown]
 # All five cuts are found, to the frame. The last shot has only 8 of the 250 frames. Sampling by scenes shows all six shots. So does

@@ -267,7 +267,8 @@ korean = reported["Vicuna tokenizer"]
 print(f"with Vicuna, max_new_tokens=256 cuts a mean caption at {256 / korean:.0%} of its length")
 parts = {"video": [25 * 144, 25 * 144, 21 * 144], "prompt": [100] * 3, "answer": [256, korean, korean]}
 labels = ["256-token answer, 25 frames", "Korean caption, 25 frames", "Korean caption, 21 frames"]
-plots.stacked_bars(labels, parts, ["patch", "text", "predicted"], {"4,096 positions": 4096}, "tokens")
+bars = plots.stacked_bars(labels, parts, ["patch", "text", "predicted"], {"4,096 positions": 4096}, "tokens")
+plots.titled(bars, "A whole Korean caption leaves room for 21 frames")
 
 # %% [markdown]
 # Code on the web often sets `max_new_tokens=256`. Then a Korean caption of 932 tokens ends at 27 % of its length. With
@@ -287,7 +288,8 @@ for row in papers:
         setting = dict(part.split("=") for part in row["setting"].split("; "))
         ablation.append((int(setting["frames"]), int(setting["tokens_per_frame"]), float(row["value"])))
 print("2,304 visual tokens:", sorted(point for point in ablation if point[0] * point[1] == 2304))
-plots.scores_by_budget(ablation, "Video Detailed Description (0 to 5)")
+drawn = plots.scores_by_budget(ablation, "Video Detailed Description (0 to 5)")
+plots.titled(drawn, "Of 2,304 tokens, 16 frames x 144 score best")
 
 # %% [markdown]
 # The same 2,304 tokens score 2.24 as 64 frames x 36, 2.76 as 16 x 144 and 2.71 as 4 x 576. Twice as many tokens score

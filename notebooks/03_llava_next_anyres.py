@@ -144,7 +144,8 @@ print(f"56 x 28 pixels: {icon[0]} tokens in transformers, {icon[1]} in the origi
 down, across = (tokens != original).nonzero()
 largest = f"{edges[max(down)]} x {edges[max(across)]}"
 print(f"another count: {len(down)} of {tokens.size:,} sizes, the largest {largest}")
-plots.anyres_maps(edges, grids, tokens, original - tokens)
+drawn = plots.anyres_maps(edges, grids, tokens, original - tokens)
+plots.titled(drawn, "The two rules differ for small images alone")
 
 # %% [markdown]
 # The counts differ only for images of at most 336 pixels on *both* sides, 750 of the 7,056 sizes. There every canvas
@@ -199,7 +200,8 @@ official = np.asarray(processor([photo], input_data_format="channels_last")["pix
 same = np.array_equal(crops, official.transpose(0, 2, 3, 1))
 print(f"{height} x {width} pixels on {canvas_size}: {new_height} x {new_width} shown; {len(crops)} crops")
 print("by hand as in transformers:", same)
-plots.anyres_crops(photo, canvas, crops, grid)
+drawn = plots.anyres_crops(photo, canvas, crops, grid)
+plots.titled(drawn, "One photo is seen five times: an overview and four tiles")
 
 # %% [markdown]
 # Our five crops equal those of transformers. The encoder sees each crop alone, as if it were a frame: no patch of one
@@ -276,7 +278,9 @@ in_tiles = [total - 576 - lines for total, lines in zip(totals.values(), newline
 parts = {"overview": [576] * len(cases), "patches of tiles": in_tiles, "newlines": newlines}
 labels = [f"{image_height} x {image_width}" for image_height, image_width in cases]
 limit = {"context, 4,096": 4096}
-plots.stacked_bars(labels, parts, ["light", "patch", "newline"], limit, "tokens (images: height x width)")
+kinds, what = ["light", "patch", "newline"], "tokens (images: height x width)"
+bars = plots.stacked_bars(labels, parts, kinds, limit, what)
+plots.titled(bars, "No image costs more than 2,928 tokens")
 
 # %% [markdown]
 # It costs 1,176: the overview shows the picture once, and half of a canvas of two squares shows it again. AnyRes never
@@ -312,7 +316,8 @@ for name, pins, square, patch in (("tiny", pinpoints, tile, 8), ("7B", LLAVA_NEX
     on_head = " and ".join(f"{rows * columns / patch**2:.0f}" for rows, columns, _ in on_head)
     frame_tokens = anyres_tokens(720, 1280, pins, square, patch)
     print(f"{name:<5}{frame_tokens:>6,} tokens a frame; patches on the head, overview and tiles: {on_head}")
-plots.named_pictures(views, width=8)
+drawn = plots.named_pictures(views, width=8)
+plots.titled(drawn, "Tiles keep the shape of the frame, the overview squashes it")
 
 # %% [markdown]
 # The 7B's overview gives the head 26 patches and squashes it; the tiles give it 58, undistorted. For that, the frame
@@ -402,7 +407,8 @@ images = {
 }
 torn = np.array([still.scenes[0].code_at[0] in (16, 24) for still in stills])  # the middle cuts the code
 shown = {name: (vlm.crops(some[torn.argmax()]), 8) for name, some in images.items()}
-plots.rows_of_grids(shown, ["overview", "tile 1", "tile 2", "tile 3", "tile 4"])
+drawn = plots.rows_of_grids(shown, ["overview", "tile 1", "tile 2", "tile 3", "tile 4"])
+plots.titled(drawn, "The same world in three images: where do the borders cut the code?")
 
 # %% [markdown]
 # (The map of AnyRes adds 16 newlines to the 320 patches.) Each image is read in five ways: the overview alone, AnyRes,
@@ -453,7 +459,8 @@ percentage = 100 * np.mean(right["near", "code", "no overview"])
 predict("percentage of near codes without the overview", my_left, percentage)
 columns = [f"{name}\n{kind}" for name, kind in product(images, KINDS)]
 table = [[score(right[name, kind, way])[:3] for name, kind in product(images, KINDS)] for way in WAYS]
-plots.share_table(WAYS, [""] * len(WAYS), columns, np.array(table))
+drawn = plots.share_table(WAYS, [""] * len(WAYS), columns, np.array(table))
+plots.titled(drawn, "AnyRes reads codes that are far; near ones need the overview")
 
 # %%
 for name, kind, way, other in (

@@ -381,7 +381,8 @@ kept = round(100 * wide.shape[0] / wide.shape[1])
 predict("percent of the frame that cropping keeps", my_percent, kept)
 print(f"cropping keeps {kept} % of the frame")
 titles = f"a frame, {wide.shape[1]} x {wide.shape[0]}", f"cropped: {kept} % left", "squashed: all, narrower"
-plots.named_pictures(dict(zip(titles, (wide, *shown.values()), strict=True)), width=8)
+drawn = plots.named_pictures(dict(zip(titles, (wide, *shown.values()), strict=True)), width=8)
+plots.titled(drawn, "Cropping loses most of a wide frame, squashing keeps it")
 
 # %% [markdown]
 # Cropping keeps shapes, and 42 % of the street. Squashing keeps everything and makes wheels narrow.

@@ -135,53 +135,50 @@ def test_the_adapter_names_its_base():
 
 
 def test_the_curve_is_of_these_weights_and_holds_every_run():
-    made = [(run.method, run.steps, run.rate) for run in korean_curve.read_curve()]
-    assert made[: len(korean_curve.planned_runs())] == korean_curve.planned_runs()
-    assert made[-1] == ("lora", 7000, korean_curve.CURVE_RATE) and ("lora", 500, 5e-3) in made
-    assert {len(run.facts) for run in korean_curve.read_curve()} == {len(korean.TESTED_ON)}
+    *made, shipped = korean_curve.read_curve()
+    assert [(run.method, run.steps, run.rate) for run in made] == korean_curve.planned_runs()
+    assert (shipped.method, shipped.steps, shipped.rate) == ("lora", 7000, korean_curve.CURVE_RATE)
+    assert {len(run.facts) for run in (*made, shipped)} == {len(korean.TESTED_ON)}
+    assert {run.tokens for run in made if run.steps == korean_curve.SWEEP_STEPS} == {88}
+    assert {run.tokens for run in (*made, shipped) if run.steps != korean_curve.SWEEP_STEPS} == {184}
+    taken = {way.method: way.plan.learning_rate for way in TRAINING_WAYS[1:5]}
+    assert {method: rates[1] for method, rates in korean_curve.SWEEP_RATES.items()} == taken
 
 
 def test_scores_of_the_curve_are_those_of_the_records(results):
-    (lora,) = [run for run in korean_curve.known_runs() if (run.method, run.steps) == ("lora", 500)]
-    (qlora,) = [run for run in korean_curve.known_runs() if run.method == "qlora"]
-    by_name = {name: korean.records({name: results[name]}, "ko") for name in ("LoRA", "QLoRA")}
-    assert korean_curve.facts_share(lora.facts) == pytest.approx(measure(FACTS_RIGHT, by_name["LoRA"]))
-    gap = paired(FACTS_RIGHT, by_name["QLoRA"], by_name["LoRA"]).gap
-    assert korean_curve.facts_gap(qlora.facts, lora.facts) == pytest.approx(gap)
+    shipped, by_name = korean_curve.shipped_run(), {}
+    for name in ("shipped", "QLoRA"):
+        by_name[name] = korean.records({name: results[name]}, "ko")
+    assert shipped.share == pytest.approx(measure(FACTS_RIGHT, by_name["shipped"]))
+    other = shipped._replace(facts=korean_curve.facts_of(by_name["QLoRA"]))
+    gap = paired(FACTS_RIGHT, by_name["shipped"], by_name["QLoRA"]).gap
+    assert shipped.minus(other) == pytest.approx(gap)
 
 
 def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(korean, "TRAINED_ON", range(10**6, 10**6 + 4))
+    file = tmp_path / "curve.json"
     monkeypatch.setattr(korean_curve, "TRAINED_ON", range(10**6, 10**6 + 4))
     monkeypatch.setattr(korean_curve, "TESTED_ON", range(2))
+    monkeypatch.setattr(korean_curve, "SWEEP_STEPS", 1)
     monkeypatch.setattr(korean_curve, "planned_runs", lambda: [("lora", 2, 1e-3), ("projector", 1, 1e-2)])
-    monkeypatch.setattr(korean_curve, "CURVE", tmp_path / "curve.json")
-    monkeypatch.setattr(korean_curve.read_curve, "__defaults__", (tmp_path / "curve.json",))
-    monkeypatch.setattr(korean_curve.write_curve, "__defaults__", (tmp_path / "curve.json",))
-    monkeypatch.setattr("sys.argv", ["korean_curve", f"--folder={tmp_path}"])
+    monkeypatch.setattr("sys.argv", ["korean_curve", f"--file={file}", f"--folder={tmp_path}"])
+    threads = torch.get_num_threads()
     korean_curve.main()
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "lora 2 steps at 0.001", "projector 1 steps at 0.01",
-    ]  # fmt: skip
-    made = korean_curve.read_curve(tmp_path / "curve.json")
-    assert [run.steps for run in made[:2]] == [2, 1] and made[0].loss > 0 and len(made[0].facts) == 2
+    torch.set_num_threads(threads)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["lora 2 steps at 0.001", "projector 1 steps at 0.01"]
+    made = korean_curve.read_runs(file)
+    assert [(run.steps, run.tokens) for run in made] == [(2, 184), (1, 88)] and len(made[0].facts) == 2
+    assert made[0].loss > 0
     korean_curve.main()
     assert capsys.readouterr().out == ""
-    text = (tmp_path / "curve.json").read_text()
-    (tmp_path / "curve.json").write_text(text.replace(digest(), "0" * 64))
+    file.write_text(file.read_text().replace(digest(), "0" * 64))
     with pytest.raises(ValueError, match="measured with other weights"):
-        korean_curve.read_curve(tmp_path / "curve.json")
+        korean_curve.read_runs(file)
 
 
-def test_stages_are_trained_one_after_the_other_and_only_once(tmp_path):
-    vlm, _ = TrainingWay("some", "lora").start()
-    features, videos = Features(vlm, korean.KOREAN_FRAMES), toybox_videos(range(10**6, 10**6 + 4))
-    stages = ((korean.FEW, Plan(2, 2, 1e-3)), (korean.VIEW, Plan(1, 2, 1e-3, warmup=0)))
-    examples = korean.captioning(videos, "ko") * 2
-    log = korean.fit_in_stages(vlm, features, examples, stages, tmp_path)
-    assert [step.step for step in log] == [1, 2, 1]
-    assert korean.FEW.count(16, 8, 8) == 88 and korean.VIEW.count(16, 8, 8) == 184
-    weights = {name: weight.clone() for name, weight in trainable(vlm).items()}
-    again, _ = TrainingWay("some", "lora").start()
-    assert korean.fit_in_stages(again, features, examples, stages, tmp_path) == log
-    assert all(torch.equal(weight, weights[name]) for name, weight in trainable(again).items())
+def test_the_short_run_of_the_lesson():
+    """Most of its steps on few tokens, the last on as many as are used afterwards."""
+    (few, cheap), (view, last) = korean.LIVE
+    assert few.count(16, 8, 8) == 88 < view.count(16, 8, 8) == 184 and view is korean.VIEW
+    assert cheap.steps > last.steps and last.warmup == 0

@@ -253,6 +253,10 @@ def test_pair_check_refuses(change):
         ("no prediction", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("Predict", "Guess"))),
         ("skip-execution", lambda nb, cell: cell.metadata.update(tags=["skip-execution"])),
         ("raises-exception", lambda nb, cell: cell.metadata.update(tags=["raises-exception"])),
+        ("words, at most 2600", lambda nb, cell: nb.cells.append(new_markdown_cell("word " * 2601))),
+        ("71 cells, at most 70", lambda nb, cell: nb.cells.extend([new_markdown_cell("")] * (71 - len(nb.cells)))),
+        ("has a line of 111", lambda nb, cell: cell.update(source="#" * 111)),
+        ("imports 16 names", lambda nb, cell: cell.update(source="from x import " + ", ".join("abcdefghijklmnop"))),
     ],
 )
 def test_lesson_check_refuses(words, change):

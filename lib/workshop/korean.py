@@ -32,7 +32,6 @@ from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT, Record
 from lib.evaluate.records import measure
 from lib.files import write_text
 from lib.finetune.adapters import PeftModel, add_lora, all_but_tower, projector_only, save_adapter, trainable
-from lib.finetune.checkpoints import Step
 from lib.finetune.train import Plan, fit, mixed
 from lib.reducers import LlavaVideo
 from lib.vlm.loading import TINY, digest, load
@@ -103,20 +102,6 @@ TRAINING_WAYS = (
     TrainingWay("LoRA without English", "lora", Plan(STEPS, KOREAN_BATCH, RATE), english=0.0),
 )
 SHIPPED_WAY = TrainingWay("shipped", "lora", Plan(7000, KOREAN_BATCH, 2e-3))  # at RATE a run this long lost its way
-
-
-def fit_in_stages(
-    vlm: VideoLM, features: Features, examples: Sequence[Example], stages: Sequence[TrainingStage], folder: Path
-) -> list[Step]:
-    """Trains one stage after the other, each on the examples that follow; returns the log of all.
-
-    Each stage has a folder in `folder`: a run that was interrupted goes on, and one that is there is read.
-    """
-    log = []
-    for number, (view, plan) in enumerate(stages, 1):
-        log += fit(vlm, Collator(vlm, view, features), examples[: plan.examples], plan, folder / f"stage-{number}")
-        examples = examples[plan.examples :]
-    return log
 
 
 class Result(NamedTuple):

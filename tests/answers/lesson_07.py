@@ -63,3 +63,18 @@ WRONG = {
     "07.last": [(0.05, "frame 0 as the slow one"), (0.31, "two slow frames"), (95, "As a share")],
     "07.which": [("c2", "14 of 16"), ("b3", "share a token"), ("a1", "All three"), ("a3", "must choose")],
 }
+
+EXPERIMENTS = {
+    "07.last": """
+from lib.evaluate import grade
+later = []
+for clip in clips[:200]:
+    with torch.no_grad():
+        projected = vlm.project(vlm.encode(toybox.render(clip)))
+    coarse = projected.reshape(16, 2, 4, 2, 4, -1).mean(dim=(2, 4)).flatten(0, 2)
+    asked = [qa for qa in toybox.questions(clip) if qa.kind == "code"]
+    hits = grade(vlm, [torch.cat([projected[15].flatten(0, 1), coarse])], [asked])[0]
+    later += hits if not toybox.still(clip, 0).code else []
+my_share = np.mean(later)
+""",
+}

@@ -91,3 +91,12 @@ WRONG = {
     "08.even": [(0.0918, "NF4's error"), (0.1066, "15 levels"), (3.815, "divide its norm"), (9.998, "As a share")],
     "08.silent": [("b3", "Both go wrong"), ("c3", "all linear layers"), ("a2", "short names"), ("a1", "No error")],
 }
+
+EXPERIMENTS = {
+    "08.even": """
+even, blocks = torch.linspace(-1, 1, 16), weight.reshape(-1, 64)
+tops = blocks.abs().amax(dim=1, keepdim=True)
+back = even[((blocks / tops)[..., None] - even).abs().argmin(dim=-1)] * tops
+my_error = float((back - blocks).norm() / blocks.norm())
+""",
+}

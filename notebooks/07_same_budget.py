@@ -14,7 +14,7 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 비주얼 토큰을 64개, 128개, 256개만 쓸 수 있다면 어디에 쓰겠습니까? 한두 프레임을 세밀하게 볼 수도 있고, 모든 프레임을 거칠게 볼 수도 있고, 둘을 섞을 수도 있습니다(SlowFast-LLaVA, LLaVA-Video). 논문마다 가중치,
+# 시각 토큰을 64개, 128개, 256개만 쓸 수 있다면 어디에 쓰겠습니까? 한두 프레임을 세밀하게 볼 수도 있고, 모든 프레임을 거칠게 볼 수도 있고, 둘을 섞을 수도 있습니다(SlowFast-LLaVA, LLaVA-Video). 논문마다 가중치,
 # 학습 데이터, 토큰 수, 심사 모델이 다르기 때문에 논문의 점수로는 방법을 비교할 수 없습니다. 이 수업에서는 같은 가중치로, 같은 토큰 수에서, 학습에 쓰지 않은 클립 1,000개에 대해 모든 방법을 측정합니다.
 #
 # 128토큰에서 SlowFast는 번쩍임과 순서를 거의 모두 맞히고 코드도 86% 읽지만, 움직임은 균등 샘플링(8 x 16)보다 14점 낮습니다. 신뢰 구간은 클립 단위 부트스트랩으로 구하고, 두 방법은 같은 클립에서 짝지어 비교합니다. 비슷한 두
@@ -320,12 +320,12 @@ plots.share_table([m.key for m in METHODS], budgets, COMPARED_KINDS, np.array(by
 # resamples serve all methods, so the difference of two methods is *paired*: what is hard for both drops out.
 
 # %% [markdown]
-# ### Exercise 07.leads: paired redraws
+# ### Exercise 07.leads: paired resamples
 #
 # difficulty ●●●○○ · importance ●●●●● · 8 minutes
 #
 # `first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the numbers of the clips in R
-# redraws. Return by how much the first method leads in each redraw, (R,): the mean difference over the drawn clips, which are the same
+# resamples. Return by how much the first method leads in each resample, (R,): the mean difference over the drawn clips, which are the same
 # for both.
 
 

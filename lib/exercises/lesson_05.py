@@ -253,7 +253,7 @@ second_scene = Predict(
     hint_2=Text(
         '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"; make visual tokens of the 24 clips as section 5 does and '
         'call `right_answers(tiny, visual, late, ("code",))`.',
-        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"입니다. 5절처럼 클립 24개의 비주얼 토큰을 만들고 '
+        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"입니다. 5절처럼 클립 24개의 시각 토큰을 만들고 '
         '`right_answers(tiny, visual, late, ("code",))`를 호출하세요.',
     ),
     why=Text(

@@ -238,7 +238,7 @@ many = Choose(
     },
     hint_1=Text(
         "For which of them are the visual tokens of the second question the same as those of the first?",
-        "두 번째 질문의 비주얼 토큰이 첫 번째와 같은 방법은 무엇입니까?",
+        "두 번째 질문의 시각 토큰이 첫 번째와 같은 방법은 무엇입니까?",
     ),
     hint_2=Text("Two of the three look at the question.", "셋 가운데 둘은 질문을 봅니다."),
     why=Text(

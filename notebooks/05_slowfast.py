@@ -14,15 +14,13 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 토큰 수가 정해져 있으면 적은 프레임을 자세히 볼지, 많은 프레임을 대강 볼지 골라야 합니다. SlowFast-LLaVA는 둘 다 합니다. slow 경로는 몇 장을
-# 자세히 보고, fast 경로는 모든 프레임을 대강 봅니다. LLaVA-Video는 같은 생각을 다르게 구현합니다. 프레임은 한 번씩만 나오고 시간 순서대로 놓입니다. 이 수업에서는
-# 두 방법을 직접 구현하고, 같은 128토큰을 세 가지로 배치해 무엇을 볼 수 있는지 신뢰 구간과 함께 측정합니다. SlowFast는 번쩍임과 순서를 모두 맞히고 코드도 89 % 읽지만,
-# 움직임은 프레임 8장 x 16토큰보다 덜 맞힙니다.
+# 토큰 수가 정해져 있으면 적은 프레임을 세밀하게 볼지, 많은 프레임을 거칠게 볼지 선택해야 합니다. SlowFast-LLaVA는 두 방식을 함께 씁니다. slow 경로는 프레임 몇 장을 세밀하게 보고, fast 경로는 모든 프레임을 거칠게 봅니다.
+# LLaVA-Video는 같은 아이디어를 다르게 구현합니다. 프레임마다 한 번씩만, 시간 순서대로 넣습니다. 이 수업에서는 두 방법을 직접 구현하고, 같은 128토큰을 세 가지로 배치해 각각 무엇을 볼 수 있는지 신뢰 구간과 함께 측정합니다.
+# SlowFast는 번쩍임과 순서를 모두 맞히고 코드도 89% 읽지만, 움직임은 8프레임 × 16토큰 방식보다 11점 낮습니다.
 #
-# 마지막으로 "학습이 필요 없다"는 주장을 이미지만 배운 `tiny-image`로 시험합니다. slow 프레임이 한 장이면 코드의 72 %를 읽지만 두 장이면 30 %, 네 장이면 15 %로 떨어집니다. 길이나 두 번째
-# 프레임 때문이 아닙니다. **같은 숫자가 두 번 보이기 때문입니다.** 같은 프레임을 두 번 보여 주면 100 %가 24 %로 떨어지고, 두 번째 복사본에서 코드만 지우면 96 %로 돌아옵니다. 두 복사본에 같은
-# 위치 번호를 주어도 99 %로 돌아옵니다. 비디오로 학습한 `tiny`에는 이 문제가 없습니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다
-# `ex.statement()`를 실행하세요.
+# 마지막으로 "학습이 필요 없다"는 주장을 이미지로만 학습한 `tiny-image`로 시험합니다. slow 프레임이 한 장이면 코드의 72%를 읽지만 두 장이면 30%, 네 장이면 15%로 떨어집니다. 시퀀스가 길어서도, 프레임이 하나 더 있어서도
+# 아닙니다. **같은 숫자가 두 번 나오기 때문입니다.** 같은 프레임을 두 번 보여 주면 정답률이 100%에서 24%로 떨어지고, 복사본에서 코드만 지우면 96%로 회복됩니다. 두 복사본에 같은 위치 번호를 주면 99%가 됩니다. 비디오로 학습한
+# `tiny`에는 이 문제가 없습니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -67,9 +65,9 @@ print("frames, rows, columns, numbers of each patch:", *projected.shape)
 # %% [markdown]
 # ## 1. Must every frame get the same number of tokens?
 #
-# Lesson 04 gave every frame the same number. But a small sign needs one frame in detail, and a movement needs many frames, each in
-# outline. SlowFast-LLaVA looks twice: at few frames with many tokens each (**slow**), and at all frames with few tokens each (**fast**).
-# LLaVA-Video has the same idea and another order:
+# Lesson 04 gave every frame the same number. But a small sign needs one frame in detail, and a movement needs many frames, each in outline.
+# SlowFast-LLaVA looks twice: at few frames with many tokens each (**slow**), and at all frames with few tokens each (**fast**). LLaVA-Video
+# has the same idea, but puts the tokens in another order:
 
 # %%
 plots.pipeline(
@@ -97,7 +95,7 @@ plots.pipeline(
 # | 12 slow frames, no fast ones | 54.1 | 46.6 |
 # | 10 slow and 50 fast frames | 55.5 | 47.2 |
 #
-# Both pathways together do best. Slow frames alone come close.
+# Both pathways together score best, 55.5 and 47.2. Twelve slow frames alone come close.
 #
 # ## 2. How is the slow pathway made?
 
@@ -127,17 +125,19 @@ plots.timeline(50, {"fast: all 50": range(50), "slow: 10": slow_frames(50, 10)})
 
 # %% [markdown]
 # Each slow frame is the *first* of its part. The last one is frame 45, so only the fast pathway sees how the video ends. A clip of 4 frames
-# gets ten slow ones: the code repeats frames and says nothing. Remember that when you read section 6.
+# also gets ten slow ones: the code repeats frames without a warning. Section 6 shows what a repeated frame can do.
 #
-# **How are they pooled?** In each row of patches two neighbours become one, and in each channel the *larger* number is kept (section 4.2;
-# the code calls it `spatial_1d_max_pool`). The paper writes "12 x 24" for what the code makes of 24 x 24 patches: 24 rows of 12 tokens.
+# **How are they pooled?** In each row, two neighbouring patches become one token. Each channel keeps the *larger* of the two numbers (section
+# 4.2 of the paper; `spatial_1d_max_pool` in the code). From 24 x 24 patches the code makes 24 rows of 12 tokens. The paper calls that "12 x
+# 24".
 
 # %% [markdown]
 # ### Exercise 05.slow_pool: properly pooled
 #
 # difficulty ●●○○○ · importance ●●●●○ · 8 minutes
 #
-# Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of the two numbers in each channel the larger. Return (T, H, W // 2, D). On an odd width the last column is left out (as the paper's 1 x 2 says, and not as the code).
+# Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does. A window is 1 row x 2 columns, and each channel keeps the larger of its
+# two numbers. Return (T, H, W // 2, D). On an odd width the last column is left out (as the paper's 1 x 2 says, and not as the code).
 
 # %%
 ex = exercises.get("05.slow_pool")
@@ -152,8 +152,8 @@ ex.check(my_slow_pool)
 slow_pool = ex.or_lib(my_slow_pool)
 
 # %% [markdown]
-# The official code does not know rows. It pools the flattened patches in pairs (`MaxPool1d(2)`). While the width is even, that is the same.
-# On an odd width the last patch of a row meets the first of the next:
+# The official code does not know rows. It pools the flattened patches in pairs (`MaxPool1d(2)`). On an even width the result is the same. On
+# an odd width it pools the last patch of a row with the first patch of the next row:
 
 
 # %%
@@ -183,12 +183,13 @@ same = np.array_equal(who_reads(24, 24, True), who_reads(24, 24, False))
 print(f"of {official.max() + 1}; on 24 x 24 patches code and paper agree: {same}")
 
 # %% [markdown]
-# 13 tokens of 364 are torn, and every second row is shifted by a patch. `lib` follows the paper. On the paper's own 24 x 24 patches nothing changes;
-# whoever runs this code with SigLIP gets tokens that nobody meant.
+# 13 tokens of 364 are torn: they mix the two edges of the picture. Every second row is shifted by a patch. On the paper's own 24 x 24
+# patches, code and paper agree. With SigLIP the code makes torn tokens without a warning, so `lib` follows the paper.
 #
 # ## 3. How are the two put together?
 #
-# The fast pathway is an average of every frame over a coarse grid, 4 x 4 for the 7B, 2 x 2 at the size of `tiny`. Then the two blocks follow each other:
+# The fast pathway averages every frame over a coarse grid: 4 x 4 tokens for the 7B, 2 x 2 for `tiny`. The slow block comes first, the fast
+# block after it:
 
 # %%
 slow = slow_frames(16, 4)  # four slow frames
@@ -205,16 +206,19 @@ papers = SlowFastLlava.from_spec(PAPER).count(50, 24, 24)
 print(f"the paper's setting, 50 frames of 24 x 24: {papers:,} tokens")
 
 # %% [markdown]
-# (`lib`'s reducer equals the official code to 1e-5 in four settings; `tests/golden` keeps what that code returned.) Of Vicuna's 4,096 positions,
-# 3,680 are taken. No token separates the two blocks (section 3.2 of the paper). Time starts over in the middle of the sequence, and a slow frame appears in both.
+# (`lib`'s reducer equals the official code to 1e-5 in four settings; `tests/golden` keeps what that code returned.) Of Vicuna's 4,096
+# positions, 3,680 are taken. No token separates the two blocks (section 3.2 of the paper). Time starts again in the middle of the sequence,
+# and a slow frame appears in both blocks.
 #
-# **One setting does nothing.** The paper stretches the rotary positions by a factor of 2, as LLaVA-NeXT-Video does (lesson 04, section 8). The official code sets the factor
-# with the type "dynamic" (`builder.py:118-122`). That type acts only beyond the trained length, and 3,680 tokens lie within it. So the released code runs without scaling.
+# **One setting does nothing.** The paper stretches the rotary positions by a factor of 2, as LLaVA-NeXT-Video does (lesson 04, section 8).
+# The official code sets the factor with the type "dynamic" (`builder.py:118-122`). That type acts only beyond the trained length, and 3,680
+# tokens lie within it. So the released code runs without scaling.
 #
 # ## 4. LLaVA-Video: what if each frame appears once?
 #
-# **Claim.** LLaVA-Video (Zhang et al., arXiv 2410.02713, section 4 and appendix A) takes every s-th frame as slow and pools it p x p; all others are fast, 2p x 2p. Each frame appears
-# once, in the order of time. In the official code the newline vector ends every row, and one more learned vector every frame (`llava_arch.py:312-326`). By hand:
+# **Claim.** In LLaVA-Video (Zhang et al., arXiv 2410.02713, section 4 and appendix A) every s-th frame is slow. It is averaged over windows
+# of p x p patches, a fast frame over 2p x 2p. Each frame appears once, in the order of time. In the official code the newline vector (lesson
+# 03) ends every row, and one more learned vector ends every frame (`llava_arch.py:312-326`). By hand:
 
 
 # %%
@@ -249,18 +253,22 @@ legend = {"slow": "slow token", "fast": "fast token", "newline": "newline", "sep
 plots.token_timelines(sequences, legend)
 
 # %% [markdown]
-# Above, time runs twice and slow frames appear twice. Below, it runs once, and a slow frame is a longer step. Nearly the same number of tokens, 192 and 196.
+# In the upper row, time runs through the video twice, and slow frames appear twice. In the lower row it runs once, and a slow frame is a
+# longer step. Both use nearly the same number of tokens, 192 and 196.
 #
 # Who uses it? The paper's 7B has s = 1, so every frame is slow and nothing is fast; only the 72B has s = 3 (section 4.1). The released 7B has
-# `add_faster_video` switched off (LLaVA-VL/LLaVA-NeXT#305). In the published code a batch of several videos goes wrong: the fast stride is made by doubling the
-# slow one in the same variable, and nothing resets it for the next video (`llava_arch.py:198-220`). `lib` does not copy that.
+# `add_faster_video` switched off (LLaVA-VL/LLaVA-NeXT#305). The published code has a bug with batches of several videos
+# (`llava_arch.py:198-220`). It doubles the slow stride to get the fast one, in the same variable. Nothing resets that variable for the next
+# video. `lib` does not copy the bug.
 
 # %% [markdown]
 # ### Exercise 05.video_tokens: what LLaVA-Video costs
 #
 # difficulty ●●●○○ · importance ●●●●○ · 10 minutes
 #
-# LLaVA-Video: of `frames` frames of `side` x `side` patches every `slow_every`-th is slow, beginning with frame 0, and averaged with `stride`; the others with twice that stride. Each frame occurs once. As in the official code, every row ends in a newline and every frame in one more token. How many tokens?
+# LLaVA-Video reads `frames` frames of `side` x `side` patches. Every `slow_every`-th frame is slow, beginning with frame 0, and is averaged
+# with `stride`; the others with twice that stride. Each frame occurs once. As in the official code, every row ends in a newline and every
+# frame in one more token. How many tokens?
 
 # %%
 ex = exercises.get("05.video_tokens")
@@ -277,18 +285,20 @@ print(f"by your count or lib's: {tokens_of(16, 3, 8, 2)}, made above: {len(in_ti
 print(f"72B, 64 frames of 27 x 27, s = 3: {tokens_of(64, 3, 27, 2):,} (the paper's Table 9 says 5,396)")
 
 # %% [markdown]
-# No count that we tried gives the paper's 5,396, with or without newlines. Read token counts from code.
+# Counted as the code does, the 72B's setting costs 5,832 tokens. No count that we tried gives the paper's 5,396, with or without newlines.
+# Take token counts from code.
 #
 # ## 5. What do 128 tokens see?
 #
-# Now the claim that few frames in detail and all in outline see *both* the small and the brief. Three ways to spend 128 tokens on a Toybox clip of 16 frames:
+# The claim is that a few frames in detail and all frames in outline show *both* what is small and what is brief. We compare three ways to
+# spend 128 tokens on a Toybox clip of 16 frames:
 #
 # - **SlowFast**: frame 0 in detail (64 tokens) and all 16 frames in outline (4 tokens each);
 # - **2 frames x 64** tokens;
 # - **8 frames x 16** tokens.
 #
-# `tiny` met all three in training: two in ten of its batches were SlowFast's (`draw_view` in `lib/workshop/tiny.py`). So this compares
-# what the *tokens* carry. We ask 96 clips for the code (small), the flash and the order of two flashes (brief), and motion.
+# `tiny` met all three in training; two in ten of its batches used SlowFast (`draw_view` in `lib/workshop/tiny.py`). So none of the three is
+# new to it. We ask 96 clips for the code (small), the flash and the order of two flashes (brief), and motion.
 
 
 # %%
@@ -341,11 +351,13 @@ for kind in KINDS:
         print(f"{kind:<7} SlowFast minus {name}: {gap}")
 
 # %% [markdown]
-# (In percent, with half the width of the 95 % interval.) **SlowFast keeps one foot at each end.** It sees every flash and every order, and reads 89 % of the codes. Each uniform way gives up one end: 2 frames miss most
-# flashes, 8 frames blur half of the codes. SlowFast pays with motion: 85 % against 97 % from 8 frames x 16, a difference of 0.11 that excludes 0. And it reads 0.09 fewer codes than 2 frames x 64: it
-# misses those that stand only in a second scene, because its one slow frame is frame 0.
+# (Per cent right, ± half the width of the 95 % interval.) **SlowFast shows both what is small and what is brief.** It sees every flash and
+# every order, and reads 89 % of the codes. Each uniform way fails at one of the two: 2 frames give 41 % of the flashes, 8 frames give 52 % of
+# the codes. SlowFast pays with motion: it is 0.11 behind 8 frames x 16, and the interval excludes 0. It also reads 0.09 fewer codes than 2
+# frames x 64. Its one slow frame is frame 0, so it misses codes that appear only in a second scene (lesson 07 counts them).
 #
-# **Does the order of the blocks matter?** With two slow frames the same 192 tokens can stand as SlowFast-LLaVA has them, or in the order of time, as LLaVA-Video would:
+# **Does the order of the blocks matter?** With two slow frames the same 192 tokens can stand as SlowFast-LLaVA has them, or in the order of
+# time, as LLaVA-Video would:
 
 # %%
 two_slow, in_order = SlowFastLlava.from_spec("slowfast-slow_2frms_concat-fast_2x2"), {}
@@ -359,11 +371,13 @@ for kind in KINDS:
     print(f"{kind:<7} two blocks {blocks.mean:.3f}, in time order {time.mean:.3f}: {gap}")
 
 # %% [markdown]
-# No difference is seen. (The interval for the order of flashes begins at 0, with 30 clips.) For a model trained with both, the order of the blocks is not what counts; it is what is in them.
+# No difference is seen. (The interval for the order of flashes begins at 0; only 30 clips have two flashes. A small effect stays possible
+# there.) `tiny` was trained with both arrangements.
 #
 # ### Which tokens does an answer need?
 #
-# As in lesson 04, we replace one token at a time by the mean of all, and look how much log-probability the true answer loses. Two questions about one clip:
+# As in lesson 04, we replace one token at a time by the mean of all, and measure how much log-probability the true answer loses. Two
+# questions about one clip:
 
 # %%
 from lib.evaluate import token_needs  # lesson 04, section 5, by hand
@@ -389,15 +403,17 @@ title = "The code hangs on three tokens of the slow frame, the flash on the four
 plots.needed_tokens(frames, tokens.box.numpy(), columns, rows, 8, title)
 
 # %% [markdown]
-# The code hangs on three tokens: without the one that shows its first digit the answer loses 20 units of log-probability; no other token matters. The flash depends on the four fast
-# tokens of frame 2 together. So both pathways are used, each for what it is good at.
+# The code depends on three slow tokens. Without the one that shows its first digit, the true answer loses 20 units of log-probability; no
+# other token matters. The flash depends on the four fast tokens of frame 2 together: without them its answer loses 13.5. So `tiny` uses both
+# pathways, each for what it shows best.
 #
-# ## 6. Training-free?
+# ## 6. Does it work without training on videos?
 #
-# The paper's claim is about a model that never saw a video. We have one: `tiny-image`, trained on single images of 64 or 16 tokens. A slow frame
-# is an image, and images are what it knows. So one slow frame should serve it well, and more slow frames better. The official method has ten.
+# The paper's claim is about a model that never saw a video. We have one: `tiny-image`, trained on single images of 64 or 16 tokens. A slow
+# frame is an image, and images are what it knows. So one slow frame should serve it well, and more slow frames better. The official method
+# has ten.
 #
-# **Predict before you run.** With one slow frame and all fast ones `tiny-image` reads about 77 % of the codes. What percentage with two slow
+# **Predict before you run.** With one slow frame and all fast ones `tiny-image` reads about 72 % of the codes. What percentage with two slow
 # frames (0 and 8)?
 
 # %%
@@ -416,16 +432,17 @@ for name, model in models.items():
 predict("percentage of codes, two slow frames", my_two, 100 * share(code["tiny-image", 2]).mean)
 
 # %% [markdown]
-# I expected two slow frames to help: frame 8 shows codes that frame 0 does not. For `tiny` it is so, 0.89 rises to 0.98. For `tiny-image` **0.72 falls to 0.30, and with four slow frames to 0.15.** More detail, less read.
+# I expected two slow frames to help: frame 8 shows codes that frame 0 does not. For `tiny` it is so, 0.89 rises to 0.98. For `tiny-image`
+# **0.72 falls to 0.30, and with four slow frames to 0.15.** More slow frames, fewer codes read.
 #
-# ### What destroys it?
+# ### Why do two slow frames do harm?
 #
-# Three suspects: the sequence is longer, there is a second frame, or the same digits are there twice. To tell them apart we take the first
-# frame of each clip whose code is visible there, and show it with another frame behind it:
+# Three causes are possible: the sequence is longer, there is a second frame, or the same digits appear twice. To separate them, we take first
+# frames that show a code. Each is shown together with a second frame:
 #
 # - the **same frame again**;
-# - the same frame **without its code**: as long, and every thing twice, but not the digits;
-# - a frame of **another clip** without a code.
+# - the same frame **without its code**, behind it or before it: just as long, every shape twice, but the digits once;
+# - a frame of **another clip** without its code.
 #
 # **Predict before you run.** What percentage of the codes is read when the same frame is shown twice?
 
@@ -471,8 +488,9 @@ again = read["tiny-image", "and the same frame again"]
 predict("percentage, the same frame twice", my_twice, 100 * np.mean(again))
 
 # %% [markdown]
-# **Showing the same digits twice destroys the reading.** From one frame `tiny-image` reads every code, from the same frame shown twice 24 %. It is not the length, nor a second frame, nor things shown twice: take the code out of the copy, and it reads 96 %
-# again, before or behind. `tiny`, which saw videos, reads every code in all five.
+# **Showing the same digits twice destroys the reading.** From one frame `tiny-image` reads every code; from the same frame shown twice it
+# reads 24 %. The length, a second frame and shapes shown twice are not the cause. Remove the code from the copy, and it reads 96 % again,
+# whether the copy stands before or behind. `tiny`, which saw videos, reads every code in all five.
 #
 # What does it answer instead? And does it matter *where* in the sequence the second copy stands? A rotary embedding gives every token a
 # position. We can give the second copy the positions of the first, so that both stand at the same place:
@@ -504,13 +522,17 @@ print(f"the second copy at the same positions: {evaluate.score(at_one_place)}")
 print(f"difference: {difference(at_one_place, again)}")
 
 # %% [markdown]
-# The first digit is always right. The second is right in 37 % only, and in 59 of 96 answers it is another digit of the same code: 719 becomes 779, 594 becomes 554. The model finds the right digits and loses its place among them.
+# The first digit is always right. The second is right in 37 % only. In 59 of 96 answers it is another digit of the same code: 719 becomes
+# 779, 594 becomes 554. The model finds the digits, but loses track of which one comes next.
 #
-# And it is a matter of *positions*. With the very same tokens, but the second copy at the positions of the first, it reads 99 %. An image model has learned how far apart the three digits of a code are. With two copies there are two
-# second digits, at two distances. Training on videos has taught `tiny` to cope, though its positions are the same kind.
+# The cause lies in the *positions*. With the very same tokens, but the second copy at the positions of the first, it reads 99 %. A likely
+# reason: an image model learns how far apart the three digits of a code stand. With two copies there are two second digits, at two distances.
+# `tiny` has the same kind of positions, but was trained on videos, and does not fail.
 #
-# Does that refute SlowFast-LLaVA? No. LLaVA-NeXT met everything twice in its training, in the overview and in a tile (lesson 03), and with ten slow frames the paper's scores are good. But "training-free" rests on what the image model happened to be
-# trained on. So before you show a model more frames, **show it the same frame twice**: a test of one line. (The successor, SlowFast-LLaVA-1.5, arXiv 2503.18943, keeps both pathways and trains them.)
+# Does that refute SlowFast-LLaVA? No. LLaVA-NeXT saw every image twice in training, in the overview and in the tiles (lesson 03). With ten
+# slow frames the paper's scores are good. But "training-free" rests on what the image model happened to be trained on. So before you show a
+# model more frames, **show it the same frame twice**: a test of one line. (The successor, SlowFast-LLaVA-1.5, arXiv 2503.18943, keeps both
+# pathways and trains them.)
 
 # %% [markdown]
 # ### Exercise 05.second_scene: the code in the second scene
@@ -533,8 +555,11 @@ calibration()
 # %% [markdown]
 # ## What to remember
 #
-# - SlowFast-LLaVA: n slow frames (1 x 2 maximum, 24 rows of 12), then all frames again (4 x 4 means): 10 x 288 + 50 x 16 = 3,680 tokens. Two blocks, no separator.
-# - LLaVA-Video: every s-th frame at p x p, the others at 2p x 2p, each once and in the order of time; in the code a newline after each row and a learned token after each frame.
+# - SlowFast-LLaVA: first n slow frames (1 x 2 maximum, 24 rows of 12), then all frames averaged to 4 x 4. Together they are two blocks
+#   without a separator, 10 x 288 + 50 x 16 = 3,680 tokens.
+# - LLaVA-Video: every s-th frame pooled p x p, the others 2p x 2p. Each frame appears once, in the order of time. The code adds a newline
+#   after each row and a learned token after each frame.
 # - At 128 tokens SlowFast sees the flash (1.00), the order (1.00) and most codes (0.89). It pays with motion: 0.85 against 0.97.
-# - An image model that reads every code from one frame reads 24 % when the same frame is shown twice. With the copy at the same positions it reads 99 %. Repetition confuses positions; training on videos heals it.
+# - An image model that reads every code from one frame reads 24 % when the same frame is shown twice. With the copy at the same positions it
+#   reads 99 %. `tiny`, trained on videos, reads every code even then.
 # - Read the code before you trust a setting: repeated slow frames, pairs across rows on odd widths, a RoPE factor that does nothing.

@@ -14,16 +14,16 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 오늘의 공개 모델은 토큰을 세 가지 방법으로 줄입니다. **이웃 합치기**(Qwen2.5-VL, InternVL3), **반복되는 것 빼기**(DyCoke), 언어 모델 안의 **가지치기**(FastV)입니다.
-# 이 수업에서는 세 방법을 직접 작성해 transformers나 공식 코드와 같은지 확인하고, 7강의 클립과 예산에서 `tiny`로 측정합니다. 새로 학습하는 것은 없습니다.
+# 요즘 공개 모델은 토큰을 세 가지 방법으로 줄입니다. **이웃 합치기**(Qwen2.5-VL, InternVL3), **반복되는 것 빼기**(DyCoke), 언어 모델 안의 **가지치기**(FastV)입니다. 이 수업에서는 세 방법을 직접 구현해
+# transformers나 공식 코드와 결과가 같은지 확인하고, 7번 수업과 같은 클립과 예산에서 `tiny`로 측정합니다. 새로 학습하지는 않습니다.
 #
 # - Qwen2.5-VL은 1분짜리 영상을 17,940토큰으로 읽습니다. LLaVA-NeXT-Video는 4,608토큰입니다.
 # - 2 x 2 풀링은 네 블록의 가중치가 같은 패치 병합입니다. 두 프레임의 특징을 평균하면 같은 128토큰으로 한 장씩 건너 읽을 때보다 9.9점 높습니다.
-# - DyCoke는 토큰 절반을 빼고 1.2점을 잃습니다. 그러나 무작위로 골라도 거의 같습니다. 유사도의 몫은 0.7점입니다.
-# - FastV의 어텐션은 1층 다음에는 무작위 선택보다 13.8점 나쁘고, 3층 다음에는 무작위와 같습니다.
-# - 세 예산 모두에서 7강의 가장 좋은 방법을 넘는 방법은 없습니다. `tiny`는 이 방법들로 학습하지 않았으므로 논문에 대한 판정은 아닙니다.
+# - DyCoke로 토큰 절반을 빼면 1.2점이 낮아집니다. 그러나 무작위로 골라도 거의 같습니다. 유사도로 고른 효과는 0.7점입니다.
+# - FastV처럼 어텐션으로 고르면 1층 뒤에서는 무작위 선택보다 13.8점 낮고, 3층 뒤에서는 무작위와 차이가 없습니다.
+# - 세 예산 모두에서 7번 수업의 최고 방법을 넘지 못했습니다. 다만 `tiny`는 이 방법들로 학습하지 않았으므로, 이 결과로 논문을 평가할 수는 없습니다.
 #
-# 연습 문제는 `exercises.language("ko")`를 실행하면 한국어로 나옵니다.
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -67,11 +67,11 @@ features = vlm.encode(pixels)  # (16, 8, 8, 96)
 # Three families show what is usual now. `data/papers.csv` names the source of each number:
 #
 # - **LLaVA-OneVision** does what lesson 04 does: 27 x 27 patches, pooled to 196 tokens a frame, 32 frames.
-# - **InternVL3** writes 2 x 2 of its 32 x 32 patches side by side: 256 tokens a frame. Its example reads 8 frames.
+# - **InternVL3** joins each 2 x 2 of its 32 x 32 patches into one token: 256 tokens a frame. Its official example reads 8 frames.
 # - **Qwen2.5-VL** keeps the shape of a frame. One token covers 28 x 28 pixels of *two* frames, at 2 frames a second.
 #
-# The first two fix the number of frames: a longer video gets coarser in time. Qwen fixes the rate: a longer video gets more expensive.
-# Lesson 02's formulas say how much, for 640 x 360 pixels.
+# The first two fix the number of frames: a longer video gets coarser in time. Qwen fixes the rate: a longer video gets more expensive. Lesson
+# 02's formulas give the numbers for 640 x 360 pixels.
 #
 # **Predict before you run.** How many tokens does Qwen2.5-VL make of one minute? (LLaVA-NeXT-Video: 32 x 144 = 4,608.)
 
@@ -102,13 +102,14 @@ for name in ("Qwen2.5-VL", "Qwen3-VL"):
 predict("tokens of Qwen2.5-VL for a minute", my_minute, qwen_tokens(60, 360, 640))
 
 # %% [markdown]
-# One minute costs Qwen2.5-VL 17,940 tokens, four times LLaVA-NeXT-Video's 4,608. Six minutes cost 107,640. So people look for tokens to save, in three ways:
+# One minute costs Qwen2.5-VL 17,940 tokens, almost four times LLaVA-NeXT-Video's 4,608. Six minutes cost 107,640. Three ways save tokens:
 # **merging** neighbours (sections 2 and 3), **leaving out** what repeats (4), and **pruning** inside the language model (5).
 #
-# Here all three run on tiny as it is shipped: nothing is trained. They answer lesson 07's clips and questions, at its budgets of 64, 128 and 256 tokens.
+# Here all three run on tiny as it is shipped: nothing is trained. They answer lesson 07's clips and questions, at its budgets of 64, 128 and
+# 256 tokens.
 
 # %% [markdown]
-# ## 2. What is it to merge four patches?
+# ## 2. What does it mean to merge four patches?
 #
 # InternVL calls it *pixel shuffle*, Qwen a *patch merger*. Write it first.
 
@@ -117,7 +118,7 @@ predict("tokens of Qwen2.5-VL for a minute", my_minute, qwen_tokens(60, 360, 640
 #
 # difficulty ●●●○○ · importance ●●●●● · 8 minutes
 #
-# `features` has shape (T, H, W, C), both sides even. Write the four patches of each 2 x 2 window side by side, in the order of reading: top left, top
+# `features` has shape (T, H, W, C), both sides even. Write the four patches of each 2 x 2 window side by side. Their order is top left, top
 # right, bottom left, bottom right. Return shape (T, H / 2, W / 2, 4 C).
 
 # %%
@@ -171,19 +172,20 @@ print("merged, shared and pooled:", "equal" if apart < 1e-4 else "DIFFERENT")
 # %% [markdown]
 # ## 3. Two frames in one: before the vision tower, or after it?
 #
-# Qwen2.5-VL's first layer reads two frames at once. If its kernel held CLIP's twice, each half as large, it would see the
-# *mean of two pictures* (`tests/test_came_after.py` compares the two). The alternative is to average *features*, after the tower.
-# In the first case the tower sees double exposures:
+# Qwen2.5-VL's first layer reads two frames at once. Suppose its kernel held CLIP's kernel twice, with halved weights. Then it would see the
+# *mean of two pictures* (`tests/test_came_after.py` compares the two). The alternative is to average *features*, after the tower. In the
+# first case the tower sees two pictures on top of each other, a double exposure:
 
 # %%
 blended = pixels.reshape(8, 2, 64, 64, 3).mean(axis=1).astype(np.uint8)
 plots.frame_strip(blended, [f"frames {2 * pair}, {2 * pair + 1}" for pair in range(8)])
 
 # %% [markdown]
-# The flash of frame 8 is half as bright, and moving things stand in two places. Both ways turn all 16 frames into 8 x 16 = 128 tokens. Uniform 8 x 16
-# costs the same and reads every second frame.
+# The flash of frame 8 is half as bright, and moving things stand in two places. Averaging pictures and averaging features both turn all 16
+# frames into 8 x 16 = 128 tokens. Uniform 8 x 16 costs the same and reads every second frame.
 #
-# **Predict before you run.** A flash lasts one frame. Reading every second frame, tiny names 61 % of the flashes. How many does it name if pairs of features are averaged?
+# **Predict before you run.** A flash lasts one frame. Reading every second frame, tiny names 61 % of the flashes. How many does it name if
+# pairs of features are averaged?
 
 # %%
 my_flash = None  # your guess, in per cent
@@ -234,17 +236,17 @@ predict("flashes named, pairs averaged (%)", my_flash, round(score(shares, pairs
 # %% [markdown]
 # ## 4. Must we read again what has not changed?
 #
-# **DyCoke** (Tao et al., CVPR 2025) leaves it out, after projector and pooling. In every four
-# frames the first stays whole. The others are compared with an earlier frame, and only the tokens that changed most stay. Its authors report 1.5 times the speed
-# and 1.4 times less memory, without training. Write one step of it:
+# **DyCoke** (Tao et al., CVPR 2025) leaves it out, after projector and pooling. In every four frames the first stays whole. The others are
+# compared with an earlier frame, and only the tokens that changed most stay. Its authors report a 1.5-fold speed-up and a 1.4-fold reduction
+# of memory, without training. Write one step of it:
 
 # %% [markdown]
 # ### Exercise 13.kept: what a frame adds
 #
 # difficulty ●●○○○ · importance ●●●●● · 7 minutes
 #
-# `before` and `frame` are the tokens (N, D) of two frames. Return the numbers of the `keep` tokens of `frame` that changed most: those with the
-# smallest cosine similarity to the token in the same place of `before`. Return them in the order in which they stand in the frame.
+# `before` and `frame` are the tokens (N, D) of two frames. Return the numbers of the `keep` tokens of `frame` that changed most. They have
+# the smallest cosine similarity to the token in the same place of `before`. Return them in the order in which they stand in the frame.
 
 # %%
 ex = exercises.get("13.kept")
@@ -278,8 +280,8 @@ for frame, (top, bottom, left, right) in zip(tokens.frame.tolist(), (8 * tokens.
 plots.frame_strip(shown)
 
 # %% [markdown]
-# Frames 0, 4, 8, 12 and 14 are whole. In the others the kept patches lie where something moves. Frame 9 is compared with frame 8, whose flash colours
-# all of it, so all its patches changed, and the choice among them means little.
+# Frames 0, 4, 8, 12 and 14 are whole. In the others the kept patches mostly lie where something moves. Frame 9 is compared with frame 8,
+# whose flash colours all of it, so all its patches changed, and the choice among them means little.
 #
 # The official code holds three surprises (`lib/reducers/dycoke.py` names the lines; golden files hold its outputs):
 #
@@ -287,7 +289,8 @@ plots.frame_strip(shown)
 # - The kept tokens stand in the order of their similarity, not where they stood in the frame.
 # - Frame 14 stays whole because a loop ends one step early. Of an odd number of frames the last is lost.
 #
-# Does similarity earn its place, and what does that order cost? Two controls answer: the kept tokens put back in place, and as many tokens of each frame drawn at random, in place.
+# Does choosing by similarity help, and what does the official order cost? Two controls answer. One puts the kept tokens back in place. The
+# other draws as many tokens of each frame at random, also in place.
 #
 # **Predict before you run.** By how many points does DyCoke, tokens in place, lead the random choice?
 
@@ -307,15 +310,16 @@ print("in place over all 256 tokens:      ", lead(shares, in_place, "uniform 16 
 predict("points of DyCoke over random", my_lead, (score(shares, in_place) - score(shares, drawn))[0])
 
 # %% [markdown]
-# Leaving out works: half of the tokens cost 1.2 points (0.8 to 1.6). But most of that is not DyCoke's merit. Tokens drawn *at random* do
-# nearly as well: similarity earns 0.7 points (0.2 to 1.2). It helps with codes (+4.2) and harms counts (-3.1). The official
-# order costs 0.9 (0.6 to 1.3), so that the official code and a random choice show no difference (-0.7 to +0.3).
+# Leaving out half of the tokens costs only 1.2 points (0.8 to 1.6). But DyCoke's choice explains little of that. Tokens drawn *at random* do
+# nearly as well: similarity adds 0.7 points (0.2 to 1.2). It helps with codes (+4.2) and harms counts (-3.1). The official order costs 0.9
+# (0.6 to 1.3). So the official code and a random choice show no difference (-0.7 to +0.3).
 
 # %% [markdown]
 # ## 5. Can the language model say which tokens it needs?
 #
-# **FastV** (Chen et al., ECCV 2024) asks it. After a few layers it ranks the visual tokens by the attention that the *last token of the prompt* pays them, averaged over the heads. The best go on, the others are
-# dropped. The authors report 45 % fewer operations for LLaVA-1.5-13B. By hand, in tiny's first layer:
+# **FastV** (Chen et al., ECCV 2024) asks it. After a few layers it ranks the visual tokens by the attention that the *last token of the
+# prompt* pays them, averaged over the heads. The highest ranks go on, the others are dropped. The authors report 45 % fewer operations for
+# LLaVA-1.5-13B. By hand, in tiny's first layer:
 
 # %%
 from lib.vlm.fastv import FastV, attention_of
@@ -361,7 +365,8 @@ answer = fastv.answer(vlm, features, "What is the code?", SpatialPool(2))
 print(f"answer {answer}, truth {clip.scenes[0].code}")
 
 # %% [markdown]
-# The layers before the cut are paid in full. So the budget of FastV is a mean over layers, 127.75 here. Two full layers of 32 weigh little; of tiny's four, one weighs a quarter.
+# The first layer keeps 268 positions, the three others 97. The layers before the cut cost the full price, so FastV's budget is a mean over
+# layers, 127.75 here. In a model of 32 layers, two full layers weigh little; one of tiny's four weighs a quarter.
 
 # %% [markdown]
 # ### Exercise 13.keep: a budget over all layers
@@ -387,8 +392,8 @@ print("256 tokens, 4 layers, budget 128:", {after: keep_of(256, 4, after, 128) f
 # %% [markdown]
 # ### Does attention find the right tokens?
 #
-# The control is chance again: as many tokens, after the same layer, drawn at random. 64 of 256 tokens go on, after layer 1, 2 or 3. Pruning reads a clip anew for
-# each question, so these are the first 192 clips.
+# The control is chance again: as many tokens, drawn at random after the same layer. Of 256 tokens 64 go on, after layer 1, 2 or 3. Pruning
+# must read a clip again for each question, so we use only the first 192 clips.
 #
 # **Predict before you run.** After layer 1, by how many points does attention lead the random choice?
 
@@ -419,12 +424,13 @@ drawn = plots.score_curves(curves, "64 of 256 tokens kept after layer", "mean of
 titled(drawn, "Attention chooses worse than chance after layers 1 and 2")
 
 # %% [markdown]
-# After layer 1, attention loses 13.8 points against a random choice (15.7 to 11.6), after layer 2 it loses 5.4. After layer 3 the two are equal. There even
-# a random quarter of the tokens scores 90: the first three layers have already carried what matters into the words of the prompt.
+# After layer 1, attention loses 13.8 points against a random choice (15.7 to 11.6), after layer 2 it loses 5.4. After layer 3 the two are
+# equal. There even a random quarter of the tokens scores 90. Probably the first three layers have already carried what matters into the words
+# of the prompt.
 #
-# Endo et al. (2025) found a cause in larger models: early attention ranks tokens by *where they stand*, because of RoPE. Their remedy ranks without positions. Here it makes
-# things worse (23.5 points below chance after layer 1). So what else does layer 1 prefer? We look at which tokens it keeps. A token *stands out* if it is
-# among the 64 that differ most from their frame's median token: there the things are.
+# Endo et al. (2025) found a cause in larger models: early attention ranks tokens by *where they stand*, because of RoPE. Their remedy ranks
+# without positions. Here it makes things worse (23.5 points below chance after layer 1). So what else does layer 1 prefer? We look at which
+# tokens it keeps. A token *stands out* if it is among the 64 that differ most from their frame's median token. Such tokens show the shapes.
 
 # %%
 spread = {}
@@ -453,13 +459,14 @@ for (after, way), rows in spread.items():
     )
 
 # %% [markdown]
-# Positions are one cause: with them, layer 1 nearly skips frames 8 to 10. Without them it spreads evenly over the frames, and still picks badly: only 18 % of
-# what it keeps stands out, less than chance would give. It keeps background. Layer 1 has hardly begun to look: 17 % of the last token's attention is on the video.
-# At layer 3 it is 78 %, and a third of the kept tokens stand out.
+# Positions are one cause: with them, layer 1 nearly skips frames 8 to 10. Without them it keeps these frames as often as chance does. It
+# still picks badly: only 18 % of what it keeps stands out, against 25 % by chance. It keeps background. Layer 1 has hardly begun to look: 17
+# % of the last token's attention is on the video. At layer 3 it is 78 %, and a third of the kept tokens stand out.
 #
 # ### Where "features in, tokens out" ends
 #
-# Every reducer of this course takes features and returns tokens. FastV cannot: its choice needs the question and a layer's attention. So it stands in `lib/vlm/fastv.py` and is no reducer. What that costs, two questions about one clip show:
+# Every reducer of this course takes features and returns tokens. FastV cannot: its choice needs the question and a layer's attention. So it
+# stands in `lib/vlm/fastv.py` and is no reducer. Two questions about one clip show what that costs:
 
 # %%
 kept = []
@@ -471,7 +478,7 @@ for question in ("What is the code?", "Which way does the red cross move?"):
 print(f"{len(kept[0])} and {len(kept[1])} tokens kept, {len(kept[0] & kept[1])} of them for both (by chance: 16)")
 
 # %% [markdown]
-# The two questions share half of their tokens. So the second question reads the clip again from layer 3 on, with keys and values of its own.
+# The two questions share half of their tokens. So a second question cannot reuse what the first one kept after layer 3: it must read the clip again.
 
 # %% [markdown]
 # ### Exercise 13.many: twenty questions
@@ -511,7 +518,8 @@ for name, methods, stored, some in (
     print(f"{name}: {live.asked.sum() * len(methods):,} answers, {differ} differ from the file")
 
 # %% [markdown]
-# (A few may differ on another machine, where a tie between two words tips.) Now each method at its budget, against lesson 07's best uniform way and its best way of all:
+# (A few answers may differ on another machine, where two words are almost equally likely.) Now each method at its budget, against lesson 07's
+# best uniform way and its best way of all:
 
 # %%
 rows = [(shares, m) for m in came_after.LATER[:9]] + [(inside, m) for m in came_after.PRUNING[:6]]
@@ -535,11 +543,12 @@ names, budgets = [m.key for _, m in table], [m.budget for _, m in table]
 titled(plots.share_table(names, budgets, KINDS, np.array(by_kind)), "No later method beats the best of lesson 07")
 
 # %% [markdown]
-# At no budget does a later method beat the best of lesson 07. DyCoke comes nearest at 128 tokens, 4.3 points behind (5.0 to 3.6), then merged features, 5.0 behind.
-# Against uniform sampling both win there, by about 10 points. At 256 tokens every later method loses to uniform 16 x 16, which reads all frames.
+# At no budget does a later method beat the best of lesson 07. DyCoke comes nearest at 128 tokens, 4.3 points behind (5.0 to 3.6), then merged
+# features, 5.0 behind. Against uniform sampling both win there, by about 10 points. At 256 tokens every later method loses to uniform 16 x
+# 16, which reads all frames.
 #
-# This is no verdict on the papers. Tiny was trained with none of these methods, and its frames have 64 patches; a frame of the 7B has 576, more of which repeat. What
-# carries over is the way to test: the same budget, and beside the idea a control that shares all but the idea.
+# This is no verdict on the papers. Tiny was trained with none of these methods. Its frames have 64 patches; a frame of the 7B has 576, and
+# probably more of them repeat. What carries over is the way to test: the same budget, and a control that shares everything but the idea.
 
 # %% [markdown]
 # ### Exercise 13.pairs: pairs against every second frame
@@ -571,7 +580,9 @@ calibration()
 # ## What to remember
 #
 # - Three ways to save tokens: merge neighbours, leave out what repeats, prune inside the language model.
-# - 2 x 2 pooling is a patch merger with four equal blocks. Averaging the features of two frames beats skipping every second frame by 9.9 points at 128 tokens.
-# - DyCoke leaves out half of the tokens for 1.2 points. Random tokens do nearly as well: always run the control.
-# - FastV ranks by attention, which is worse than chance after tiny's layers 1 and 2, and no better after layer 3. Its choice depends on the question, so nothing can be shared.
+# - 2 x 2 pooling is a patch merger with four equal blocks. Averaging the features of two frames beats skipping every second frame by 9.9
+#   points at 128 tokens.
+# - DyCoke leaves out half of the tokens and loses 1.2 points. Random tokens do nearly as well, so always run the control.
+# - FastV ranks by attention. That is worse than chance after tiny's layers 1 and 2, and no better after layer 3. Its choice depends on the
+#   question, so questions cannot share it.
 # - None of them beats a mixture of a few sharp and many coarse frames here.

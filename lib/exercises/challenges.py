@@ -254,7 +254,7 @@ CHALLENGES = (
             "Write `entry()`: settings in place of those in jobs/7b-t4.yaml, such as {'frames': 12}. Training and "
             "captioning have to fit into 14 GiB, traced. The score is the number of visual tokens of a clip.",
             "`entry()`를 작성하세요. jobs/7b-t4.yaml의 설정을 바꾸는 값을 돌려줍니다. 예: {'frames': 12}. 학습과 캡션 "
-            "생성이 모두 14 GiB(추적값) 안에 들어가야 합니다. 점수는 클립 하나의 비주얼 토큰 수입니다.",
+            "생성이 모두 14 GiB(추적값) 안에 들어가야 합니다. 점수는 클립 하나의 시각 토큰 수입니다.",
         ),
         own=dict, owns=1152, goal=4000,
         score=entries.tokens_on_a_t4,
@@ -291,7 +291,7 @@ CHALLENGES = (
             "Write `entry(pixels, vlm)`: pixels (16, 64, 64, 3) and the model to at most 128 visual tokens (N, 128). "
             "The model captions from them alone; the score is the share of facts right. You may change the model in "
             "your file: adapters, training, anything. The clips are drawn when you play.",
-            "`entry(pixels, vlm)`를 작성하세요. 픽셀 (16, 64, 64, 3)과 모델에서 최대 128개의 비주얼 토큰 (N, 128)을 "
+            "`entry(pixels, vlm)`를 작성하세요. 픽셀 (16, 64, 64, 3)과 모델에서 최대 128개의 시각 토큰 (N, 128)을 "
             "만듭니다. 모델은 그 토큰만 보고 캡션을 쓰고, 점수는 맞힌 사실의 비율입니다. 파일 안에서 모델을 바꾸어도 "
             "됩니다(어댑터, 학습 등 무엇이든). 클립은 채점할 때 새로 뽑습니다.",
         ),

@@ -84,9 +84,9 @@ slow_pool = Write(
     id="05.slow_pool",
     title=Text("properly pooled", "제대로 풀링하기"),
     task=Text(
-        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of the "
-        "two numbers in each channel the larger. Return (T, H, W // 2, D). On an odd width the last column is left "
-        "out (as the paper's 1 x 2 says, and not as the code).",
+        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does. A window is 1 row x 2 columns, and each "
+        "channel keeps the larger of its two numbers. Return (T, H, W // 2, D). On an odd width the last column is "
+        "left out (as the paper's 1 x 2 says, and not as the code).",
         "slow 프레임 `grid`(T, H, W, D)를 SlowFast-LLaVA처럼 풀링하세요. 창은 1행 x 2열이고, 채널마다 두 수 가운데 큰 "
         "것을 남깁니다. (T, H, W // 2, D)를 돌려주세요. 너비가 홀수이면 마지막 열을 버립니다(코드가 아니라 논문의 1 x "
         "2를 따릅니다).",
@@ -158,9 +158,9 @@ video_tokens = Write(
     id="05.video_tokens",
     title=Text("what LLaVA-Video costs", "LLaVA-Video의 토큰 수"),
     task=Text(
-        "LLaVA-Video: of `frames` frames of `side` x `side` patches every `slow_every`-th is slow, beginning with "
-        "frame 0, and averaged with `stride`; the others with twice that stride. Each frame occurs once. As in the "
-        "official code, every row ends in a newline and every frame in one more token. How many tokens?",
+        "LLaVA-Video reads `frames` frames of `side` x `side` patches. Every `slow_every`-th frame is slow, beginning "
+        "with frame 0, and is averaged with `stride`; the others with twice that stride. Each frame occurs once. As in "
+        "the official code, every row ends in a newline and every frame in one more token. How many tokens?",
         "LLaVA-Video: 한 변의 패치가 `side`개인 프레임 `frames`장 가운데 0번부터 `slow_every`장마다 한 장이 slow이고 "
         "`stride`로 평균을 냅니다. 나머지는 두 배의 stride를 씁니다. 프레임은 한 번씩만 나옵니다. 공식 코드처럼 "
         "줄마다 newline, 프레임마다 토큰 하나가 더 붙습니다. 토큰은 모두 몇 개입니까?",
@@ -253,7 +253,7 @@ second_scene = Predict(
     hint_2=Text(
         '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"; make visual tokens of the 24 clips as section 5 does and '
         'call `right_answers(tiny, visual, late, ("code",))`.',
-        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"입니다. 5절처럼 클립 24개의 비주얼 토큰을 만들고 '
+        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"입니다. 5절처럼 클립 24개의 시각 토큰을 만들고 '
         '`right_answers(tiny, visual, late, ("code",))`를 호출하세요.',
     ),
     why=Text(

@@ -36,9 +36,8 @@ merge = Write(
     id="13.merge",
     title=Text("four patches side by side", "패치 네 개를 나란히"),
     task=Text(
-        "`features` has shape (T, H, W, C), both sides even. Write the four patches of each 2 x 2 window side by "
-        "side, in the order of reading: top left, top right, bottom left, bottom right. Return shape (T, H / 2, W / "
-        "2, 4 C).",
+        "`features` has shape (T, H, W, C), both sides even. Write the four patches of each 2 x 2 window side by side. "
+        "Their order is top left, top right, bottom left, bottom right. Return shape (T, H / 2, W / 2, 4 C).",
         "`features`의 모양은 (T, H, W, C)이고 두 변은 짝수입니다. 2 x 2 창마다 패치 네 개를 읽는 순서(왼쪽 위, 오른쪽 "
         "위, 왼쪽 아래, 오른쪽 아래)대로 나란히 이어 붙이고, 모양이 (T, H / 2, W / 2, 4 C)인 결과를 돌려주세요.",
     ),
@@ -101,7 +100,7 @@ kept = Write(
     title=Text("what a frame adds", "프레임이 더하는 것"),
     task=Text(
         "`before` and `frame` are the tokens (N, D) of two frames. Return the numbers of the `keep` tokens of `frame` "
-        "that changed most: those with the smallest cosine similarity to the token in the same place of `before`. "
+        "that changed most. They have the smallest cosine similarity to the token in the same place of `before`. "
         "Return them in the order in which they stand in the frame.",
         "`before`와 `frame`은 두 프레임의 토큰 (N, D)입니다. `frame`에서 가장 많이 바뀐 토큰 `keep`개의 번호를 "
         "돌려주세요. `before`의 같은 위치에 있는 토큰과 코사인 유사도가 가장 낮은 토큰입니다. 번호는 프레임에 놓인 "
@@ -239,7 +238,7 @@ many = Choose(
     },
     hint_1=Text(
         "For which of them are the visual tokens of the second question the same as those of the first?",
-        "두 번째 질문의 비주얼 토큰이 첫 번째와 같은 방법은 무엇입니까?",
+        "두 번째 질문의 시각 토큰이 첫 번째와 같은 방법은 무엇입니까?",
     ),
     hint_2=Text("Two of the three look at the question.", "셋 가운데 둘은 질문을 봅니다."),
     why=Text(

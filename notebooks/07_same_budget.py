@@ -53,8 +53,6 @@ from lib.workshop.same_budget import COMPARED_KINDS, METHODS
 plots.style()
 
 # what you may ignore
-import csv
-
 from lib import exercises
 from lib.exercises import calibration, predict
 
@@ -69,6 +67,8 @@ print(f"{len(clips):,} clips of {clips[0].frames} frames; {len(METHODS)} ways to
 # of tokens. Here are the published scores on ActivityNet-QA of models that all have about 7 billion parameters:
 
 # %%
+import csv
+
 with open("../data/papers.csv", encoding="utf-8") as file:
     papers = list(csv.DictReader(file))
 for row in papers:
@@ -457,7 +457,8 @@ for budget in (64, 128, 256):
     print(f"{budget:>4}: oracle {oracle[0]:.3f}; {METHODS[one].key} {means[0, one]:.3f}, ", end="")
     print(in_points(gap))
     picks = [METHODS[uniform[place]].name for place in shares[0, uniform].argmax(axis=0)]
-    print("      oracle:", ", ".join(f"{kind} {name}" for kind, name in zip(COMPARED_KINDS, picks, strict=True)))
+    by_kind = [f"{kind} {name}" for kind, name in zip(COMPARED_KINDS, picks, strict=True)]
+    print("      oracle:", ", ".join(by_kind))
 
 # %% [markdown]
 # At 128 tokens SlowFast beats even the oracle, by 7.8 points. At 64 it loses to it by 16.0, at 256 by 2.3. So if you know in advance what

@@ -43,19 +43,22 @@ from lib import colab
 colab.set_up()
 
 # %%
-import csv
-
+# what this lesson is about
 import numpy as np
 import torch
 
-from lib import exercises, plots, toybox  # what you may ignore: the course's tools
+from lib import plots, toybox
 from lib.evaluate import bootstrap_shares, percentile_interval
-from lib.exercises import calibration, predict
-from lib.reducers import DyCoke, PatchMerger, SpatialPool  # what this lesson is about
+from lib.reducers import DyCoke, PatchMerger, SpatialPool
 from lib.vlm import load
 from lib.workshop import came_after, same_budget
 
 plots.style()
+
+# what you may ignore
+from lib import exercises
+from lib.exercises import calibration, predict
+
 vlm = load("tiny", device="cpu")  # as in lesson 07: the stored answers were made on a CPU, in 32 bits
 clip = toybox.sample(12)  # 16 frames, a purple flash on frame 8, the code 852
 pixels = toybox.render(clip)
@@ -77,6 +80,8 @@ features = vlm.encode(pixels)  # (16, 8, 8, 96)
 
 # %%
 my_minute = None  # your guess
+
+import csv
 
 with open("../data/papers.csv", encoding="utf-8") as file:
     facts = {(row["paper"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
@@ -414,14 +419,8 @@ firsts = [score(inside, keys[way][0])[0] for way in ("attention", "random")]
 predict("points of attention over random, layer 1", my_attention, firsts[0] - firsts[1])
 
 
-def titled(figure, title):
-    """The same figure, its finding above it."""
-    figure.axes[0].set_title(title, fontsize=11)
-    return figure
-
-
 drawn = plots.score_curves(curves, "64 of 256 tokens kept after layer", "mean of seven kinds")
-titled(drawn, "Attention chooses worse than chance after layers 1 and 2")
+plots.titled(drawn, "Attention chooses worse than chance after layers 1 and 2")
 
 # %% [markdown]
 # After layer 1, attention loses 13.8 points against a random choice (15.7 to 11.6), after layer 2 it loses 5.4. After layer 3 the two are
@@ -454,8 +453,8 @@ print("of the kept tokens (by chance: 19 % in frames 8 to 10, 25 % stand out)")
 for (after, way), rows in spread.items():
     middle, outstanding, on_video = 100 * np.mean(rows, axis=0)
     print(
-        f"layer {after}, {way:<7} positions: {middle:4.1f} % in frames 8 to 10, {outstanding:2.0f} % stand out; "
-        f"{on_video:.0f} % of the attention is on the video"
+        f"layer {after}, {way:<7} positions: {middle:4.1f} % in frames 8 to 10, {outstanding:2.0f} % stand out;"
+        f" {on_video:.0f} % of the attention is on the video"
     )
 
 # %% [markdown]
@@ -475,7 +474,8 @@ for question in ("What is the code?", "Which way does the red cross move?"):
     with torch.no_grad(), FastV(3, 64).pruning(decoder, visual, last) as seen:
         decoder(inputs_embeds=embeds, use_cache=False)
     kept.append({*seen["kept"][0].tolist()} & {*range(visual.start, visual.stop)})
-print(f"{len(kept[0])} and {len(kept[1])} tokens kept, {len(kept[0] & kept[1])} of them for both (by chance: 16)")
+both = kept[0] & kept[1]
+print(f"{len(kept[0])} and {len(kept[1])} tokens kept, {len(both)} of them for both (by chance: 16)")
 
 # %% [markdown]
 # The two questions share half of their tokens. So a second question cannot reuse what the first one kept after layer 3: it must read the clip again.
@@ -540,7 +540,8 @@ table = [*rows, *((shares, m) for m in same_budget.METHODS if m.budget <= 256)]
 table = sorted(table, key=lambda row: row[1].budget)
 by_kind = [[percentile_interval(of[m.key][:, k], clips=0)[:3] for k in range(len(KINDS))] for of, m in table]
 names, budgets = [m.key for _, m in table], [m.budget for _, m in table]
-titled(plots.share_table(names, budgets, KINDS, np.array(by_kind)), "No later method beats the best of lesson 07")
+drawn = plots.share_table(names, budgets, KINDS, np.array(by_kind))
+plots.titled(drawn, "No later method beats the best of lesson 07")
 
 # %% [markdown]
 # At no budget does a later method beat the best of lesson 07. DyCoke comes nearest at 128 tokens, 4.3 points behind (5.0 to 3.6), then merged

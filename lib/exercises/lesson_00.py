@@ -167,8 +167,8 @@ cheapest = Predict(
         "frames with the strides 1, 2, 4 and 8. Which setting with at least 90 % right answers needs the fewest visual "
         "tokens, and how many are these?",
         '실험입니다. `right_answers(frames, stride, ("motion",))`는 물체가 어느 쪽으로 움직이는지 묻습니다. 프레임 1, '
-        "2, 4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90% 이상을 맞히는 설정 가운데 시각 토큰이 가장 적은 "
-        "것은 토큰이 몇 개입니까?",
+        "2, 4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90% 이상을 맞히는 설정 가운데 시각 토큰이 가장 적은 것은 "
+        "토큰이 몇 개입니까?",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=64,

@@ -75,3 +75,10 @@ WRONG = {
     ],
     "04.factor": [(0.9, "That is factor 1"), (0.63, "That is factor 2"), (47.6, "As a share")],
 }
+
+EXPERIMENTS = {
+    "04.factor": """
+slowed = stretched(image_model, 1.5)
+my_share = np.mean(right_answers(slowed, [tokens[0] for tokens in whole], few, THINGS, batch=8))
+""",
+}

@@ -46,7 +46,7 @@ WRONG = {
         (lambda first, second, drawn: [fmean(first[row]) - fmean(second) for row in drawn], "not paired"),
         (lambda first, second, drawn: [fmean(second[row] - first[row]) for row in drawn], "sign is turned"),
         (lambda first, second, drawn: np.take(first - second, drawn).sum(1), "Those are sums"),
-        (lambda first, second, drawn: np.take(first - second, drawn).mean(0), "over the redraws"),
+        (lambda first, second, drawn: np.take(first - second, drawn).mean(0), "over the resamples"),
     ],
     "07.line": [
         (lambda tokens, scores: [int(np.argmax(scores))], "best method alone"),

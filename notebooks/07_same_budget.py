@@ -98,7 +98,8 @@ def quote(title, source, metrics, settings=""):
         if row["source"] == source and row["metric"] in metrics and settings in row["setting"]:
             found.setdefault((row["model"], row["setting"]), {})[row["metric"]] = row["value"]
     for (model, setting), values in found.items():
-        print(f"   {model:<20}{setting:<46}" + "".join(f"{values.get(metric, '–'):>7}" for metric in metrics))
+        scores = "".join(f"{values.get(metric, '–'):>7}" for metric in metrics)
+        print(f"   {model:<20}{setting:<46}{scores}")
 
 
 both = ["ActivityNet-QA accuracy", "EgoSchema"]

@@ -453,8 +453,8 @@ print("of the kept tokens (by chance: 19 % in frames 8 to 10, 25 % stand out)")
 for (after, way), rows in spread.items():
     middle, outstanding, on_video = 100 * np.mean(rows, axis=0)
     print(
-        f"layer {after}, {way:<7} positions: {middle:4.1f} % in frames 8 to 10, {outstanding:2.0f} % stand out;"
-        f" {on_video:.0f} % of the attention is on the video"
+        f"layer {after}, {way:<7} positions: {middle:4.1f} % in frames 8 to 10,"
+        f" {outstanding:2.0f} % stand out; {on_video:.0f} % of the attention is on the video"
     )
 
 # %% [markdown]

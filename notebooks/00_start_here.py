@@ -21,8 +21,7 @@
 # 그다음 이 과정의 핵심인 **세부와 시간의 맞바꿈**을 측정합니다. 같은 64토큰이라도 선명한 프레임 한 장에 쓰면 화면의 세 자리 숫자(코드)는 대부분 읽지만,
 # 한 프레임 동안만 나오는 번쩍임은 대부분 놓칩니다. 해상도를 낮춘 프레임 16장에 나누어 쓰면 번쩍임은 모두 보지만 코드는 거의 읽지 못합니다. 마지막으로
 # 영상에 없는 물체의 색을 물으면 `tiny`는 언제나 색을 지어냅니다. 그래도 답의 확률을 보면 지어낸 답을 어느 정도 가려낼 수 있습니다(AUC 약 0.83). 모든
-# 수업은 먼저 예측하고 그다음 측정하는 순서로 진행합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를
-# 실행하세요.
+# 수업은 먼저 예측하고 그다음 측정하는 순서로 진행합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -190,7 +189,7 @@ print(f"the prompt: {model.prompt('What is the code?')!r}")
 # (**Exercises.** Write your answer in place of the `...` and run the cell. `ex.check` says in one sentence whether it
 # is right, and names the typical mistakes. Stuck? Run `ex.hint(1)`, then `ex.hint(2)`, and at last `ex.solution()`. You
 # can always go on; until your function is right, `ex.or_lib` uses the course's own. 한국어로 보려면
-# `exercises.language("ko")`를 실행하고 `ex.statement()`를 실행하세요.)
+# `exercises.language("ko")`를 한 번 실행하세요.)
 
 # %% [markdown]
 # ### Exercise 00.visual_tokens: count the visual tokens

@@ -21,7 +21,7 @@
 # 7B에 질문 열 개를 영어와 한국어로 묻고 답, 시간, 메모리, 카드, 커밋을 `data/measured/real.json`에 기록합니다. 이 파일이 있으면 수업이 tiny의 답 옆에
 # 보여 주고, 없으면 Colab에서 만드는 방법을 알려 줍니다.
 #
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys

@@ -328,7 +328,7 @@ def look(still_features):
 
 unseen = torch.cat(still_features)  # of the 64 stills, which are not among the lessons
 before = right_answers(student, look(unseen), stills, QUESTIONS)
-for step in range(200):
+for _ in range(200):
     batch = rng.sample(range(len(lessons)), 16)
     turns = []
     for number in batch:

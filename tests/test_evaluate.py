@@ -108,11 +108,11 @@ def test_a_token_is_needed_as_much_as_the_answer_loses_without_it(tiny):
     with torch.no_grad():
         without = tokens.embeds.clone()
         without[3] = tokens.embeds.mean(dim=0)
-        lost = [likely(tokens.embeds) - likely(without)]
+        lost = [float(likely(tokens.embeds) - likely(without))]
         without[6] = tokens.embeds.mean(dim=0)
-        lost.append(likely(tokens.embeds) - likely(without))
+        lost.append(float(likely(tokens.embeds) - likely(without)))
     needs = token_needs(tiny, tokens, question, clip.code, batch=3)
-    assert needs.shape == (8,) and needs[3] == pytest.approx(float(lost[0]), abs=1e-4)
+    assert needs.shape == (8,) and needs[3] == pytest.approx(lost[0], abs=1e-4)
     assert token_needs(tiny, tokens, question, clip.code, [[3], [3, 6]]).tolist() == pytest.approx(lost, abs=1e-4)
 
 

@@ -35,12 +35,12 @@ def with_rest(hidden, height, width, stride):
 
 pool = Write(
     id="04.pool",
-    title=Text("pool what the vision tower returns", "비전 타워의 출력 풀링하기"),
+    title=Text("pool what the vision tower returns", "비전 인코더의 출력 풀링하기"),
     task=Text(
         "The vision tower returns `hidden`, (T, 1 + height x width, C): for each frame CLS, then the patches row by "
         "row. Return the means of `stride` x `stride` neighbouring patches, (T, height // stride, width // stride, "
         "C). What fills no window is left out.",
-        "비전 타워는 (T, 1 + height x width, C) 모양의 `hidden`을 돌려줍니다. 프레임마다 CLS가 먼저 오고 패치가 줄 "
+        "비전 인코더는 (T, 1 + height x width, C) 모양의 `hidden`을 돌려줍니다. 프레임마다 CLS가 먼저 오고 패치가 줄 "
         "순서로 이어집니다. 이웃한 패치 `stride` x `stride`개의 평균을 (T, height // stride, width // stride, C) "
         "모양으로 돌려주세요. 창을 다 채우지 못하는 나머지는 버립니다.",
     ),
@@ -115,7 +115,7 @@ splice = Write(
     task=Text(
         "`words`, (L, D), are the embeddings of a prompt, whose row `at` is that of `<video>`; `visual`, (N, D), are "
         "the visual tokens. Return the sequence that the language model reads, (L - 1 + N, D).",
-        "`words`(L, D)는 프롬프트의 임베딩이고 `at`번 행이 `<video>`입니다. `visual`(N, D)은 비주얼 토큰입니다. 언어 "
+        "`words`(L, D)는 프롬프트의 임베딩이고 `at`번 행이 `<video>`입니다. `visual`(N, D)은 시각 토큰입니다. 언어 "
         "모델이 읽는 시퀀스를 (L - 1 + N, D) 모양으로 돌려주세요.",
     ),
     card=Card(difficulty=1, importance=5, minutes=5),
@@ -151,7 +151,7 @@ splice = Write(
     hint_1=Text("Three pieces, one after the other.", "세 조각을 차례로 잇습니다."),
     hint_2=Text(
         "Everything before `at`, the visual tokens, everything from `at + 1`.",
-        "`at` 앞의 모든 것, 비주얼 토큰, `at + 1`부터의 모든 것입니다.",
+        "`at` 앞의 모든 것, 시각 토큰, `at + 1`부터의 모든 것입니다.",
     ),
     why=Text(
         "transformers repeats `<video>` N times and overwrites those rows (masked_scatter): the same sequence.",

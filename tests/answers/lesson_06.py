@@ -77,3 +77,13 @@ WRONG = {
     "06.kept": [(0.91, "question itself"), (0.28, "for the code"), (37, "As a share")],
     "06.factor": [(5, "Round up"), (3, "one token a frame"), (16, "65,536"), (5.2734375, "whole factor")],
 }
+
+EXPERIMENTS = {
+    "06.kept": """
+colours = [[qa for qa in toybox.questions(clip) if qa.kind == "colour"] for clip in some]
+both = [(one, asks) for one, asks in zip(seen, colours, strict=True) if len(asks) > 1]
+with torch.no_grad():
+    others = [reducer(one, vlm.project, asks[1].question).embeds for one, asks in both]
+my_share = np.mean(grade(vlm, others, [[asks[0]] for _, asks in both]))
+""",
+}

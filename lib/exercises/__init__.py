@@ -36,7 +36,7 @@ SKIPPED = Text(
 )
 NO_FILES = Text(
     "no progress file in {folder}: collect progress.json of each member there, as NAME.json",
-    "{folder}에 진도 파일이 없습니다. 팀원의 progress.json을 이름.json으로 모아 두십시오.",
+    "{folder}에 진도 파일이 없습니다. 팀원의 progress.json을 이름.json으로 모아 두세요.",
 )
 MARKS = {"right": "■", "tried": "◪", "new": "□"}
 

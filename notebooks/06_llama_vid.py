@@ -501,6 +501,12 @@ plots.score_curves(curves, "frames", "share of needles found", log=True)
 calibration()
 
 # %% [markdown]
+# ## Something to win: two tokens a frame that know the question
+#
+# Write `entry(features, project, question)`: at most 32 tokens for 16 frames. The question is known. Asked are colours, shapes, the number
+# of things and the code. The lesson's own way scores 0.47; 0.7 wins. `exercises.challenge("06").play(entry)` scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - LLaMA-VID: a context token, which depends on the question, and a content token, a mean, for each frame: 7,200 tokens for an hour.

@@ -714,6 +714,13 @@ command("evaluate", "../runs/lesson10/job.yaml")
 calibration()
 
 # %% [markdown]
+# ## Something to win: a caption of no clip
+#
+# Write `entry(captions)`: from 500 captions of other clips make one text that serves as the caption of every clip. The score is its chrF++.
+# How far does a score go that has seen nothing? The lesson's own way scores 50; 57 wins. `exercises.challenge("10").play(entry)` scores
+# yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - Each score answers one question. chrF++: how much of the text is the same? Facts right: how much of the truth is told? CHAIR: how much of

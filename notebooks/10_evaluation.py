@@ -265,9 +265,11 @@ low, high = interval_of(*counts, drawn)
 print(f"facts right, one wrong colour minus the truth: [{low:+.3f}, {high:+.3f}]")
 
 # %% [markdown]
+# One wrong colour costs 27 to 33 points of the facts. The interval excludes 0.
+#
 # Two systems can also be tested in pairs: **if they were equally good, swapping their outputs for a clip would change nothing**. Swap at
-# random, 2,000 times, and count how often chance makes a difference as large (approximate randomisation). For *one wrong colour*, always false,
-# and *other particles*, always true:
+# random, 2,000 times, and count how often chance makes a difference as large (approximate randomisation). For *one wrong colour*, always
+# false, and *other particles*, always true:
 
 # %%
 counts = [metrics.CHRF_PP.counts(records) for records in (one_wrong, other)]

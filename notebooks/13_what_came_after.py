@@ -65,7 +65,7 @@ pixels = toybox.render(clip)
 features = vlm.encode(pixels)  # (16, 8, 8, 96)
 
 # %% [markdown]
-# ## 1. What do today's open models read of a minute?
+# ## 1. How many tokens do today's open models make of a minute?
 #
 # Three families show what is usual now. `data/papers.csv` names the source of each number:
 #
@@ -232,11 +232,11 @@ print("merged features over all 256 tokens:    ", lead(shares, pairs, "uniform 1
 predict("flashes named, pairs averaged (%)", my_flash, round(score(shares, pairs, "flash")[0]))
 
 # %% [markdown]
-# Averaged pairs name 92 % of the flashes. Over all kinds they lead every second frame by 9.9 points (9.1 to 10.8), at the same cost. Against
-# all 16 frames, with twice the tokens, they lose 2.8.
+# Averaged pairs name 92 % of the flashes. Over all kinds they lead uniform 8 x 16 by 9.9 points (9.1 to 10.8), at the same cost. Against all
+# 16 frames, with twice the tokens, they lose 2.8.
 #
-# Merging features beats merging pixels by 3.9 points (3.2 to 4.6). That is no verdict on Qwen2.5-VL, whose tower was
-# trained on pairs of frames; tiny's never saw a double exposure. Merging pixels has another merit: the tower reads half as many pictures.
+# Merging features beats merging pixels by 3.9 points (3.2 to 4.6). That is no verdict on Qwen2.5-VL, whose tower was trained on pairs of
+# frames; tiny's never saw a double exposure. Merging pixels has another merit: the tower reads half as many pictures.
 
 # %% [markdown]
 # ## 4. Must we read again what has not changed?
@@ -288,7 +288,7 @@ plots.frame_strip(shown)
 # Frames 0, 4, 8, 12 and 14 are whole. In the others the kept patches mostly lie where something moves. Frame 9 is compared with frame 8,
 # whose flash colours all of it, so all its patches changed, and the choice among them means little.
 #
-# The official code holds three surprises (`lib/reducers/dycoke.py` names the lines; golden files hold its outputs):
+# The official code holds three surprises (`lib/reducers/dycoke.py` names the lines; `tests/golden` holds its outputs):
 #
 # - The paper calls it temporal token *merging*. The code merges nothing, it leaves out.
 # - The kept tokens stand in the order of their similarity, not where they stood in the frame.
@@ -478,7 +478,8 @@ both = kept[0] & kept[1]
 print(f"{len(kept[0])} and {len(kept[1])} tokens kept, {len(both)} of them for both (by chance: 16)")
 
 # %% [markdown]
-# The two questions share half of their tokens. So a second question cannot reuse what the first one kept after layer 3: it must read the clip again.
+# The two questions share half of their tokens. So a second question cannot reuse what the first one kept: from layer 3 on it needs keys and
+# values of its own.
 
 # %% [markdown]
 # ### Exercise 13.many: twenty questions

@@ -196,7 +196,8 @@ print("never:", ", ".join(key for key, share in practice.items() if not share))
 
 # %% [markdown]
 # No way got more than 5.4 % of the training in exactly its form, and five were never met. If one of these did badly, lack of practice could
-# be the reason. Two of them win their budget (below), so practice does not explain the result.
+# be the reason. Two of them score best at their budget in section 4: LLaVA-Video 3 x 16 + 13 x 1 and 3 x 64 + 13 x 4. So practice does not
+# explain the result.
 #
 # ## 3. What is asked, and what is the score?
 #
@@ -227,7 +228,7 @@ ex.check(my_score)
 mean_of_kinds = ex.or_lib(my_score)
 
 # %% [markdown]
-# ## 4. The measurement
+# ## 4. What does each way score, and what does it cost?
 #
 # An answer is right if greedy decoding would write exactly the truth. Clips are encoded once, and every method reads the same features. `make
 # compare` did that for 1,000 clips. It kept, for every method, kind **and clip**, how many answers were right. Here we do it live for 48

@@ -155,7 +155,7 @@ splice = Write(
     ),
     why=Text(
         "transformers repeats `<video>` N times and overwrites those rows (masked_scatter): the same sequence.",
-        "transformers는 `<video>`를 N번 되풀이한 뒤 그 행들을 덮어씁니다(masked_scatter). 같은 시퀀스가 됩니다.",
+        "transformers는 `<video>`를 N번 반복한 뒤 그 행들을 덮어씁니다(masked_scatter). 같은 시퀀스가 됩니다.",
     ),
 )
 

@@ -272,11 +272,6 @@ pairs = Predict(
             "That is two frames in one, at 128 tokens: merge four, and read every fourth.",
             "128토큰에서 두 장을 합쳤을 때의 값입니다. 네 장을 합치고, 네 장마다 한 장을 읽으세요.",
         ),
-        Mistake(
-            20,
-            "That is one kind, the flash: take the mean over all seven.",
-            "flash 한 종류의 차이입니다. 일곱 종류의 평균을 구하세요.",
-        ),
     ),
     hint_1=Text(
         "Both calls return counts: shares by kind are right.sum(0) / asked.sum(0).",

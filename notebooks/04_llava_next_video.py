@@ -353,7 +353,7 @@ plots.loss_curves({"projector alone": losses}, window=10)
 
 # %% [markdown]
 # **84 % instead of 22 %, after 200 steps on 28,928 of 1.5 million weights.** The shipped projector has 90 %. The language model did not change: it was taught nothing about pictures. The projector learned to write patches as vectors that the language model already reads, near the words for what
-# they show. That works because the tower's features keep colours, shapes and places apart.
+# they show. The tower must have told colours, shapes and places apart before: two layers cannot add what is missing.
 #
 # ## 5. Where do the visual tokens go?
 #
@@ -552,7 +552,7 @@ plots.share_table(list(VIEWS), [""] * 3 + ["videos"], KINDS, table)
 # two, colours rise from 0.46 to 0.87. That is the blog's step from one frame to many.
 #
 # **What lies between frames does not.** At 16 frames the order of flashes is right in 0.21 (always the usual answer would give 0.18), the number of scenes in 0.35 (0.71), the flash in 0.32 against 1.00 for `tiny`. In an image a flash is the colour of the whole picture; that one frame in 16 counts, only videos teach.
-# And 16 frames are worse than 4 for colours, 0.86 against 0.92. Length alone does no harm (section 8). Lesson 05 finds a suspect: the same thing shown many times.
+# And 16 frames answer no better than 4 (colours: 0.86 against 0.92). It is not the length alone (section 8). Lesson 05 has a suspect: the same thing, shown many times.
 #
 # ## 8. What if the video is longer than the training?
 #
@@ -617,7 +617,7 @@ rows = [f"factor {factor}" for factor in FACTORS]
 plots.share_table(rows, [""] * 4, names, np.stack([means, means - half, means + half], axis=-1))
 
 # %% [markdown]
-# **Without a factor the model needs no help:** 0.985 at 512 tokens, eight times its training length. (At 64 tokens it is 0.89, because one frame misses second scenes.) **The factor 2 costs 0.26 at the trained length already**, where nothing was too long, and as much or more at every other. Factors 4 and 8 cost 0.05 to 0.06 there. So
+# **Without a factor the model needs no help:** 0.985 at 512 tokens, eight times its training length. (At 64 tokens it is 0.89: one frame misses second scenes, section 7.) **The factor 2 costs 0.26 at the trained length already**, where nothing was too long, and as much or more at every other. Factors 4 and 8 cost 0.05 to 0.06 there. So
 # the loss says nothing about length, and it does not grow with the factor. Why 2 is worse than 4, I do not know.
 #
 # So this model cannot show what linear scaling is for. Its large base may be the reason; only a twin with base 10,000 could tell. What carries over is the method: vary factor and length separately, and measure short prompts too, because a linear factor is never switched off.

@@ -347,8 +347,9 @@ plots.share_table(list(WAYS), [""] * 3, KINDS, table)
 # %%
 for kind in KINDS:
     for name in list(WAYS)[1:]:
+        first, other = (share(right[way][kind]).mean for way in ("SlowFast", name))
         gap = difference(*(per_clip(right[way][kind]) for way in ("SlowFast", name)))
-        print(f"{kind:<7} SlowFast minus {name}: {gap}")
+        print(f"{kind:<7} SlowFast {first:.2f}, {name} {other:.2f}; difference {gap}")
 
 # %% [markdown]
 # (Per cent right, ± half the width of the 95 % interval.) **SlowFast shows both what is small and what is brief.** It sees every flash and
@@ -428,7 +429,7 @@ for name, model in models.items():
         method = SlowFastLlava.from_spec(f"slowfast-slow_{count}frms_concat-fast_2x2")
         visual = [method(features, model.project).embeds for features in seen_by[name]]
         code[name, count] = right_answers(model, visual, clips, ("code",))["code"]
-        print(f"{name:<11}{count} slow frames, {len(visual[0]):>3} tokens: code {share(code[name, count])}")
+        print(f"{name:<11}{count} slow, {len(visual[0]):>3} tokens: code {share(code[name, count])}")
 predict("percentage of codes, two slow frames", my_two, 100 * share(code["tiny-image", 2]).mean)
 
 # %% [markdown]

@@ -220,7 +220,7 @@ print(f"without W_k and the root: {(no_keys - context).norm() / context.norm():.
 #
 # We train two fresh Q-Formers for the same 150 steps on the same images: one on the labels, one on the answers alone, as real data allows. Only the reducer is trained; `tiny` stays as it is.
 #
-# **Predict before you run.** The target covers some 12 % of the patches. What percentage of its attention does the Q-Former trained on answers alone put there?
+# **Predict before you run.** The target covers 10 % of the patches. What percentage of its attention does the Q-Former trained on answers alone put there?
 
 # %%
 my_attention = None  # write your guess first
@@ -352,7 +352,7 @@ again = sum(np.sum(count_llama_vid(vlm, reducer, toybox.sample(seed), way)) for 
 print(f"6 of the clips again, here: {again} right answers, {stages[:6, 2].sum()} in the file")
 
 # %% [markdown]
-# Instruction tuning brings the gain, 0.059. Alignment adds nothing that 100 clips can show, because our value projection starts as a fit to the content projector. Stage 3 does not hurt here: +0.005, with an interval that begins at 0. The official one does: its author confirms that it lowers scores on short videos
+# Instruction tuning brings the gain, 0.059. Alignment adds nothing that 100 clips can show; a likely reason is that our value projection starts as a fit to the content projector. Stage 3 does not hurt here: +0.005, with an interval that begins at 0. The official one does: its author confirms that it lowers scores on short videos
 # (dvlab-research/LLaMA-VID#58).
 #
 # ## 6. When does the context token earn its place?
@@ -391,13 +391,13 @@ plots.score_curves(curves, "things to be seen at once", "share of right answers 
 
 # %% [markdown]
 # **The context token does nearly all the work.** With it colours are 39 points better than from two content tokens, and places 55. The gain grows with what there is to choose from: from 0.25 with one thing to 0.49 with four. Beside it the content token adds nothing where a question names a thing: the two curves lie on each other.
-# It earns its place at counting, which names no thing: 0.17. A flash fills the frame, so every way sees it. And three small digits are in no mean, whoever chooses the patches: 12 %.
+# It earns its place at counting, which names no thing: 0.17. A flash fills the frame, so every way sees it. And three small digits hardly fit into any mean: for the code it gains 0.10 only.
 #
 # ### What are these tokens worth for the next question?
 #
 # A chat asks more than once about a video. The content token stays the same. The context token was made for the first question. Suppose we keep it, to save the second pass: it was made for "What is the code?", and now we ask for a colour.
 #
-# **Predict before you run.** With tokens made for the question itself 90 % of the colours are right. What percentage with tokens made for the code?
+# **Predict before you run.** With tokens made for the question itself 91 % of the colours are right. What percentage with tokens made for the code?
 
 # %%
 my_kept = None  # write your guess first
@@ -425,7 +425,7 @@ print(f"made for the code minus content token alone: {difference(kept, alone)}")
 predict("% of colours, tokens made for the code", my_kept, 100 * np.mean(kept))
 
 # %% [markdown]
-# **Worth nothing: 0.28 instead of 0.91, as many as the content token alone gives.** The context token holds what was asked and forgets the rest. So a chat about a video needs new tokens for every question, and the language model must read them anew; nothing can be kept. With patch tokens (lessons 04 and 05) the second question costs only its words.
+# **Worth nothing: 0.28 instead of 0.91, as many as the content token alone gives.** The context token holds what was asked and forgets the rest. So a chat about a video needs new tokens for every question, and the language model must read them anew; the context half cannot be kept. With patch tokens (lessons 04 and 05) the second question costs only its words.
 
 # %% [markdown]
 # ### Exercise 06.kept: tokens for a question about another thing

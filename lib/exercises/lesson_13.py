@@ -268,6 +268,11 @@ pairs = Predict(
     mistakes=(
         Mistake(0.028, "That is a share: points are a hundred times as many.", "비율입니다. 점수로는 백 배입니다."),
         Mistake(
+            280,
+            "That is multiplied by a hundred twice: points are per cent.",
+            "100을 두 번 곱했습니다. 점수는 퍼센트 값입니다.",
+        ),
+        Mistake(
             -9.9,
             "That is two frames in one, at 128 tokens: merge four, and read every fourth.",
             "128토큰에서 두 장을 합쳤을 때의 값입니다. 네 장을 합치고, 네 장마다 한 장을 읽으세요.",

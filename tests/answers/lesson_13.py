@@ -71,7 +71,7 @@ WRONG = {
         ("a1", "number of tokens"),
         ("a3", "before the"),
     ],
-    "13.pairs": [(0.03, "share"), (-10, "two frames in one"), (12, "less than")],
+    "13.pairs": [(0.03, "share"), (-10, "two frames in one"), (250, "hundred twice")],
 }
 
 EXPERIMENTS = {

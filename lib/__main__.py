@@ -11,8 +11,10 @@ exit code 130.
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +133,30 @@ def run_job(options: argparse.Namespace) -> None:
 
     job = read_job(options.job, getattr(options, "changes", ()))
     quiet()
+    with in_one_line():
+        do(job, options)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Inside, a full disk or memory, of which libraries tell in their own ways, is a ValueError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        if "No space left" not in str(error) and isinstance(error, OSError):
+            raise
+        raise ValueError(f"{error}: make room on the disk, then give the same command again") from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        fix = "`plan` says what fits: fewer frames, a smaller batch or four_bit=true"
+        raise ValueError(f"{str(error).partition(chr(10))[0]} {fix}") from None
+
+
+def do(job, options: argparse.Namespace) -> None:
+    """The command itself."""
     if options.command == "plan":
         from lib.job.planning import plan_job
 

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,13 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def delete_dead_pieces(path: Path) -> None:
-    """Deletes what killed processes of this machine left of a file. Pieces of running processes stay."""
+    """Deletes what killed processes of this machine left of a file or folder. Pieces of running processes stay."""
     import psutil  # lib.colab imports this file before packages are installed
 
     for piece in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         pid = piece.name.removeprefix(f".{path.name}.").removesuffix(".part")
         if re.fullmatch(r"[0-9]{1,9}", pid) and not psutil.pid_exists(int(pid)):
-            piece.unlink(missing_ok=True)
+            shutil.rmtree(piece) if piece.is_dir() else piece.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -4,9 +4,11 @@ import errno
 import json
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import LlavaNextVideoForConditionalGeneration
 from video_files import write
@@ -22,7 +24,7 @@ from lib.finetune import load_adapter
 from lib.job import planning
 from lib.job.captioning import read_lines
 from lib.job.settings import read_job, reducer_of
-from lib.job.training import clips_of, drawn, train_job
+from lib.job.training import alone_in, clips_of, drawn, train_job
 from lib.known import GIB
 from lib.reducers import LlavaVideo, SlowFastLlava, SpatialPool
 from lib.toybox import CAPTION_PROMPTS
@@ -91,6 +93,12 @@ WRONG = {
     "an unknown reducer": ("reducer: Magic(3)", "reducer 'Magic(3)' is unknown: write default, or a call of Spatial"),
     "code in place of a reducer": ("reducer: SpatialPool(open('x'))", "is unknown: write default"),
     "an impossible reducer": ("reducer: SpatialPool(0)", "stride"),
+    "a negative seed": ("seed: -1", "seed is -1: give at least 0"),
+    "steps of warmup": ("warmup: 100", "warmup is 100.0: give at most 1"),
+    "an empty output": ('output: ""', "output is empty"),
+    "an empty prompt": ('prompts: ["하나", ""]', "prompts: '' is no prompt"),
+    "a prompt that looks like an option": ('prompts: ["- x"]', "prompts: '- x' is no prompt"),
+    "a reducer's stride that is no number": ("reducer: SpatialPool(True)", "stride=True: a stride is a whole number"),
     "no data": ("data:", "the following arguments are required: --data"),
     "cut off": ("prompts: [one", "is no YAML, or cut off"),
 }
@@ -116,6 +124,12 @@ def test_no_file_of_settings(capsys, tmp_path, text, words):
         path.write_text(text)
     code, _, err = run(capsys, "plan", path)
     assert code == 2 and words in err and err.count("\n") == 1
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    job = read_job(job_file(tmp_path, data="~/clips.jsonl", output="~/run", model="~/model"))
+    assert [job.data, job.output, job.model] == [str(tmp_path / name) for name in ("clips.jsonl", "run", "model")]
 
 
 def test_a_change_without_a_value(capsys, trained):
@@ -169,6 +183,14 @@ UNUSABLE = {
     "two videos": (json.dumps(RECORDS["LLaMA-Factory"] | {"videos": ["a.mp4", "b.mp4"]}), "names no video, or several"),
     "a conversation": (json.dumps({"messages": RECORDS["LLaMA-Factory"]["messages"] * 2}), "holds 4 turns"),
     "a list": ("[1]", "no JSON"),
+    "an unknown part": ('{"video": "a.mp4", "caption": "x", "part": "val"}', "its part is 'val': write"),
+    "turns that are no turns": ('{"messages": ["a", 3]}', "holds 0 turns"),
+    "no list of turns": ('{"messages": 3}', "holds 0 turns"),
+    "parts that are no parts": (
+        '{"messages": [{"role": "user", "content": ["x"]}, {"role": "assistant", "content": 3}], "videos": "a.mp4"}',
+        "names no video",
+    ),
+    "letters cut in two": (b'{"video": "a.mp4", "caption": "\xeb\xb0', "no JSON"),
     "the same video again": ('{"video": "a.mp4", "caption": "x"}', "has a caption already"),
 }
 
@@ -178,13 +200,29 @@ def test_what_a_record_lacks_is_listed_with_its_line(tmp_path, name):
     line, words = UNUSABLE[name]
     (tmp_path / "a.mp4").touch()
     good = json.dumps(RECORDS["captions"], ensure_ascii=False)
-    (tmp_path / "data.jsonl").write_text(f"{good}\n\n{line}\n")
+    line = line if isinstance(line, bytes) else line.encode()
+    (tmp_path / "data.jsonl").write_bytes(good.encode() + b"\n\n" + line + b"\n")
     found = read_source(str(tmp_path / "data.jsonl"), "ko")
     [problem] = found.problems
     assert len(found.videos) == 1 and problem.file == "data.jsonl, line 3" and words in problem.what
 
 
+def test_records_of_windows_and_macos_mean_the_same(tmp_path):
+    """CP949, a byte order mark, names of files in pieces (NFD), and separators that are no ends of lines."""
+    (tmp_path / "바다.mp4").touch()
+    line, found = json.dumps({"video": "바다.mp4", "caption": "개가 뜁니다. 끝."}, ensure_ascii=False), []
+    separated = line.replace(" 끝", "\u2028끝")
+    for data in (line.encode("cp949"), line.encode("utf-8-sig"), unicodedata.normalize("NFD", line).encode(),
+                 line.encode() + b"\r\n", separated.encode()):  # fmt: skip
+        (tmp_path / "data.jsonl").write_bytes(data)
+        source = read_source(str(tmp_path / "data.jsonl"), "ko")
+        assert not source.problems
+        found.append((source.videos[0].name, source.videos[0].captions["ko"].replace("\u2028", " ")))
+    assert set(found) == {("바다", "개가 뜁니다. 끝.")}
+
+
 NO_DATA = {
+    "no seeds": ("toybox:5:5", {}, "toybox:5:5 holds no clip"),
     "no such folder": ("nowhere", {}, "no such file or folder"),
     "no caption in the language": ("toybox:1000000:1000010", {"language": "fr"}, "has no caption in 'fr'"),
     "one clip": ("toybox:1000002:1000003", {"validation": 0.0, "test": 0.99}, "nothing to train on"),
@@ -196,6 +234,21 @@ def test_data_that_trains_nothing(capsys, tmp_path, name):
     data, changes, words = NO_DATA[name]
     code, out, err = run(capsys, "train", job_file(tmp_path, data=data, **changes))
     assert (code, out) == (2, "") and words in err.splitlines()[-1]
+
+
+TOO_LONG = {
+    "frames": ({"frames": 200}, "exceed the context of 2048: use at most"),
+    "an answer": ({"max_new_tokens": 5000}, "exceed the context of 2048"),
+    "a pool larger than the frame": ({"reducer": "SpatialPool(100)"}, "cannot be pooled with stride 100"),
+    "attention that is not installed": ({"attention": "flash_attention_2"}, "flash_attention_2 is not installed"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+def test_what_cannot_be_trained_is_refused_before_features_are_computed(capsys, tmp_path, name):
+    changes, words = TOO_LONG[name]
+    code, out, err = run(capsys, "train", job_file(tmp_path, **changes))
+    assert (code, out) == (2, "") and words in err.splitlines()[-1] and not (tmp_path / "run").exists()
 
 
 def test_no_clip_to_test_on(capsys, tmp_path):
@@ -292,7 +345,10 @@ def test_a_projector_is_trained_and_kept_with_the_adapter(capsys, tmp_path, make
     assert json.loads((folder / "base.json").read_text())["notice"] == "NIA"
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("full", [
+    OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: No space left on device"),
+], ids=["by the system", "by safetensors"])  # fmt: skip
+def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch, full):
     from lib.finetune import checkpoints
 
     path, saved = job_file(tmp_path, validation=0.0), []
@@ -302,12 +358,12 @@ def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
         saved.append(file)
         if len(saved) == 2:
             file.write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise full
         original(tensors, file, **options)
 
     monkeypatch.setattr(checkpoints, "save_file", save)
     code, _, err = run(capsys, "train", path)
-    assert code == 2 and "No space left on device" in err.splitlines()[-1]
+    assert code == 2 and "No space left on device: make room on the disk" in err.splitlines()[-1]
     monkeypatch.undo()
     names = sorted(file.name for file in (tmp_path / "run").glob("*checkpoint*"))
     assert names == ["checkpoint.safetensors"] and not list((tmp_path / "run").glob(".*"))
@@ -315,6 +371,50 @@ def test_a_full_disk_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch):
     train_job(read_job(path, [f"output={tmp_path / 'whole'}"]))
     whole, resumed = weights_in(tmp_path / "whole"), weights_in(tmp_path / "run")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("full", [
+    MemoryError("Unable to allocate 3 GiB"), torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+], ids=["of the machine", "of the card"])  # fmt: skip
+def test_too_little_memory_is_one_line(capsys, tmp_path, monkeypatch, full):
+    def fail(*_):
+        raise full
+
+    monkeypatch.setattr("lib.job.training.feature_cache", fail)
+    code, _, err = run(capsys, "train", job_file(tmp_path))
+    assert code == 2 and "`plan` says what fits" in err.splitlines()[-1]
+
+
+def test_one_process_at_a_time_works_in_a_folder(capsys, trained):
+    (trained.parent / "run" / "captions-of-videos.jsonl").unlink(missing_ok=True)
+    with alone_in(trained.parent / "run"):
+        for words in (("train", trained), ("caption", trained, ROOT / "data" / "clips")):
+            code, out, err = run(capsys, *words)
+            assert (code, out) == (2, "") and "another process works in" in err.splitlines()[-1]
+    assert run(capsys, "train", trained)[0] == 0
+
+
+LOST = {
+    "plan.json": ("features/plan.json", b"", "plan.json is cut off or damaged: delete it"),
+    "plan.json of another kind": ("features/plan.json", b"{}", "plan.json is cut off or damaged: delete it"),
+    "manifest.json": ("features/manifest.json", b"[1", "manifest.json is cut off or damaged: delete it"),
+    "log.jsonl": ("log.jsonl", None, "ends before its checkpoint (step 6): delete the folder"),
+    "the adapter": ("adapter/adapter_model.safetensors", None, "holds no adapter"),
+    "half of the adapter": ("adapter/adapter_model.safetensors", b"1234", "is cut off or damaged: restore it"),
+    "the adapter's settings": ("adapter/adapter_config.json", b"{", "adapter_config.json is cut off or damaged"),
+    "the base's settings": ("adapter/base.json", b"[1]", "base.json is cut off or damaged"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_damaged_file_is_named_with_what_to_do(capsys, trained, name):
+    file, content, words = LOST[name]
+    path = trained.parent / "run" / file
+    whole = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    code, out, err = run(capsys, "train", trained)
+    path.write_bytes(whole)
+    assert (code, out) == (2, "") and words in err.splitlines()[-1]
 
 
 def test_a_changed_setting_is_refused_with_its_name_and_more_steps_prolong(capsys, tmp_path):
@@ -404,6 +504,16 @@ def test_captions_are_those_of_the_adapter_and_go_on_where_they_were_cut(capsys,
     assert code == 0 and len(out.splitlines()) == 1 and path.read_bytes() == whole
 
 
+def test_a_cut_within_a_letter_of_hangul_is_a_cut_line(tmp_path):
+    path = tmp_path / "captions.jsonl"
+    path.write_bytes('{"model": "tiny"}\n{"video": "a", "caption": "바다"}\n{"video": "b'.encode() + "바".encode()[:2])
+    assert [line.get("video") for line in read_lines(path)] == [None, "a"]
+    for line in ("[1]", '{"a": 1}', "바".encode()[:2]):
+        path.write_bytes(b'{"model": "tiny"}\n' + (line if isinstance(line, bytes) else line.encode()) + b"\n")
+        with pytest.raises(ValueError, match="is damaged, or no file of captions"):
+            read_lines(path)
+
+
 def test_captions_of_other_settings_are_not_mixed(capsys, trained):
     run(capsys, "caption", trained)
     other = trained.with_name("other.yaml")
@@ -431,6 +541,26 @@ def test_videos_of_a_folder_are_captioned_and_a_broken_one_is_a_line(capsys, tra
     good, broken = [json.loads(line) for line in out.splitlines()][::-1]
     assert code == 0 and "2 clips, 1 of which could not be read" in err
     assert good["video"].endswith("가 나.mp4") and good["caption"] and "error" in broken
+
+
+def test_a_clip_that_was_mended_is_captioned_and_links_are_followed(capsys, trained, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "far").mkdir()
+    (tmp_path / "clips" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "clips")
+    video = write(tmp_path / "far" / "a.mp4", 6)
+    whole = video.read_bytes()
+    video.write_bytes(whole[:100])
+    (tmp_path / "clips" / "._a.mp4").write_bytes(b"what macOS leaves")
+    (tmp_path / "clips" / "notes.txt").write_text("no video")
+    code, out, err = run(capsys, "caption", trained, tmp_path / "clips")
+    assert code == 0 and "1 clips, 1 of which could not be read" in err and "error" in json.loads(out)
+    assert run(capsys, "caption", trained, tmp_path / "clips")[1] == ""  # it still cannot be read
+    video.write_bytes(whole)
+    code, out, err = run(capsys, "caption", trained, tmp_path / "clips")
+    assert json.loads(out)["caption"] and "1 clips, 0 of which could not be read" in err
+    lines = read_lines(trained.parent / "run" / "captions-of-videos.jsonl")[1:]
+    assert [line["video"] for line in lines].count(json.loads(out)["video"]) == 1
 
 
 def test_scores_are_those_of_the_files_and_paired_with_the_base(capsys, trained):
@@ -464,6 +594,21 @@ def test_merged_weights_say_what_the_adapter_says_and_transformers_loads_them(ca
     assert LlavaNextVideoForConditionalGeneration.from_pretrained(tmp_path / "merged").num_parameters() > 10**6
     code, _, err = run(capsys, "merge", trained, tmp_path / "merged")
     assert code == 2 and "is not empty: name a new folder" in err
+
+
+def test_merging_needs_a_place_to_write_before_it_reads(capsys, trained, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / ".empty.999999999.part").mkdir()  # what a killed merge left
+    (tmp_path / ".empty.999999999.part" / "model.safetensors").touch()
+    code, _, err = run(capsys, "merge", trained, tmp_path / "file")
+    assert code == 2 and "is not empty: name a new folder" in err
+    assert run(capsys, "merge", trained, tmp_path / "link")[0] == 0
+    assert (tmp_path / "empty" / "model.safetensors").exists() and not list(tmp_path.glob(".empty*"))
+    monkeypatch.setattr("lib.job.merging.load", lambda *_, **__: pytest.fail("it reads the model"))
+    code, _, err = run(capsys, "merge", trained, tmp_path / "file" / "below")
+    assert code == 2 and err.count("\n") == 1
 
 
 def test_an_adapter_of_another_base_and_none(capsys, trained, tmp_path, random_vlm_folder):

@@ -14,22 +14,35 @@ Paths are relative to the file. Nothing is guessed: a record that cannot be used
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.data.aihub import Problem, read_aihub
+from lib.data.aihub import Problem, decoded, read_aihub
 from lib.data.videos import Video, toybox_videos
 from lib.text import Text, composed
 
 USERS, ANSWERERS = ("user", "human"), ("assistant", "gpt")
 VIDEO_KEYS = ("video", "path", "url")  # of a part {"type": "video"}
-NO_SOURCE = Text("{path}: no such file or folder. Fix: correct `data`", "{path}: 파일이 없습니다. `data`를 고치세요")
+NO_SOURCE = Text(
+    "{path}: no such file or folder. Fix: correct `data`; this program runs in {here}",
+    "{path}: 파일이 없습니다. `data`를 고치세요. 현재 폴더는 {here}입니다",
+)
+NO_SEEDS = Text(
+    "{source} holds no clip: write toybox:START:STOP with a larger STOP",
+    "{source}에 클립이 없습니다. toybox:START:STOP에서 STOP을 더 크게 쓰세요",
+)
 NOT_JSON = Text("no JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
 NO_VIDEO = Text("names no video, or several: give one", "영상이 없거나 여러 개입니다. 하나만 지정하세요")
 GONE = Text("{path} is missing: correct the path", "{path} 파일이 없습니다. 경로를 고치세요")
 TURNS = Text("holds {n} turns: give one question and one answer", "대화가 {n}턴입니다. 질문 하나와 답 하나만 두세요")
+EMPTY_FILE = Text("the file is empty", "빈 파일입니다")
+PART = Text(
+    'its part is {part!r}: write "train", "validation" or "test", or leave it out',
+    'part가 {part!r}입니다. "train", "validation", "test" 중 하나를 쓰거나 빼세요',
+)
 EMPTY_CAPTION = Text("its caption is empty", "캡션이 비어 있습니다")
 AGAIN = Text("{path} has a caption already: the first one counts", "{path}의 캡션이 이미 있어 첫 번째만 씁니다")
 NO_RECORD = Text(
@@ -64,12 +77,14 @@ def read_source(source: str, language: str = "ko") -> CaptionSource:
     Raises FileNotFoundError where there is nothing, and ValueError where nothing of it can be used.
     """
     if found := re.fullmatch(r"toybox:(\d+):(\d+)", source):
+        if int(found[1]) >= int(found[2]):
+            raise ValueError(NO_SEEDS.say(source=source))
         return CaptionSource(toybox_videos(range(*map(int, found.groups()))), [], [])
     if Path(source).is_dir():
         folder = read_aihub(source)
         return CaptionSource(folder.videos, folder.problems, [])
     if not Path(source).is_file():
-        raise FileNotFoundError(NO_SOURCE.say(path=source))
+        raise FileNotFoundError(NO_SOURCE.say(path=source, here=os.getcwd()))
     return read_records_of(Path(source), language)
 
 
@@ -84,34 +99,35 @@ def read_records_of(file: Path, language: str) -> CaptionSource:
         except ValueError as error:
             problems.append(Problem(where, str(error)))
             continue
-        name = os.path.splitext(asked.video)[0]
+        name = composed(os.path.splitext(asked.video)[0])
         if name in videos:
             problems.append(Problem(where, AGAIN.say(path=asked.video)))
             continue
         videos[name] = Video(name, {language: asked.caption}, path=path, part=asked.part)
         prompts[asked.prompt] += bool(asked.prompt)
     if not videos:
-        first = str(problems[0]) if problems else "-"
+        first = str(problems[0]) if problems else EMPTY_FILE.say()
         raise ValueError(NO_RECORD.say(path=file, n=len(problems), first=first))
     return CaptionSource(list(videos.values()), problems, [prompt for prompt, count in prompts.most_common() if count])
 
 
 def records_of(file: Path) -> Iterator[tuple[str, object]]:
     """(where it stands, the record): of the lines of a .jsonl file, or of a list in a .json file."""
-    text = file.read_text(encoding="utf-8-sig", errors="replace")
     if file.suffix.lower() == ".json":
         try:
-            content = json.loads(text)
+            content = json.loads(decoded(file.read_bytes()))
         except json.JSONDecodeError as error:
             raise ValueError(f"{file}, line {error.lineno}: {NOT_JSON.say()}") from None
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
         content = content if isinstance(content, list) else [content]
         yield from ((f"record {number}", record) for number, record in enumerate(content, 1))
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(file.read_bytes().split(b"\n"), 1):  # a caption may hold other separators of lines
         if line.strip():
             try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError:
+                yield f"line {number}", json.loads(decoded(line))
+            except ValueError:
                 yield f"line {number}", None
 
 
@@ -127,32 +143,40 @@ def meaning(record: object) -> RecordMeaning:
     if "caption" in record:
         videos, prompt, caption = [record.get("video")], "", record["caption"]
     else:
-        turns = [*(record.get("messages") or record.get("conversations") or [])]
+        turns = as_list(record.get("messages") or record.get("conversations"))
         turns = turns or [*as_turns(record.get("prompt"), "user"), *as_turns(record.get("completion"), "assistant")]
         said = [turn_of(turn) for turn in turns if isinstance(turn, dict)]
         said = [turn for turn in said if turn[0] != "system"]
         if [role for role, _, _ in said] != ["user", "assistant"]:
             raise ValueError(TURNS.say(n=len(said)))
         (_, prompt, inside), (_, caption, _) = said
-        videos = inside or record.get("videos") or []
+        videos = inside or as_list(record.get("videos"))
     if len(videos) != 1 or not isinstance(videos[0], str) or not videos[0]:
         raise ValueError(NO_VIDEO.say())
     if not isinstance(caption, str) or not caption.strip():
         raise ValueError(EMPTY_CAPTION.say())
-    part = record.get("part") if record.get("part") in ("train", "validation", "test") else None
+    part = record.get("part")
+    if part not in (None, "train", "validation", "test"):
+        raise ValueError(PART.say(part=part))
     return RecordMeaning(videos[0], prompt, composed(caption), part)
 
 
 def as_turns(turns: object, role: str) -> list:
     """TRL's prompt or completion as turns: it may be a text alone."""
-    return [{"role": role, "content": turns}] if isinstance(turns, str) else [*(turns or [])]
+    return [{"role": role, "content": turns}] if isinstance(turns, str) else as_list(turns)
+
+
+def as_list(value: object) -> list:
+    """The value where it is a list; nothing else holds turns or parts."""
+    return value if isinstance(value, list) else []
 
 
 def turn_of(turn: dict) -> tuple[str, str, list[str]]:
     """(role, text without `<video>`, videos) of a turn."""
     role, content = turn.get("role") or turn.get("from"), turn.get("content", turn.get("value"))
     role = "user" if role in USERS else "assistant" if role in ANSWERERS else str(role)
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*(content or [])]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else as_list(content)
+    parts = [part for part in parts if isinstance(part, dict)]
     text = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
     shown = [part for part in parts if part.get("type") == "video"]
     videos = [next((part[key] for key in VIDEO_KEYS if part.get(key)), None) for part in shown]
@@ -161,7 +185,8 @@ def turn_of(turn: dict) -> tuple[str, str, list[str]]:
 
 def find_video(file: Path, video: str) -> Path:
     """The file of a record's video: beside the file of records, or from where the command was started."""
-    for path in (file.parent / video, Path(video)):
-        if path.is_file():
-            return path
+    for name in (video, *(unicodedata.normalize(form, video) for form in ("NFC", "NFD"))):  # macOS takes Hangul apart
+        for path in (file.parent / name, Path(name)):
+            if path.is_file():
+                return path
     raise ValueError(GONE.say(path=video))

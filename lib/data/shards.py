@@ -126,7 +126,7 @@ def extract(
     """
     began, plan, folder = time.monotonic(), plan_of(videos, features, size), Path(folder)
     begin(plan, folder, features.vlm.origin)
-    sealed = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else None
+    sealed = read_json(folder / "manifest.json", "shards", "unread") if (folder / "manifest.json").exists() else None
     written = Written([], {}, [], 0.0)
     for shard in plan.of(world):
         wrong = shard_error(plan, folder, shard, sealed)
@@ -242,12 +242,19 @@ def read_plan(folder: Path) -> ShardPlan:
     """Raises FileNotFoundError for a folder in which no extraction was begun."""
     if not (folder / "plan.json").exists():
         raise FileNotFoundError(f"{folder} holds no plan.json: fill it with extract first")
-    kept = read_json(folder / "plan.json")
+    kept = read_json(folder / "plan.json", "names", "size", "way")
     return ShardPlan(tuple(kept["names"]), kept["size"], kept["way"])
 
 
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, *keys: str) -> dict:
+    """The contents of a plan or manifest. Raises ValueError where it is damaged: both are made again when deleted."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # no JSON, or no UTF-8
+        content = None
+    if not isinstance(content, dict) or not content.keys() >= {*keys}:
+        raise ValueError(f"{path} is cut off or damaged: delete it and run again, it is written anew")
+    return content
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -273,7 +280,7 @@ class Cache:
         self.folder, self.plan = Path(folder), read_plan(Path(folder))
         if not (self.folder / "manifest.json").exists():
             raise FileNotFoundError(f"{folder} is not complete: run extract again, then seal")
-        manifest = read_json(self.folder / "manifest.json")
+        manifest = read_json(self.folder / "manifest.json", "shards", "unread")
         self.unread: dict[str, str] = manifest["unread"]
         self.bytes = sum(shard["bytes"] for shard in manifest["shards"])
         self.names = [name for name in self.plan.names if name not in self.unread]

@@ -217,21 +217,12 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
     is cut off: LoRA's numbers are differences to certain weights, and on others they are noise.
     """
     folder = Path(folder)
-    if missing := [file for file in ADAPTER_FILES if not (folder / file).exists()]:
-        raise FileNotFoundError(f"{folder} holds no adapter ({missing[0]} is missing): save one with save_adapter")
-    try:
-        base = json.loads((folder / "base.json").read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        raise ValueError(f"{folder / 'base.json'} is cut off: restore it, or train the adapter again") from None
+    base, tensors = read_adapter(folder)
     if base["sha256"] != weights_digest(vlm.name, vlm.revision):
         raise ValueError(
             f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
             f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
         )
-    try:
-        tensors = load_file(folder / ADAPTER_FILES[1])
-    except SafetensorError:
-        raise ValueError(f"{folder / ADAPTER_FILES[1]} is cut off or damaged: restore it, or train it again") from None
     take_off(vlm)
     check_base(vlm, folder, [key.removeprefix("base_model.model.").replace(".base_layer", "") for key in tensors])
     if is_trainable:
@@ -241,6 +232,23 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
         adapter = PeftModel.from_pretrained(vlm.model, folder, is_trainable=is_trainable)
     vlm.model.adapter_digest = adapter_digest(vlm)
     return adapter
+
+
+def read_adapter(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """What base.json says, and the weights. Raises FileNotFoundError or ValueError where a file lacks or is damaged."""
+    if missing := [file for file in ADAPTER_FILES if not (folder / file).exists()]:
+        raise FileNotFoundError(f"{folder} holds no adapter ({missing[0]} is missing): save one with save_adapter")
+    for file, key in (("adapter_config.json", "peft_type"), ("base.json", "sha256")):
+        try:
+            base = json.loads((folder / file).read_text(encoding="utf-8"))
+        except ValueError:  # no JSON, or no UTF-8
+            base = None
+        if not isinstance(base, dict) or key not in base:
+            raise ValueError(f"{folder / file} is cut off or damaged: restore it, or train the adapter again")
+    try:
+        return base, load_file(folder / ADAPTER_FILES[1])
+    except SafetensorError:
+        raise ValueError(f"{folder / ADAPTER_FILES[1]} is cut off or damaged: restore it, or train it again") from None
 
 
 def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:

@@ -104,7 +104,7 @@ class Files:
             now = self.fingerprint(steps)
         if changed := differences(before, now):
             raise ValueError(f"{self.folder} was begun with other settings ({changed}): keep those, or {self.again}")
-        log = read_log(self.log)[: int(where["steps"])]
+        log = read_log(self.log)[: int(where["steps"])] if self.log.exists() else []
         if len(log) < int(where["steps"]):
             raise ValueError(f"{self.log} ends before its checkpoint (step {where['steps']}): {self.again}")
         return log

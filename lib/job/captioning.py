@@ -1,7 +1,9 @@
 """`caption`: one JSON line per clip, of the test clips or of any videos; a run that was stopped goes on."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from lib.data.videos import Video
 from lib.files import differences, write_text
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job, reducer_of
-from lib.job.training import append, clips_of, load_base, longest_answer, prompts_of, tell
+from lib.job.training import alone_in, append, clips_of, load_base, longest_answer, prompts_of, tell
 from lib.vlm.loading import free_bytes
 from lib.vlm.model import VideoLM
 
@@ -47,15 +49,16 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
     if not base:
         load_adapter(vlm, job.folder / "adapter")
     longest = longest_answer(job, vlm, parts.train)
-    done = resume(path, settings | {"revision": vlm.revision, "longest": longest})
-    todo = [video for video in videos if video.name not in done]
-    tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
-    for line in captions(job, vlm, todo, prompt, longest):
-        append(path, line)
-        if show:
-            print(json.dumps(line, ensure_ascii=False), flush=True)
-    failed = sum("error" in line for line in read_lines(path)[1:])
-    tell(f"{path}: {len(videos)} clips, {failed} of which could not be read")
+    with alone_in(job.folder):
+        done = resume(path, settings | {"revision": vlm.revision, "longest": longest}, job, videos)
+        todo = [video for video in videos if video.name not in done]
+        tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
+        for line in captions(job, vlm, todo, prompt, longest):
+            append(path, line)
+            if show:
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+    failed = {line["video"] for line in read_lines(path)[1:] if "error" in line}
+    tell(f"{path}: {len(videos)} clips, {len(failed & {video.name for video in videos})} of which could not be read")
     return path
 
 
@@ -64,7 +67,19 @@ def complete(path: Path, job: Job, settings: dict, videos: Sequence[Video]) -> b
     first, *lines = read_lines(path) or [{}]
     settings = settings | {"revision": job.revision or first.get("revision"), "longest": first.get("longest")}
     asked = job.max_new_tokens in (0, first.get("longest"))
-    return asked and first == settings and {video.name for video in videos} <= {line["video"] for line in lines}
+    done = {line["video"] for line in lines} - mended(lines, job, videos)
+    return asked and first == settings and {video.name for video in videos} <= done
+
+
+def mended(lines: Sequence[dict], job: Job, videos: Sequence[Video]) -> set[str]:
+    """The clips that could not be read when their lines were written, and can be now."""
+    found, failed = set(), {line["video"] for line in lines if "error" in line}
+    for video in videos:
+        if video.name in failed:
+            with suppress(ValueError, OSError):
+                video.frames(job.frames, job.sampling)
+                found.add(video.name)
+    return found
 
 
 def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longest: int) -> Iterator[dict]:
@@ -107,12 +122,25 @@ def files_of(paths: Sequence[str]) -> list[Video]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"there is no video {path}: correct the path")
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        clips = [file for file in inside if file.suffix.lower() in VIDEO_SUFFIXES or not path.is_dir()]
+        clips = clips_in(path) if path.is_dir() else [path]
         if not clips:
             raise ValueError(f"there is no video in the folder {path}: {' '.join(VIDEO_SUFFIXES)} are known")
         found += clips
     return [Video(str(file), {}, path=file) for file in dict.fromkeys(found)]
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """The videos in a folder and below it, also where a part of it is a link to another place."""
+    found, seen = [], set()
+    for place, below, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # a link that leads back
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = [name for name in below if name[0] != "."]
+        files = (Path(place, name) for name in names if name[0] != ".")
+        found += [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+    return sorted(found)
 
 
 def digest_of(job: Job) -> str:
@@ -123,7 +151,7 @@ def digest_of(job: Job) -> str:
     return fingerprint(file)["sha256"]
 
 
-def resume(path: Path, settings: dict) -> set[str]:
+def resume(path: Path, settings: dict, job: Job, videos: Sequence[Video]) -> set[str]:
     """The clips that a file of captions holds already; a file of other settings is refused, a cut line is dropped."""
     lines = read_lines(path)
     if not lines:
@@ -131,6 +159,8 @@ def resume(path: Path, settings: dict) -> set[str]:
         return set()
     if changed := differences(lines[0], settings):
         raise ValueError(f"{path} was made with other settings ({changed}): move it away, or keep those")
+    again = mended(lines[1:], job, videos)
+    lines = [line for line in lines if line.get("video") not in again]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return {line["video"] for line in lines[1:]}
 
@@ -139,8 +169,11 @@ def read_lines(path: Path) -> list[dict]:
     """The lines of a file of captions, the settings first; [] where there is none. A last line may be cut off."""
     if not path.exists():
         return []
-    *whole, last = path.read_text(encoding="utf-8").split("\n")
+    *whole, _ = path.read_bytes().split(b"\n")  # a cut may lie within a letter of Hangul
     try:
-        return [json.loads(line) for line in whole]
-    except json.JSONDecodeError:
-        raise ValueError(f"{path} is damaged: move it away, and caption again") from None
+        lines = [json.loads(line) for line in whole]
+    except ValueError:
+        lines = [None]
+    if not all(isinstance(line, dict) for line in lines) or not all("video" in line for line in lines[1:]):
+        raise ValueError(f"{path} is damaged, or no file of captions: move it away, and caption again")
+    return lines

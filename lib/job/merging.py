@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from lib.files import delete_dead_pieces
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job
 from lib.job.training import tell
@@ -16,22 +17,29 @@ def merge(job: Job, folder: str | Path) -> Path:
     The base is loaded whole, also where it was trained in 4 bits: merged into 4 bits, rounding would eat the adapter.
     Raises ValueError where the folder holds something already.
     """
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
+    named, folder = folder, Path(os.path.realpath(folder))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty: name a new folder")
-    vlm = load(job.model, device="cpu", dtype="stored", revision=job.revision)
-    load_adapter(vlm, job.folder / "adapter").merge_and_unload()
+    folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    delete_dead_pieces(folder)
+    beside.mkdir()  # before minutes of reading: it may not be allowed
     try:
-        vlm.model.save_pretrained(beside)
-        for file in model_files(vlm.name, vlm.revision)[0].parent.iterdir():  # tokenizer and processor, as they came
-            if file.suffix in (".json", ".model", ".txt", ".jinja") and not (beside / file.name).exists():
-                shutil.copyfile(file, beside / file.name)
-        shutil.copyfile(job.folder / "adapter" / "base.json", beside / "base.json")
-        folder.mkdir(parents=True, exist_ok=True)
+        write_merged(job, beside)
         beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     if job.reducer != "default":
         tell(f"served by transformers or vLLM the model pools as its configuration says, not by {job.reducer}")
-    return folder
+    return Path(named)
+
+
+def write_merged(job: Job, folder: Path) -> None:
+    """Loads base and adapter, and writes weights, settings and tokenizer."""
+    vlm = load(job.model, device="cpu", dtype="stored", revision=job.revision)
+    load_adapter(vlm, job.folder / "adapter").merge_and_unload()
+    vlm.model.save_pretrained(folder)
+    for file in model_files(vlm.name, vlm.revision)[0].parent.iterdir():  # tokenizer and processor, as they came
+        if file.suffix in (".json", ".model", ".txt", ".jinja") and not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)
+    shutil.copyfile(job.folder / "adapter" / "base.json", folder / "base.json")

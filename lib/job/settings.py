@@ -7,6 +7,7 @@ transformers' HfArgumentParser checks types and makes the help; a wrong key is a
 
 import ast
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
@@ -71,12 +72,18 @@ class Job:
     log: Literal["none", "tensorboard", "wandb"] = setting("none", "where losses are shown")
 
     def __post_init__(self):
+        for name in ("data", "output", "model", "language"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name} is empty: write what the job shall use")
+        self.data, self.output, self.model = map(os.path.expanduser, (self.data, self.output, self.model))  # ~ is home
         if Path(self.data).is_dir() and Path(self.data).resolve() != DATA / "aihub_sample":  # the course's own clips
             self.notice = self.notice or NIA
         for name, lowest in LOWEST.items():
             value = getattr(self, name)
             if value is not None and not (lowest <= value < math.inf):
                 raise ValueError(f"{name} is {value}: give at least {lowest}")
+            if value is not None and value > HIGHEST.get(name, math.inf):
+                raise ValueError(f"{name} is {value}: give at most {HIGHEST[name]}")
         if self.learning_rate == 0 or self.validation + self.test >= 1 or not 0 <= self.dropout < 1:
             raise ValueError("a learning rate of 0, a dropout of 1, or shares of 1 leave nothing to train: change them")
 
@@ -89,8 +96,9 @@ class Job:
 NIA = "과학기술정보통신부와 한국지능정보사회진흥원(NIA)의 사업결과인 AI-Hub(aihub.or.kr) 데이터로 만들었습니다."
 LOWEST = {
     "frames": 1, "rank": 1, "alpha": 1, "dropout": 0, "epochs": 1e-9, "steps": 1, "batch": 1, "accumulation": 1,
-    "learning_rate": 0, "warmup": 0, "every": 0, "max_new_tokens": 0, "validation": 0, "test": 0,
+    "learning_rate": 0, "warmup": 0, "every": 0, "max_new_tokens": 0, "validation": 0, "test": 0, "seed": 0,
 }  # fmt: skip
+HIGHEST = {"warmup": 1, "seed": 2**32 - 1}  # warmup is a share: 100 steps of it would never end
 
 
 class SettingsParser(HfArgumentParser):
@@ -149,6 +157,8 @@ def as_arguments(values: dict) -> list[str]:
         if isinstance(value, dict) or (isinstance(value, list) and name != "prompts"):
             raise ValueError(f"{name}: give one value, not {value!r}")
         if isinstance(value, list):
+            if wrong := [one for one in value if not isinstance(one, str) or not one.strip() or one[0] == "-"]:
+                raise ValueError(f"{name}: {wrong[0]!r} is no prompt: write a sentence in quotes, without - before it")
             words += [f"--{name}", *map(str, value)] if value else []
         elif value is not None:
             words.append(f"--{name}={value}")

@@ -1,10 +1,13 @@
 """`train`: features once, then LoRA, with validation, checkpoints and the best adapter in the job's folder."""
 
+import fcntl
 import json
 import math
+import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -18,7 +21,7 @@ from lib.data.features import Features
 from lib.data.formats import CaptionSource, read_source
 from lib.data.shards import Cache, World, extract, seal
 from lib.data.videos import Example, Split, Video, split
-from lib.finetune.adapters import PeftModel, add_lora, save_adapter, train_projector, trainable
+from lib.finetune.adapters import PeftModel, add_lora, read_adapter, save_adapter, train_projector, trainable
 from lib.finetune.checkpoints import Step
 from lib.finetune.train import Plan, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job
@@ -44,23 +47,32 @@ def train_job(job: Job) -> list[Step]:
     parts.to_train_on()
     vlm = load_base(job)
     reducer = reducer_of(job.reducer) or vlm.default_reducer
+    prompts = prompts_of(job, source)
+    check_lengths(job, vlm, reducer, prompts, parts)
+    with alone_in(job.folder):
+        return train_on(job, vlm, reducer, prompts, parts)
+
+
+def train_on(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], parts: Split) -> list[Step]:
+    """The features, then the training."""
     cache = feature_cache(job, vlm, reducer, [*parts.train, *parts.validation])
     read = set(cache.names)
-    train_on, validate_on = ([video for video in part if video.name in read] for part in parts[:2])
-    if not train_on:
+    learn_from, validate_on = ([video for video in part if video.name in read] for part in parts[:2])
+    if not learn_from:
         raise ValueError(f"none of the {len(parts.train)} clips for training could be read: see {cache.folder}")
     adapter = prepare(job, vlm)
-    prompts = prompts_of(job, source)
-    plan = training_plan(job, len(train_on))
+    plan = training_plan(job, len(learn_from))
     collate = Collator(vlm, reducer.split()[1], cache)
-    examples = drawn(train_on, job.language, prompts, plan.examples, job.seed)
+    examples = drawn(learn_from, job.language, prompts, plan.examples, job.seed)
     checked = [Example(video, prompts[0], video.captions[job.language]) for video in validate_on]
     if is_first():
         write_job(job, job.folder / "job.yaml")
         steps = f"{plan.steps} steps of {plan.step_size} in {processes()} processes"
-        tell(f"{len(train_on)} clips, {steps}; validation on {len(checked)} clips")
+        tell(f"{len(learn_from)} clips, {steps}; validation on {len(checked)} clips")
     watch = Watch(job, vlm, adapter, collate, validate_on[:SHOWN], prompts[0], longest_answer(job, vlm, parts.train))
     log = fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
+    if is_first():
+        read_adapter(job.folder / "adapter")  # of a run that was finished before, it may have gone
     if processes() > 1:
         tell_all(vlm)
     return log
@@ -89,8 +101,21 @@ def load_base(job: Job) -> VideoLM:
     """The model before training, on this process's card."""
     device = f"cuda:{state().local_process_index}" if torch.cuda.is_available() else "cpu"
     vlm = load(job.model, job.four_bit, device, revision=job.revision, sharded=wanted())
-    vlm.model.set_attn_implementation(job.attention)
+    try:
+        vlm.model.set_attn_implementation(job.attention)
+    except ImportError:
+        raise ValueError(f"attention: {job.attention} is not installed: pip install flash-attn, or sdpa") from None
     return vlm
+
+
+def check_lengths(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], parts: Split) -> None:
+    """Raises ValueError, before hours of work, where an example or the longest answer exceeds the context."""
+    config, collate = vlm.model.config.vision_config, Collator(vlm, reducer, None)
+    side = config.image_size // config.patch_size
+    seen, asked = (job.frames, side, side), max(prompts, key=len)
+    for video in (*parts.train, *parts.validation):
+        collate.row(video, asked, video.captions[job.language], seen)
+    collate.row(parts.train[0], prompts[0], None, seen, longest_answer(job, vlm, parts.train))
 
 
 def feature_cache(job: Job, vlm: VideoLM, reducer: Reducer, videos: Sequence[Video]) -> Cache:
@@ -205,6 +230,27 @@ class Watch:
             line = {"step": step, "video": video.name, "caption": text, "truth": video.captions[self.job.language]}
             if is_first():
                 append(self.job.folder / "samples.jsonl", line)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Inside, no other process works in this folder. Raises ValueError where one does; a killed one holds nothing."""
+    if not is_first():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(f"another process works in {folder}: wait until it ends, or name another output") from None
+    except OSError:  # a file system without locks, such as a mounted drive
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def append(path: Path, line: dict) -> None:

@@ -206,7 +206,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def check_pool(stride: int, mode: str, conv: nn.Conv2d | None = None) -> None:
     """Raises ValueError for a stride below one, an unknown mode, or "conv" without fitting weights."""
     check_choice("mode", mode, ("average", "max", "bilinear", "conv"))
-    if not isinstance(stride, int) or stride < 1:
+    if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
         raise ValueError(f"stride={stride!r}: a stride is a whole number of patches, 1 or more")
     if (mode == "conv") != (conv is not None):
         raise ValueError("mode='conv' needs its weights, and only it does: pass conv=model.model.vision_resampler.pool")

@@ -65,8 +65,8 @@ progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=fold
 korean: $(READY)  ## teach the tiny model Korean in six ways; write data/korean-lora (lesson 08 reads what they said)
 	@$(RUN) -m lib.workshop.korean
 
-dpo: $(READY)  ## teach the tiny model not to invent things, and measure ways in which that goes wrong (lesson 09)
-	@$(RUN) -m lib.workshop.dpo_habit
+dpo: $(READY)  ## train captioners from the verdicts of a judge who errs, and measure what DPO earns (lesson 09)
+	@$(RUN) -m lib.workshop.dpo_judge
 
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
 	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }

@@ -1,4 +1,4 @@
-"""Exercises of lesson 09: which pairs, how likely an answer is, DPO's loss, and a run in which both answers fall."""
+"""Exercises of lesson 09: which pairs, how likely an answer is, DPO's loss, the cheap cure, and when both fall."""
 
 import math
 
@@ -15,18 +15,16 @@ pairs = Choose(
     id="09.pairs",
     title=Text("which pairs?", "쌍 고르기"),
     task=Text(
-        "You want a model whose captions invent less. You can have pairs of three kinds, as many as you like of each. "
-        "Which do you train on, and why?\n\n- **a** the true caption against its first sentence\n"
-        "- **b** the true caption against the true caption of another clip\n"
-        "- **c** the true caption against the same with one fact changed\n\nbecause\n\n"
-        "- **1** the preferred answer is the longer one, and long captions are better\n"
-        "- **2** the more the two differ, the more is learned from each pair of them\n"
-        "- **3** the two differ in what is to be learned, and in nothing else",
-        "캡션이 덜 지어내게 하려고 합니다. 세 가지 쌍을 얼마든지 만들 수 있습니다. 어떤 쌍으로 학습하겠습니까? 이유는 "
-        "무엇입니까?\n\n- **a** 참인 캡션과 그 첫 문장\n- **b** 어떤 클립의 참인 캡션과 다른 클립의 참인 캡션\n"
-        "- **c** 참인 캡션과, 거기서 사실 하나만 바꾼 캡션\n\n이유\n\n"
-        "- **1** 선호하는 답이 더 길고, 긴 캡션이 더 좋습니다\n- **2** 두 답이 많이 다를수록 쌍마다 많이 배웁니다\n"
-        "- **3** 두 답이 배워야 할 점에서만 다릅니다",
+        "You want a model that invents less. You can have pairs of three kinds, as many as you like of each. Which do "
+        "you train on, and why?\n\n- **a** the true caption against its first sentence\n- **b** the true caption "
+        "against the true caption of another clip\n- **c** the true caption against the same with one fact changed\n\n"
+        "because\n\n- **1** the preferred answer is the longer one, and long captions are better\n- **2** the more "
+        "the two differ, the more is learned from each pair of them\n- **3** the two differ in what is to be learned, "
+        "and in nothing else",
+        "캡션의 환각을 줄이려고 합니다. 세 가지 쌍을 얼마든지 만들 수 있습니다. 어떤 쌍으로 학습하겠습니까? 이유는 "
+        "무엇입니까?\n\n- **a** 참인 캡션과 그 첫 문장\n- **b** 어떤 클립의 참인 캡션과 다른 클립의 참인 캡션\n- "
+        "**c** 참인 캡션과, 거기서 사실 하나만 바꾼 캡션\n\n이유\n\n- **1** 선호하는 답이 더 길고, 긴 캡션이 더 "
+        "좋습니다\n- **2** 두 답이 많이 다를수록 쌍마다 많이 배웁니다\n- **3** 두 답이 배워야 할 점에서만 다릅니다",
     ),
     card=Card(difficulty=2, importance=4, minutes=3),
     answer="c3",
@@ -55,7 +53,7 @@ pairs = Choose(
     ),
     hint_2=Text(
         "Compare the two answers of each kind: their lengths, and how many of their facts differ.",
-        "쌍마다 두 답의 길이와, 서로 다른 사실의 수를 비교하십시오.",
+        "쌍마다 두 답의 길이와, 서로 다른 사실의 수를 비교하세요.",
     ),
     why=Text(
         "Equally long, equally fluent, one fact apart: only a look at the clip tells which of the two is true.",
@@ -92,7 +90,7 @@ answers = Write(
         "p(answer) of each row, (B,): the sum of the log-probabilities of the answer's tokens.",
         "`logits`(B, L, V)는 언어 모델의 점수이고, i번 위치가 i + 1번 토큰을 예측합니다. `ids`(B, L)는 토큰이고, "
         "`mask`(B, L)는 답의 토큰에서 1, 프롬프트와 비디오와 패딩에서 0입니다. 행마다 log p(답)을 (B,) 모양으로 "
-        "돌려주십시오. 답에 든 토큰의 로그 확률을 더한 값입니다.",
+        "돌려주세요. 답에 든 토큰의 로그 확률을 더한 값입니다.",
     ),
     card=Card(difficulty=3, importance=5, minutes=12),
     answer=my_log_probs,
@@ -101,7 +99,7 @@ answers = Write(
         Mistake(
             lambda logits, ids, mask: my_log_probs(logits, ids, mask) / mask.sum(dim=-1),
             "That is the mean over the tokens: the probability of an answer is a product, so take the sum.",
-            "토큰에 대한 평균입니다. 답의 확률은 곱이므로 합을 구하십시오.",
+            "토큰에 대한 평균입니다. 답의 확률은 곱이므로 합을 구하세요.",
         ),
         Mistake(
             lambda logits, ids, mask: (logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0] * mask).sum(-1),
@@ -111,7 +109,7 @@ answers = Write(
         Mistake(
             lambda logits, ids, mask: picked(logits, ids).sum(dim=-1),
             "Prompt and padding are counted too: only the answer's tokens belong in the sum.",
-            "프롬프트와 패딩까지 더했습니다. 답의 토큰만 더하십시오.",
+            "프롬프트와 패딩까지 더했습니다. 답의 토큰만 더하세요.",
         ),
         Mistake(
             lambda logits, ids, mask: (picked(logits, ids) * mask[:, :-1]).sum(dim=-1),
@@ -126,7 +124,7 @@ answers = Write(
         Mistake(
             lambda logits, ids, mask: (picked(logits, ids).exp() * mask[:, 1:]).sum(dim=-1),
             "You added up probabilities: add up their logarithms.",
-            "확률을 더했습니다. 확률의 로그를 더하십시오.",
+            "확률을 더했습니다. 확률의 로그를 더하세요.",
         ),
         Mistake(
             lambda logits, ids, mask: -my_log_probs(logits, ids, mask),
@@ -136,7 +134,7 @@ answers = Write(
         Mistake(
             lambda logits, ids, mask: picked(logits, ids) * mask[:, 1:],
             "Those are the tokens: add up over each row.",
-            "토큰마다의 값입니다. 행마다 더하십시오.",
+            "토큰마다의 값입니다. 행마다 더하세요.",
         ),
     ),
     hint_1=Text(
@@ -176,10 +174,10 @@ loss = Write(
     task=Text(
         "For B pairs, `chosen` and `rejected`, (B,), are log p(answer) of the model, `reference_chosen` and "
         "`reference_rejected`, (B,), those of the reference. Return DPO's loss with `beta`, one number: the mean over "
-        "the pairs of -log sigmoid(beta x (gain of the chosen - gain of the rejected)). It has to be right for margins "
-        "of thousands as well.",
+        "the pairs of -log sigmoid(beta x (gain of the chosen - gain of the rejected)). It has to be right for "
+        "margins of thousands as well.",
         "쌍 B개에 대해 `chosen`과 `rejected`(B,)는 모델의 log p(답)이고, `reference_chosen`과 "
-        "`reference_rejected`(B,)는 기준 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주십시오. -log "
+        "`reference_rejected`(B,)는 기준 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주세요. -log "
         "sigmoid(beta x (chosen의 이득 - rejected의 이득))을 쌍에 대해 평균한 값입니다. 마진이 수천이어도 맞아야 "
         "합니다.",
     ),
@@ -220,7 +218,7 @@ loss = Write(
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr)).sum(),
             "That is the sum over the pairs: take the mean.",
-            "쌍에 대한 합입니다. 평균을 구하십시오.",
+            "쌍에 대한 합입니다. 평균을 구하세요.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr).mean()),
@@ -230,14 +228,14 @@ loss = Write(
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * margins(c, r, rc, rr)),
             "Those are the losses of the pairs: now their mean.",
-            "쌍마다의 손실입니다. 이제 평균을 내십시오.",
+            "쌍마다의 손실입니다. 이제 평균을 내세요.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -torch.sigmoid(beta * margins(c, r, rc, rr)).log().mean(),
             "Right for small margins; at -1,000 the sigmoid is rounded to 0, and its logarithm is no number: use "
             "F.logsigmoid.",
             "마진이 작을 때는 맞습니다. -1,000에서는 sigmoid가 0으로 반올림되어 로그를 구할 수 없습니다. "
-            "F.logsigmoid를 쓰십시오.",
+            "F.logsigmoid를 쓰세요.",
         ),
     ),
     hint_1=Text("First two gains, then their difference.", "먼저 두 이득, 그다음 그 차이입니다."),
@@ -286,7 +284,7 @@ both_fall = Predict(
         Mistake(
             7 + math.log1p(math.exp(-7)),
             "You added the two gains up: subtract them.",
-            "두 이득을 더했습니다. 빼십시오.",
+            "두 이득을 더했습니다. 빼세요.",
         ),
         Mistake(
             1 / (1 + math.exp(-3)),
@@ -303,56 +301,47 @@ both_fall = Predict(
     ),
 )
 
-run = Choose(
-    id="09.run",
-    title=Text("judge a run", "학습 결과 판단하기"),
+cure = Predict(
+    id="09.cure",
+    title=Text("the cheap cure", "값싼 해결책"),
     task=Text(
-        "A run with ten times the learning rate. Its log, at beta 0.1: loss from 0.69 to 0.03, the chosen answer ahead "
-        "in 100 % of the pairs, gain of the chosen -25, of the rejected -60. What do you do, and why?\n\n"
-        "- **a** keep it: no other run has a loss as low\n"
-        "- **b** read its captions and count their facts; take an earlier checkpoint or a lower rate\n"
-        "- **c** train on until the gain of the chosen is positive\n\nbecause\n\n"
-        "- **1** the loss holds the difference alone, which also grows while both fall\n"
-        "- **2** a low loss means that the chosen captions have become more likely than they were\n"
-        "- **3** the reference has moved away from the model in training",
-        "학습률을 열 배로 올린 학습입니다. beta 0.1에서 기록은 이렇습니다. 손실은 0.69에서 0.03으로, chosen이 앞서는 "
-        "쌍은 100 %, 이득은 chosen이 -25, rejected가 -60입니다. 어떻게 하겠습니까? 이유는 무엇입니까?\n\n"
-        "- **a** 그대로 씁니다. 손실이 이만큼 낮은 학습은 없습니다\n"
-        "- **b** 캡션을 읽고 사실을 세어 봅니다. 더 이른 체크포인트나 더 낮은 학습률을 씁니다\n"
-        "- **c** chosen의 이득이 양수가 될 때까지 더 학습합니다\n\n이유\n\n"
-        "- **1** 손실에는 차이만 들어가고, 차이는 둘 다 떨어지는 동안에도 커집니다\n"
-        "- **2** 손실이 낮으면 chosen 캡션의 확률이 학습 전보다 그만큼 높아진 것입니다\n"
-        "- **3** 기준 모델이 학습하면서 모델에서 멀어졌습니다",
+        "An experiment. Is there a way without judge and training? Make the dark frames of the 48 clips `dev` "
+        "brighter again (divide by 0.6, cut off at 255, back to uint8), let the untrained `tiny` caption them with "
+        "the same `limit`, and measure facts right. (A number between 0 and 1, to 2 %.)",
+        "실험입니다. 심사자도 학습도 없이 해결할 수 있습니까? 클립 48개(`dev`)의 어두운 프레임을 다시 밝게 "
+        "만드세요(0.6으로 나누고 255에서 자른 뒤 uint8로 변환). 학습하지 않은 `tiny`로 같은 `limit`을 써서 캡션을 "
+        "만들고 맞은 사실의 비율을 측정하세요. (0과 1 사이의 값, 오차 2%)",
     ),
-    card=Card(difficulty=3, importance=5, minutes=4),
-    answer="b1",
-    replies={
-        "a": Text(
-            "Neither of the two answers is likely any more, and the loss does not say what is.",
-            "두 답 모두 확률이 낮아졌습니다. 대신 무엇의 확률이 높아졌는지 손실은 말해 주지 않습니다.",
+    card=Card(difficulty=3, importance=4, minutes=8),
+    answer=0.841,
+    tolerance=0.02,
+    mistakes=(
+        Mistake(84.1, "As a share, please: 84.1 % is 0.841.", "0과 1 사이의 값으로 적으세요. 84.1%는 0.841입니다."),
+        Mistake(
+            1,
+            "That would be more than `tiny` tells of the clips in the light.",
+            "밝은 클립에서 `tiny`가 말하는 것보다 많습니다.",
         ),
-        "c": Text(
-            "Nothing in the loss asks for a positive gain: more steps pull at the difference only.",
-            "손실은 양수인 이득을 요구하지 않습니다. 더 학습해도 차이만 벌어집니다.",
+        Mistake(
+            0.74,
+            "That is in the dark. `Features.encode` takes the frames: brighten them there, after they were darkened.",
+            "어두운 프레임의 값입니다. `Features.encode`가 프레임을 받으니, 어둡게 한 다음 그곳에서 밝게 만드세요.",
         ),
-        "2": Text(
-            "They have become e²⁵ times less likely: look at the gain.",
-            "확률이 e²⁵분의 1이 되었습니다. 이득을 보십시오.",
-        ),
-        "3": Text(
-            "The reference is frozen: it is the model with its adapter off.",
-            "기준 모델은 고정되어 있습니다. 어댑터를 끈 모델입니다.",
-        ),
-    },
-    hint_1=Text("Which of these numbers is about the chosen answers alone?", "chosen만 다루는 수는 어느 것입니까?"),
+    ),
+    hint_1=Text(
+        "A class like `DarkFeatures`, whose `encode` darkens, brightens, and calls `super().encode`.",
+        "`DarkFeatures`처럼 클래스를 만들고, `encode`에서 어둡게, 다시 밝게 한 뒤 `super().encode`를 부르세요.",
+    ),
     hint_2=Text(
-        "A gain of -25 is a logarithm. What does the model say instead of the chosen captions?",
-        "이득 -25는 로그입니다. 모델은 chosen 캡션 대신 무엇을 말하겠습니까?",
+        "np.clip((0.6 * frames).astype(np.uint8) / 0.6, 0, 255).astype(np.uint8)",
+        "np.clip((0.6 * frames).astype(np.uint8) / 0.6, 0, 255).astype(np.uint8)를 쓰면 됩니다.",
     ),
     why=Text(
-        "Watch the gain of the chosen, not the loss. What became of the captions, only captions show.",
-        "손실이 아니라 chosen의 이득을 보십시오. 캡션이 어떻게 되었는지는 캡션만이 보여 줍니다.",
+        "0.841, as in the light: what 0.6 took away comes back with the division. No training of this lesson reaches "
+        "it. Mend the input where you can; DPO is for shifts that cannot be undone.",
+        "0.841로, 밝을 때와 같습니다. 0.6을 곱해 잃은 것은 나누면 돌아옵니다. 이 수업의 어떤 학습도 여기에 미치지 "
+        "못합니다. 입력을 고칠 수 있으면 먼저 고치세요. DPO는 되돌릴 수 없는 변화를 위한 것입니다.",
     ),
 )
 
-EXERCISES = (pairs, answers, loss, both_fall, run)
+EXERCISES = (pairs, answers, loss, cure, both_fall)

@@ -1,17 +1,16 @@
 """Direct preference optimisation: of two captions of a clip, make the better one likelier, without a reward model.
 
-Pairs come from captions that are wrong in one fact (`falsehood_pairs`) and from the model's own mistakes
-(`mistake_pairs`). The loss is that of Rafailov et al. (arXiv 2305.18290, equation 7). It compares the model with a
-reference: the model as it was, that is, with its adapter switched off. TRL's DPOTrainer trains; it takes our batches
-and, inside `vlm.looking_through(reducer)`, any reducer.
+Pairs come from a true caption and the same with one fact changed (`falsehood_pairs`), or from the model itself, which
+samples several captions that a judge compares (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv
+2305.18290, equation 7). It compares the model with a reference: the model as it was, that is, with its adapter
+switched off. TRL's DPOTrainer trains; it takes our batches and, inside `vlm.looking_through(reducer)`, any reducer.
 
-What this module does not do: rank more than two captions, ask a judge which one is better (Toybox knows).
+What this module does not do: sample captions, or ask a judge which one is better.
 """
 
 import random
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +26,7 @@ from lib.data.batches import Collator
 from lib.data.videos import Pair, Video
 from lib.finetune.adapters import without_deprecations
 from lib.finetune.train import Plan
-from lib.toybox.facts import Fact, compare, facts, truth
+from lib.toybox.facts import compare
 from lib.vlm.loading import compute_dtype
 from lib.vlm.model import VideoLM
 
@@ -57,73 +56,11 @@ def falsehood_pairs(
     return pairs
 
 
-def mistake_pairs(
-    videos: Sequence[Video], said: Sequence[str], language: str = "en", kinds: Sequence[str] = FALSE_KINDS
-) -> list[Pair]:
-    """One pair for each fact of these kinds that a model got wrong: the true caption, and the same with that mistake.
-
-    `said` holds one caption per Toybox clip, in the order of the videos. What a model adds out of nothing makes no
-    pair: a caption with it is longer, and length is what such pairs would teach. Raises ValueError where videos and
-    captions differ in number.
-
-    >>> from lib.data import toybox_videos
-    >>> videos = toybox_videos([7])
-    >>> [pair.rejected.split()[:4] for pair in mistake_pairs(videos, ["A big yellow ring stays still."])]
-    [['A', 'big', 'yellow', 'ring']]
-    """
-    if len(videos) != len(said):
-        raise ValueError(f"{len(videos)} videos and {len(said)} captions: give one caption for each video")
-    pairs = []
-    for video, caption in zip(videos, said, strict=True):
-        for fact in sorted(facts(caption, language) - truth(video.clip)):
-            mistaken = with_fact(video.clip, fact, kinds)
-            if mistaken != video.clip:
-                rejected = toybox.caption(mistaken, language)
-                pairs.append(Pair(video, toybox.CAPTION_PROMPTS[language], video.captions[language], rejected))
-    return pairs
-
-
-def with_fact(clip: toybox.Clip, fact: Fact, kinds: Sequence[str] = FALSE_KINDS) -> toybox.Clip:
-    """The clip as it would be if the fact were true, all else equal; the clip itself where that cannot be.
-
-    A thing of a colour that the clip shows is taken for the thing of that colour: its shape is wrong.
-
-    >>> clip = toybox.sample(7)
-    >>> with_fact(clip, ("code", "123")).code, with_fact(clip, ("scenes", "2")) == clip
-    ('123', True)
-    """
-    kind, value = fact[0], fact[-1]
-    if kind == "thing" and "shape" in kinds:
-        colour, shape = value.split()
-        return with_things(clip, lambda thing: thing.colour == colour, shape=shape)
-    if kind == "size" and kind in kinds:
-        return with_things(clip, lambda thing: thing.name == fact[1], size=value)
-    if kind == "code" and kind in kinds:
-        scenes = tuple(replace(scene, code=value if scene.code else "") for scene in clip.scenes)
-        return replace(clip, scenes=scenes)
-    if kind == "flash" and kind in kinds:
-        flashes = (replace(f, colour=value if str(i) == fact[1] else f.colour) for i, f in enumerate(clip.flashes, 1))
-        return replace(clip, flashes=tuple(flashes))
-    return clip
-
-
-def with_things(clip: toybox.Clip, which: Callable[[toybox.Thing], bool], **changes: str) -> toybox.Clip:
-    """The clip with these changes to some of its things.
-
-    >>> {thing.shape for thing in with_things(toybox.sample(7), lambda thing: True, shape="circle").things}
-    {'circle'}
-    """
-    scenes = (
-        replace(scene, things=tuple(replace(t, **changes) if which(t) else t for t in scene.things))
-        for scene in clip.scenes
-    )
-    return replace(clip, scenes=tuple(scenes))
-
-
-def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
+def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = False) -> None:
     """Raises ValueError unless every pair prefers something: two answers, not the same, the first one about its clip.
 
-    Whether a caption is about its clip is known for Toybox alone: it must not claim what the clip does not show.
+    Whether a caption is about its clip is known for Toybox alone: it must not claim what the clip does not show. Where
+    the answers were `sampled` from a model, the better of two may well invent something, so that is not checked.
 
     >>> from lib.data import toybox_videos
     >>> video = toybox_videos([7])[0]
@@ -139,7 +76,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en") -> None:
             raise ValueError(f"{where}: an answer is empty: leave the pair out")
         if pair.chosen.split() == pair.rejected.split():
             raise ValueError(f"{where}: chosen and rejected are the same, which prefers nothing: leave the pair out")
-        told = pair.video.clip and compare(pair.chosen, pair.video.clip, language)
+        told = not sampled and pair.video.clip and compare(pair.chosen, pair.video.clip, language)
         if told and told.invented:
             raise ValueError(
                 f"{where}: its chosen answer invents {told.invented} facts, as if it told of another video: "
@@ -212,7 +149,9 @@ class PreferenceStep(NamedTuple):
     preferred: float  # the share of pairs whose chosen answer gained more
 
 
-def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float) -> DPOTrainer:
+def trl_trainer(
+    model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float, nll: float = 0.0
+) -> DPOTrainer:
     """TRL's DPOTrainer for the pairs in their order: once, `plan.steps` steps of `plan.batch` pairs.
 
     TRL's own collators know images but no videos. So its data set also holds the number of each pair, and our collator
@@ -223,7 +162,7 @@ def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan
     with without_deprecations():
         trainer = DPOTrainer(
             model,
-            args=trl_settings(collate.vlm, plan, beta),
+            args=trl_settings(collate.vlm, plan, beta, nll),
             train_dataset=Dataset.from_list(told),
             processing_class=collate.vlm.tokenizer,
             data_collator=lambda rows: collate.pairs([pairs[row["pair"]] for row in rows]),
@@ -232,8 +171,10 @@ def trl_trainer(model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan
     return trainer
 
 
-def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
+def trl_settings(vlm: VideoLM, plan: Plan, beta: float, nll: float = 0.0) -> DPOConfig:
     """The plan in TRL's words: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
+
+    nll: how much of the chosen answers' plain loss, the mean over their tokens, is added to DPO's ("sft" in TRL).
 
     `max_length=None`: TRL's default of 1,024 would cut through the visual tokens of longer clips.
     """
@@ -241,6 +182,7 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
     return DPOConfig(
         output_dir=tempfile.gettempdir(),  # where it would write checkpoints: it writes none
         beta=beta, max_length=None,
+        loss_type=["sigmoid", "sft"] if nll else ["sigmoid"], loss_weights=[1.0, nll] if nll else None,
         max_steps=plan.steps, per_device_train_batch_size=plan.batch, learning_rate=plan.learning_rate,
         warmup_steps=plan.warmup, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0,
         train_sampling_strategy="sequential", remove_unused_columns=False, dataloader_pin_memory=False,
@@ -251,20 +193,28 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float) -> DPOConfig:
 
 
 def train_dpo(
-    model: PeftModel, collate: Collator, pairs: Sequence[Pair], plan: Plan, beta: float, language: str = "en"
+    model: PeftModel,
+    collate: Collator,
+    pairs: Sequence[Pair],
+    plan: Plan,
+    beta: float,
+    language: str = "en",
+    sampled: bool = False,
+    nll: float = 0.0,
 ) -> list[PreferenceStep]:
     """Trains the adapter of a model on pairs, in their order, by TRL; returns the log.
 
     TRL's reference is a copy of the adapter as it is now, "ref", which is deleted in the end. For a new adapter that is
-    the model without it. Raises ValueError where pairs are too few or `check_pairs` refuses one.
+    the model without it. sampled: as `check_pairs` takes it; nll: as `trl_settings` takes it. Raises ValueError where
+    pairs are too few or `check_pairs` refuses one.
     """
     if len(pairs) < plan.examples:
         raise ValueError(
             f"{plan.steps} steps of {plan.batch} need {plan.examples} pairs, there are {len(pairs)}: "
             "lib.finetune.mixed repeats them, or plan fewer steps"
         )
-    check_pairs(pairs, language)
-    trainer = trl_trainer(model, collate, pairs, plan, beta)
+    check_pairs(pairs, language, sampled)
+    trainer = trl_trainer(model, collate, pairs, plan, beta, nll)
     with collate.vlm.looking_through(collate.reducer), without_deprecations():
         trainer.train()
     model.delete_adapter("ref")

@@ -42,8 +42,9 @@ def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
         pull = beta / (1 + np.exp(beta * margins))
         for cell, values in zip(axes[0], (loss, pull), strict=True):
             cell.plot(margins, values, color=COLORS[colour], label=f"beta {beta:g}")
-    axes[0, 0].set(xlabel="margin: gain of chosen - gain of rejected", title="loss of a pair")
-    axes[0, 1].set(xlabel="margin", title="pull on the margin", yscale="log", ylim=(1e-3, 1))
+    axes[0, 0].set(xlabel="margin: gain of chosen - gain of rejected", ylabel="loss", title="loss of a pair")
+    axes[0, 1].set(xlabel="margin", ylabel="beta x sigmoid(-beta x margin)", yscale="log", ylim=(1e-3, 1))
+    axes[0, 1].set_title("pull on the margin")
     axes[0, 1].yaxis.set_major_formatter("{x:g}")  # the default, 10 to the power of -3, is a formula
     axes[0, 0].axhline(np.log(2), color=COLORS["text"], linewidth=0.8, linestyle="--", label="log 2")
     axes[0, 0].legend(frameon=False)

@@ -47,8 +47,8 @@ RIGHT = {
         lambda c, r, rc, rr, beta: F.softplus(beta * ((rc - c) + (r - rr))).mean().item(),
         lambda c, r, rc, rr, beta: F.binary_cross_entropy_with_logits(beta * (c - r - rc + rr), torch.ones(len(c))),
     ],
+    "09.cure": [0.841, 0.85],
     "09.both_fall": [0.0486, 0.05, np.logaddexp(0, -3), -F.logsigmoid(torch.tensor(3.0))],
-    "09.run": ["b1"],
 }
 
 WRONG = {
@@ -80,6 +80,7 @@ WRONG = {
         (lambda c, r, rc, rr, beta: dpo.dpo_loss((c - rc).mean(), (r - rr).mean(), beta), "averaged the margins"),
         (lambda c, r, rc, rr, beta: -torch.log(torch.sigmoid(beta * (c - rc - r + rr))).mean(), "F.logsigmoid"),
     ],
+    "09.cure": [(84.1, "As a share"), (0.74, "That is in the dark"), (1.0, "more than `tiny` tells")],
     "09.both_fall": [
         (0.6931, "at the start"),
         (3.05, "margin for -30"),
@@ -88,5 +89,4 @@ WRONG = {
         (7.0, "added the two gains"),
         (1 / (1 + math.exp(-3)), "That is the sigmoid"),
     ],
-    "09.run": [("a1", "Neither of the two"), ("c1", "positive gain"), ("b2", "less likely"), ("b3", "frozen")],
 }

@@ -255,8 +255,8 @@ pairs = Predict(
     task=Text(
         "An experiment, at 64 tokens. Two frames in one beat every second frame. And four in one? Take 128 clips with "
         "seeds from 2,000 on. Count with `count_later` what `merged(64, 4, 2)` answers, and with `count_right` what "
-        "uniform 4 x 16 answers, which reads every fourth frame. By how many points does uniform lead, in the mean over "
-        "the seven kinds? (To 80 %: 128 clips do not tell more. Negative if merging leads.)",
+        "uniform 4 x 16 answers, which reads every fourth frame. By how many points does uniform lead, in the mean "
+        "over the seven kinds? (To 80 %: 128 clips do not tell more. Negative if merging leads.)",
         "64토큰에서 하는 실험입니다. 두 장을 하나로 합치면 한 장씩 건너 읽는 것보다 나았습니다. 네 장을 하나로 합치면 "
         "어떻습니까? 시드가 2,000 이상인 클립을 128개 쓰세요. `merged(64, 4, 2)`의 답은 `count_later`로, 네 장마다 한 "
         "장을 읽는 균등 4 x 16의 답은 `count_right`로 세세요. 일곱 종류의 평균에서 균등이 몇 점 앞섭니까? (오차 80 %. "

@@ -76,7 +76,7 @@ tokens = korean.VIEW.count(*features(test[0]).shape[:3])
 print(f"{len(train)} clips to train on, {len(test)} to test on, {tokens} visual tokens each")
 
 # %% [markdown]
-# Each clip gives 16 frames. Two of them keep all 64 patches, and the other 14 are pooled to 4 tokens (lesson 05): 184 visual tokens.
+# Of 16 frames two keep all 64 patches, and 14 are pooled to 4 tokens (lesson 05): 184 visual tokens.
 #
 # ## 1. Does a model that describes in English and has read Korean describe in Korean?
 #
@@ -96,14 +96,14 @@ print(f"{asked}\n   {vlm.answer(nothing, asked, max_new_tokens=64)}")
 print(f"the truth:\n   {one.captions['ko']}")
 
 # %% [markdown]
-# Asked in Korean, the base answers in broken English. Yet it translates a sentence into Korean without a fault. It knows both halves, and has never put them together.
+# Asked in Korean, the base answers in broken English. Yet it translates a sentence into Korean without a fault.
 #
 # ## 2. What does Korean cost in tokens?
 #
 # **Claim.** The Korean captions of one public project average **932** of Vicuna's tokens, and reach 1,572; the project generated with `max_new_tokens=256` (JYP-VIDEO-TO-TEXT/korean-video-captioning,
 # `siglip_study/docs/05_tokenization_analysis.md`). Vicuna's tokenizer was learned from text with little Korean, so many syllables fall apart into bytes.
 #
-# Tiny's tokenizer was learned from both languages. We learn one of the same size from the English captions alone, and cut true captions as that project did.
+# Tiny's tokenizer was learned from both languages. We learn one of the same size from the English captions alone, and cut true captions as that project did:
 
 # %%
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -153,7 +153,7 @@ ex.check(my_frames)
 # %% [markdown]
 # ## 3. What does a batch teach?
 #
-# The loss is taken over the answer and its end token alone. The prompt and the visual tokens are context: their labels are -100, which the loss leaves out. A wrong mask raises no error.
+# The loss is taken over the answer and its end token. Prompt and visual tokens are context: their labels are -100, which the loss leaves out.
 
 # %% [markdown]
 # ### Exercise 08.labels: the label mask
@@ -218,7 +218,7 @@ def my_lora(x, weight, A, B, alpha):
 ex.check(my_lora)
 
 # %% [markdown]
-# peft's layer, with your function (or ours) beside it. A matrix from m to n gets r (m + n) numbers, so an adapter's size can be counted before it is made:
+# peft's layer, beside your function (or ours). A matrix from m to n gets r (m + n) numbers, so an adapter's size is known before it is made:
 
 # %%
 from peft import LoraConfig, get_peft_model
@@ -410,7 +410,7 @@ for skip in (short, ["model.vision_tower", "model.multi_modal_projector", "lm_he
     print("   layers in 4 bits:", {part: sum(part in name for name in names) for part in PARTS})
 
 # %% [markdown]
-# With the short names 24 layers of CLIP and both of the projector are in 4 bits as well. Their full names keep them whole.
+# With the short names 24 layers of CLIP and both of the projector are in 4 bits as well.
 
 # %% [markdown]
 # ### Exercise 08.silent: two settings that fail in silence
@@ -515,7 +515,8 @@ for name in ("by hand", "Trainer", "SFTTrainer"):
     elif name == "Trainer":
         curves[name] = by_a_library(again, its, adapter, Trainer, TrainingArguments)
     else:
-        curves[name] = by_a_library(again, its, adapter, SFTTrainer, SFTConfig, gradient_checkpointing=False, **uncut)
+        more = {"gradient_checkpointing": False, **uncut}
+        curves[name] = by_a_library(again, its, adapter, SFTTrainer, SFTConfig, **more)
     print(f"{name:<12}", *(f"{loss:.5f}" for loss in curves[name]))
 apart = max(abs(np.array(curves["by hand"]) - curve).max() for curve in curves.values())
 print(f"largest difference {apart:.0e}")
@@ -554,9 +555,9 @@ print(f"QLoRA on the 7B without gradient checkpointing: {sum(of_7b[3]) / 2**30:.
 
 # %% [markdown]
 # On the 7B, full fine-tuning takes 101.3 GiB: 25.2 of weights in float32, 25.2 of gradients, 50.4 of Adam's moments. LoRA takes 14.6 GiB, of which 13.2 are the frozen weights; its gradients and moments together are less than half a GiB. QLoRA
-# shrinks the frozen weights to 5.3 GiB (what is not in 4 bits is float32 in training) and takes 7.4, so it trains on a T4 (14.75 GiB). Without gradient checkpointing it would take 19.1. (The paper also moves Adam's moments to CPU memory; here they are 0.3 GiB.)
+# shrinks the frozen weights to 5.3 GiB (what is not in 4 bits is float32 in training) and takes 7.4, so it trains on a T4 (14.75 GiB). Without gradient checkpointing it would take 19.1.
 #
-# **Tiny cannot show this.** There the activations are the largest part, and QLoRA takes *more* than LoRA, 12.9 MiB against 10.9.
+# **Tiny cannot show this.** There activations are the largest part of a step of LoRA, and QLoRA takes *more* than LoRA, 12.9 MiB against 10.9.
 
 # %% [markdown]
 # ## 8. Train it
@@ -607,7 +608,7 @@ for number in (3, 5):
     print(f"\ntruth   {test[number].captions['ko']}\nafter   {after['ko'][number].output}")
 
 # %% [markdown]
-# After about a minute the model gets 75 % of the facts right in Korean, from none. Its sentences are whole; of the second clip it says that the red square moves, which stays still. English captions lose 10 points. Section 10 shows what more steps give.
+# After about a minute the model gets 75 % of the facts right in Korean, from none. English captions lose 10 points. Section 10 shows what more steps give.
 
 # %% [markdown]
 # ## 9. Does it survive a kill, and a merge?
@@ -682,7 +683,7 @@ for name, four_bit in (("whole weights", False), ("4 bits", True)):
 #
 # ## 10. Six ways, side by side
 #
-# `make korean` trains six ways on the same 4,000 clips for 500 steps, and LoRA for 7,000: that adapter is shipped. It keeps what each model said about 100 clips, so the scores below are computed here. (One training each: the intervals cover clips, not other seeds.)
+# `make korean` trained six ways on the same 4,000 clips for 500 steps, and LoRA for 7,000: that adapter is shipped. What each said about 100 clips is scored here. (One training each: the intervals cover clips, not other seeds.)
 
 # %%
 from lib.evaluate.metrics import EXACT
@@ -760,9 +761,9 @@ line.axes[0].set_title(f"{first:.0%} of the facts are right after 500 steps, {la
 line
 
 # %% [markdown]
-# In no row is another rate surely better than the middle one, so each way is compared near its best. One rate for all would have decided the comparison: at 5e-3 LoRA gets 47 % of the facts and full fine-tuning 17 %. And a rate just twice too high breaks LoRA: 15 % at 1e-2.
+# In no row is another rate surely better than the middle one, so each way is compared near its best. One rate for all would have decided the comparison: at 5e-3 LoRA gets 47 % of the facts and full fine-tuning 17 %. Twice its rate breaks LoRA: 15 % at 1e-2.
 #
-# LoRA gets 63 % of the facts after 500 steps, 80 % after 1,000 and 97 % after 7,000 (the shipped adapter). The last points are the dear ones: stop when another doubling of the time is worth less to you than its points.
+# LoRA gets 63 % of the facts after 500 steps, 80 % after 1,000 and 97 % after 7,000 (the shipped adapter).
 
 # %% [markdown]
 # ## 11. Your data, your model, one command
@@ -787,8 +788,6 @@ said = shipped.answer(video.frames(korean.KOREAN_FRAMES), toybox.CAPTION_PROMPTS
 print("the shipped adapter, from the mp4 file:", said[:60])
 
 # %% [markdown]
-# What the reader leaves out it lists, with the reason and the fix; `F2T_LANGUAGE=ko` lists them in Korean.
-#
 # **The job.** What this lesson did by hand is one file of settings and five commands: `plan`, `train`, `caption`, `evaluate`, `merge`. They run tiny on two cores and the 7B on a card:
 
 # %%
@@ -809,7 +808,7 @@ command("train", "jobs/tiny.yaml", *short)  # without them: 300 steps, 1,200 cli
 print("in the folder:", ", ".join(sorted(os.listdir(job))))
 
 # %% [markdown]
-# `log.jsonl` has a line per step, `samples.jsonl` captions written while it trained, `adapter` the adapter with the lowest validation loss. A run that was stopped goes on when the command is given again.
+# `adapter` has the lowest validation loss. A run that was stopped goes on when the command is given again.
 #
 # For the 7B, `python -m lib plan jobs/7b-t4.yaml` says before any download whether the job fits, on every card, with hours. `notebooks/colab_job.ipynb` runs the whole job on Colab with its folder on your Drive.
 #

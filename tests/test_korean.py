@@ -152,7 +152,8 @@ def test_scores_of_the_curve_are_those_of_the_records(results):
     assert shipped.share == pytest.approx(measure(FACTS_RIGHT, by_name["shipped"]))
     other = shipped._replace(facts=korean_curve.facts_of(by_name["QLoRA"]))
     gap = paired(FACTS_RIGHT, by_name["shipped"], by_name["QLoRA"]).gap
-    assert shipped.minus(other) == pytest.approx(gap)
+    assert shipped.minus(other).mean == pytest.approx(gap.mean)
+    assert shipped.minus(other) == pytest.approx(gap, abs=0.01)  # the clips are redrawn in another order
 
 
 def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):

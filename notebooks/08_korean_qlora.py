@@ -22,8 +22,7 @@
 # 루프를 직접 쓰고 학습한 뒤, 스텝을 늘리면 얼마나 좋아지는지, 학습률을 어떻게 골랐는지 확인합니다. 한국어만 학습하면 영어를 잊습니다. 배치마다 영어를 섞으면 대부분 남습니다.
 #
 # 마지막으로 AI-Hub 폴더를 읽고, 설정 파일 하나로 같은 학습을 명령으로 실행합니다(`python -m lib train jobs/tiny.yaml`). AI-Hub 데이터를 국외로 반출하려면 별도 합의가
-# 필요하고, Colab 서버도 국외일 수 있으므로 11절의 이용 조건을 먼저 읽어 주세요. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다
-# `ex.statement()`를 실행하세요.
+# 필요하고, Colab 서버도 국외일 수 있으므로 11절의 이용 조건을 먼저 읽어 주세요. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import sys
@@ -816,6 +815,12 @@ print("in the folder:", ", ".join(sorted(os.listdir(job))))
 
 # %%
 calibration()
+
+# %% [markdown]
+# ## Something to win: your own Korean
+#
+# Train an adapter and write `entry()`, which returns its folder. The score is the share of facts right in its Korean captions. (The shipped
+# adapter does not count.) The lesson's own way scores 0.75; 0.9 wins. `exercises.challenge("08").play(entry)` scores yours.
 
 # %% [markdown]
 # ## What to remember

@@ -19,7 +19,7 @@
 # 모델이 클립마다 캡션을 네 개씩 샘플링하고, 다섯 번에 한 번은 틀리는 심사자가 둘씩 비교합니다. 가장 많이 이긴 캡션과 가장 많이 진 캡션을 쌍으로 씁니다.
 #
 # DPO 손실을 열 줄로 구현해 TRL과 같은지 확인하고, 가장 나은 캡션만으로 학습한 모델, 정답으로 학습한 모델과 비교합니다. 손실은 두 답의 차이만 보므로 선호하는 답의 확률까지 함께 떨어질 수 있습니다.
-# beta, 학습 길이, NLL 항, 길이를 선호하는 심사자가 어떤 영향을 주는지도 측정합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# beta, 학습 길이, NLL 항, 길이를 선호하는 심사자가 어떤 영향을 주는지도 측정합니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import sys
@@ -169,7 +169,8 @@ pairs = dpo_judge.judged_pairs(learned, samples)
 gaps = [dpo_judge.worth(p.chosen, p.video.clip) - dpo_judge.worth(p.rejected, p.video.clip) for p in pairs]
 lengths = np.mean([(len(p.chosen), len(p.rejected)) for p in pairs], axis=0)
 better, worse = (np.mean(np.sign(gaps) == sign) for sign in (1, -1))
-print(f"{len(pairs)} pairs of {len(learned)} clips; the chosen is better in {better:.0%}, worse in {worse:.0%}")
+said = f"the chosen is better in {better:.0%}, worse in {worse:.0%}"
+print(f"{len(pairs)} pairs of {len(learned)} clips; {said}")
 print(f"{lengths[0]:.0f} characters chosen, {lengths[1]:.0f} rejected")
 for bad in (pairs[0]._replace(rejected=pairs[0].chosen), pairs[0]._replace(chosen=" ")):
     try:
@@ -400,7 +401,8 @@ for seed in (0, 1):
     one, other = (said[name][seed * half : (seed + 1) * half] for name in ("DPO", "best only"))
     print(f"run {seed}: facts right, DPO minus best only {paired(FACTS_RIGHT, one, other)}")
     about = measured["pairs"][f"errs {seed}"]
-    print(f"       {about['pairs']} pairs, chosen better in {about['better']:.0%}, worse in {about['worse']:.0%}")
+    said = f"chosen better in {about['better']:.0%}, worse in {about['worse']:.0%}"
+    print(f"       {about['pairs']} pairs, {said}")
 
 # %% [markdown]
 # DPO earns its place. It tells 75.0 % of the facts, *best only* 72.3 %: 2.7 points more, in each of the two runs, with intervals above 0.
@@ -513,6 +515,13 @@ print(f"characters, judged by length minus base: {paired(LENGTH, said['judged by
 
 # %%
 calibration()
+
+# %% [markdown]
+# ## Something to win: which of four captions?
+#
+# The model draws four captions of a clip at temperature 1. Write `entry(captions)`, which returns the number of the best one, without the
+# clip and without its truth: a judge that costs nothing. The lesson's own way scores 0.73; 0.77 wins.
+# `exercises.challenge("09").play(entry)` scores yours.
 
 # %% [markdown]
 # ## What to remember

@@ -58,6 +58,7 @@ def asleep(*arguments):
 @contextmanager
 def pressed():
     """The stop button of a kernel, pressed after a fifth of a second: it sends SIGINT to the process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
     try:

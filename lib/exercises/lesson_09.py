@@ -36,7 +36,7 @@ pairs = Choose(
         "b": Text(
             "A caption of another clip is wrong all over, so a coarse look will do: the model's own mistakes are "
             "single facts.",
-            "다른 클립의 캡션은 모두 틀리므로 대강만 보아도 구별됩니다. 모델의 실수는 사실 하나를 틀리는 것입니다.",
+            "다른 클립의 캡션은 모두 틀리므로 대략만 보아도 구별됩니다. 모델의 실수는 사실 하나를 틀리는 것입니다.",
         ),
         "1": Text(
             "Then length is what the model learns: it is the easiest difference to see.",
@@ -177,7 +177,7 @@ loss = Write(
         "the pairs of -log sigmoid(beta x (gain of the chosen - gain of the rejected)). It has to be right for "
         "margins of thousands as well.",
         "쌍 B개에 대해 `chosen`과 `rejected`(B,)는 모델의 log p(답)이고, `reference_chosen`과 "
-        "`reference_rejected`(B,)는 기준 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주세요. -log "
+        "`reference_rejected`(B,)는 참조 모델의 값입니다. `beta`일 때의 DPO 손실을 수 하나로 돌려주세요. -log "
         "sigmoid(beta x (chosen의 이득 - rejected의 이득))을 쌍에 대해 평균한 값입니다. 마진이 수천이어도 맞아야 "
         "합니다.",
     ),
@@ -188,7 +188,7 @@ loss = Write(
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(beta * (c - r)).mean(),
             "The reference is missing: what counts is how much likelier an answer became, not how likely it is.",
-            "기준 모델이 빠졌습니다. 답의 확률이 아니라, 그것이 얼마나 커졌는지가 중요합니다.",
+            "참조 모델이 빠졌습니다. 답의 확률이 아니라, 그것이 얼마나 커졌는지가 중요합니다.",
         ),
         Mistake(
             lambda c, r, rc, rr, beta: -F.logsigmoid(-beta * margins(c, r, rc, rr)).mean(),
@@ -246,7 +246,7 @@ loss = Write(
     ),
     why=Text(
         "Equation 7 of arXiv 2305.18290, `lib.finetune.dpo.dpo_loss`. Where model and reference agree it is log 2.",
-        "arXiv 2305.18290의 식 7이며 `lib.finetune.dpo.dpo_loss`와 같습니다. 모델과 기준 모델이 같으면 log 2입니다.",
+        "arXiv 2305.18290의 식 7이며 `lib.finetune.dpo.dpo_loss`와 같습니다. 모델과 참조 모델이 같으면 log 2입니다.",
     ),
 )
 

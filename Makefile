@@ -16,7 +16,7 @@ export VIDEO Q TEAM NAME TITLE REPO TAG
 $(foreach name,VIDEO Q TEAM NAME TITLE REPO TAG,$(eval override $(name) := $$(value $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab notebooks book tiny compare llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check real-check traced rehearse new-lesson korean-looked colab clean
+.PHONY: help course test lab notebooks book tiny compare compare-later llama-vid korean dpo aihub-sample explorer progress ask bench doctor gpu-check real-check traced rehearse new-lesson korean-looked colab clean
 
 help:  ## list these targets
 	@echo "Frames to Tokens: how video LLMs turn frames into tokens"
@@ -45,6 +45,9 @@ tiny: $(READY)  ## train the shipped tiny model from scratch
 
 compare: $(READY)  ## ask 1,000 clips through every reducer at the same budget (lesson 07 reads the counts)
 	@$(RUN) -m lib.workshop.same_budget
+
+compare-later: $(READY)  ## the same for merging, leaving out and pruning (lesson 13 reads the counts)
+	@$(RUN) -m lib.workshop.came_after
 
 llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (lesson 06)
 	@env -u OMP_NUM_THREADS $(RUN) -m lib.workshop.llama_vid
@@ -87,7 +90,7 @@ traced: $(READY)  ## hold the memory plan to real code on tensors without number
 rehearse: $(READY)  ## run the job with a model as large as the 7B, on this machine's processor (an hour, 45 GB of disk)
 	@$(RUN) -m lib.tools.rehearse
 
-new-lesson: $(READY)  ## write the first draft of a lesson: NAME=13_time_tokens TITLE="Time tokens"
+new-lesson: $(READY)  ## write the first draft of a lesson: NAME=14_time_tokens TITLE="Time tokens"
 	@$(RUN) -m notebooks.new_lesson "$$NAME" "$$TITLE"
 
 korean-looked: $(READY)  ## after an English text changed and its Korean twin was looked at: record that
@@ -102,7 +105,7 @@ clean:  ## remove the environment, course/ and what tools left behind (not a tra
 
 # What writes into this folder says so before it begins, where it cannot.
 WRITABLE = [ -w . ] || { echo "This folder is read-only: copy the course to a folder in which you may write, and run make there."; exit 1; }
-course test notebooks book tiny compare llama-vid korean dpo aihub-sample explorer bench gpu-check real-check traced rehearse new-lesson korean-looked colab: | .writable
+course test notebooks book tiny compare compare-later llama-vid korean dpo aihub-sample explorer bench gpu-check real-check traced rehearse new-lesson korean-looked colab: | .writable
 .PHONY: .writable
 .writable:
 	@$(WRITABLE)

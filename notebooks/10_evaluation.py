@@ -14,13 +14,12 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# 모델을 학습하고 나면 "정말 좋아졌는가?"에 답해야 합니다. 이 수업에서는 단어 기반 지표(chrF++, BLEU, CIDEr-D)를 직접 구현하거나 계산해 보고 sacrebleu와 값이 같은지 확인합니다.
-# 같은 한국어 캡션도 BLEU는 토크나이저에 따라 점수가 크게 달라집니다. 모든 문장이 올바른데 조사만 이/가와 은/는으로 다르게 쓴 캡션을 단어 BLEU는 크게 깎고, 형태소(ko-mecab) BLEU는 덜 깎습니다.
-# 흔히 쓰는 ROUGE 구현은 한글을 모두 버리고 숫자만 읽습니다. 그래서 단어 대신 사실을 세는 방법도 배웁니다. 맞은 사실, 빠진 사실, 지어낸 사실(CHAIR)을 세고, 질문에 대한 답과 POPE의 예/아니요 질문도 채점합니다.
+# 모델을 학습하고 나면 "정말 좋아졌는가?"에 답해야 합니다. 이 수업에서는 단어 기반 지표(chrF++, BLEU, CIDEr-D)를 직접 구현하거나 계산해 보고 sacrebleu와 값이 같은지 확인합니다. 같은 한국어 캡션도 BLEU는 토크나이저에
+# 따라 점수가 크게 달라집니다. 모든 문장이 올바른데 조사만 이/가와 은/는으로 다르게 쓴 캡션을 단어 BLEU는 크게 깎고, 형태소(ko-mecab) BLEU는 덜 깎습니다. 흔히 쓰는 ROUGE 구현은 한글을 모두 버리고 숫자만 읽습니다. 그래서
+# 단어 대신 사실을 세는 방법도 배웁니다. 맞은 사실, 빠진 사실, 지어낸 사실(CHAIR)을 세고, 질문에 대한 답과 POPE의 예/아니요 질문도 채점합니다.
 #
-# 모든 점수에는 클립 단위 부트스트랩 신뢰 구간을 붙이고, 두 시스템은 같은 클립에서 짝지어 비교합니다. 1점, 2점, 5점 차이를 확인하려면 클립이 몇 개 필요한지도 7번 수업의 측정값으로 계산합니다.
-# 이어서 지표를 속여 봅니다. 모든 영상에 같은 캡션을 내는 모델, 색을 모두 틀린 캡션, 빈 캡션이 각각 어느 지표를 통과하는지 확인합니다. 마지막으로 내 캡션 모델을 명령 하나로 평가합니다.
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 모든 점수에는 클립 단위 부트스트랩 신뢰 구간을 붙이고, 두 시스템은 같은 클립에서 짝지어 비교합니다. 1점, 2점, 5점 차이를 확인하려면 클립이 몇 개 필요한지도 7번 수업의 측정값으로 계산합니다. 이어서 지표를 속여 봅니다. 모든 영상에 같은
+# 캡션을 내는 모델, 색을 모두 틀린 캡션, 빈 캡션이 각각 어느 지표를 통과하는지 확인합니다. 마지막으로 내 캡션 모델을 명령 하나로 평가합니다. 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -65,9 +64,9 @@ print(f"                    in English: {videos[3].captions['en']}")
 # %% [markdown]
 # ## 1. How much of the text is the same? chrF++ by hand
 #
-# **Claim.** chrF++ compares the character n-grams (1 to 6) and word n-grams (1 and 2) of a caption with those of a reference: which share
-# of mine are in yours (precision), which share of yours are in mine (recall). Recall counts double (Popović 2017; sacrebleu's `chrf.py`).
-# It needs no tokenizer, so it works for Korean, whose words carry particles and endings.
+# **Claim.** chrF++ compares a caption with a reference by n-grams: 1 to 6 characters in a row, and 1 or 2 words. Precision is the share of
+# the caption's n-grams that the reference has too; recall is the reverse. Recall counts double (Popović 2017; sacrebleu's `chrf.py`). It
+# needs no tokenizer, so it works for Korean, whose words carry particles and endings.
 
 
 # %%
@@ -120,14 +119,14 @@ print(f"chrF++ {measure(metrics.CHRF_PP, one_wrong)}")
 print(f"captions with something invented: {measure(metrics.CHAIR_S, one_wrong)}")
 
 # %% [markdown]
-# Every caption is false, and chrF++ is 94.9 of 100. Of twenty words one is wrong.
+# Every caption is false, and chrF++ is 94.9 of 100. In the example above only one word is wrong.
 #
 # ## 2. One set of captions, three BLEUs: which one?
 #
-# **Claim.** BLEU counts n-grams of *words*, so somebody must say what a word is. sacrebleu's default ("13a") splits at blanks and
-# punctuation, "char" at every character, "ko-mecab" into Korean morphemes. Two systems:
+# **Claim.** BLEU counts n-grams of *words*, so a tokenizer decides what a word is. sacrebleu's default ("13a") splits at blanks and
+# punctuation. "char" splits into characters, "ko-mecab" into Korean morphemes. Two systems:
 #
-# - *other particles*: 이 for 은, 가 for 는 and the other way round. Subject or topic: **all of it is correct Korean**, and every fact is true.
+# - *other particles*: 이 for 은, 가 for 는 and the reverse. A subject becomes a topic: **all of it is correct Korean**, and every fact is true.
 # - *wrong particles*: 이 for 가 and 은 for 는, as in 사각형가. No Korean writes that.
 
 # %%
@@ -169,11 +168,11 @@ print(f"ROUGE-1 of 'A dog dances CODE': {measure(metrics.rouge_1('ROUGE-1'), cod
 print(f"the same on characters: {measure(metrics.rouge_1('ROUGE-1', metrics.characters), code_only)}")
 
 # %% [markdown]
-# A caption about a dancing dog gets full marks, because it holds the code. METEOR set the same trap: a team's runs gave 0.066 to 0.068
-# beside a baseline of 0.3052, by the *English* METEOR on Korean (JYP-VIDEO-TO-TEXT/korean-video-captioning, `docs/01`, reports 01 and 03).
+# A caption about a dancing dog gets full marks, because it holds the code. METEOR has a similar trap. One team used the *English* METEOR on
+# Korean and got 0.066 to 0.068, beside a baseline of 0.3052 (JYP-VIDEO-TO-TEXT/korean-video-captioning, `docs/01`, reports 01 and 03).
 #
-# **CIDEr-D** weighs n-grams by how rare they are among the references. People write CIDEr and mean CIDEr-D, the COCO evaluation's variant, which clips counts and punishes another length
-# (`cider_scorer.py` of tylin/coco-caption; ours is checked against it). Its value depends on *the other clips of the set*:
+# **CIDEr-D** gives rare n-grams of the references more weight. It is the COCO evaluation's variant of CIDEr; it clips counts and penalises a
+# different length (`cider_scorer.py` of tylin/coco-caption; ours is checked against it). Its value depends on *the other clips of the set*:
 
 # %%
 cider = metrics.cider("CIDEr-D", metrics.morphemes)
@@ -186,18 +185,18 @@ for count in (1, 2, 12, 48):
 #
 # ## 3. What does a caption claim? Facts instead of words
 #
-# **Claim.** Captions of Toybox can be read back (`lib.toybox.facts`): a caption becomes a set of facts. We count facts *right*,
-# *missed* and *invented*. CHAIR (Rohrbach et al., arXiv 1809.02156) looks at the invented ones: CHAIR_i is the share of what is said that is
-# invented, CHAIR_s the share of captions with anything invented. It was made for the 80 objects of COCO; here it looks at all facts.
+# **Claim.** Captions of Toybox can be read back (`lib.toybox.facts`): a caption becomes a set of facts. We count facts *right*, *missed* and
+# *invented*. CHAIR (Rohrbach et al., arXiv 1809.02156) looks at the invented ones: CHAIR_i is the share of the stated facts that are
+# invented, CHAIR_s the share of captions with an invented fact. It was made for the 80 objects of COCO; here it looks at all facts.
 
 # %% [markdown]
 # ### Exercise 10.chair: CHAIR_i from sets of facts
 #
 # difficulty ●●○○○ · importance ●●●●○ · 6 minutes
 #
-# `said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption tells, and which are so in its clip. Return
-# CHAIR_i of all captions, one number: of all that is told, the share that is not so. Counts are added up over the captions first and
-# divided last. (Each caption tells something here.)
+# `said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption states, and which are true of its clip. Return
+# CHAIR_i of all captions, one number: the share of the stated facts that are not true. Counts are added up over the captions first and
+# divided last. (Each caption states something here.)
 
 
 # %%
@@ -242,9 +241,9 @@ print("invented in the caption above:", sorted(said - true))
 #
 # difficulty ●●●○○ · importance ●●●●● · 12 minutes
 #
-# `first` and `second`, (clips, 2), hold two numbers for each clip and system; a system's score is the sum of the first numbers over the
-# clips divided by the sum of the second. `drawn`, (R, clips), are the clips of R redraws, the same for both. Return the 95 % interval of
-# the difference, first minus second, (2,): the quantiles 0.025 and 0.975 of what the redraws give.
+# `first` and `second`, (clips, 2), hold two numbers for each clip and system. A system's score is the sum of the first numbers over the
+# clips, divided by the sum of the second. `drawn`, (R, clips), are the clips of R resamples, the same for both. Return the 95 % interval of
+# the difference, first minus second, (2,): the quantiles 0.025 and 0.975 over the resamples.
 
 
 # %%
@@ -266,9 +265,11 @@ low, high = interval_of(*counts, drawn)
 print(f"facts right, one wrong colour minus the truth: [{low:+.3f}, {high:+.3f}]")
 
 # %% [markdown]
+# One wrong colour costs 27 to 33 points of the facts. The interval excludes 0.
+#
 # Two systems can also be tested in pairs: **if they were equally good, swapping their outputs for a clip would change nothing**. Swap at
-# random, 2,000 times, and count how often chance makes a difference as large (approximate randomisation). For *one wrong colour*, always false,
-# and *other particles*, always true:
+# random, 2,000 times, and count how often chance makes a difference as large (approximate randomisation). For *one wrong colour*, always
+# false, and *other particles*, always true:
 
 # %%
 counts = [metrics.CHRF_PP.counts(records) for records in (one_wrong, other)]
@@ -283,11 +284,12 @@ for metric in (metrics.CHRF_PP, metrics.FACTS_RIGHT):
     print(f"one wrong colour minus other particles, {metric.name:<12}{paired(metric, one_wrong, other)}")
 
 # %% [markdown]
-# By chrF++ the false captions win by 8.0 points, by facts the true ones by 29.5. Both differences have p < 0.001. **A small p says that
-# a difference is no accident. It does not say that it is a difference in what you care about.**
+# By chrF++ the false captions win by 8.0 points, by facts the true ones by 29.5. Both differences have p < 0.001. **A small p means that
+# chance is an unlikely cause of the difference. It does not mean that the score measures what you care about.**
 #
 # **How many clips?** An interval shrinks with the square root of the number of clips. Lesson 07 kept the right answers of 16 methods on 1,000
-# clips. Its intervals say how many clips show a difference of 1, 2 or 5 points in eight of ten tries (a half-width times (1.96 + 0.84) / 1.96):
+# clips. From its intervals we compute how many clips show a difference of 1, 2 or 5 points in eight of ten tries. (The half-width is
+# multiplied by (1.96 + 0.84) / 1.96.)
 
 # %%
 from lib.evaluate import bootstrap_shares, percentile_interval
@@ -322,21 +324,21 @@ for name, half in cases.items():
 print(f"two unlike on 250 clips: ±{half_width(fewer[:, a] - fewer[:, c]):.2f}")
 
 # %% [markdown]
-# For two methods that fail on different clips, one point takes 1,988 clips, two points 497, five points 80. Two that answer alike show
-# one point on 74; without pairing even they need 1,030. A quarter of the clips doubles the interval, from ±0.99 to ±2.07.
+# For two methods that fail on different clips, one point takes 1,988 clips, two points 497, five points 80. Two that answer alike show one
+# point on 74; without pairing even they need 1,030. A quarter of the clips doubles the interval, from ±0.99 to ±2.07.
 #
 # ## 5. How is each metric fooled?
 #
 # Six ways to caption badly:
 #
-# - *one for all*: every clip gets the true caption that chrF++ likes best. Real models do this: a team's C-Abstractor, trained on 865
-#   clips, gave 1 to 11 distinct captions for 97 clips while its SigLIP2 score rose (reports 01 and 03 above);
+# - *one for all*: every clip gets the same caption, the true one with the highest chrF++. One team's captioner gave 1 to 11 distinct captions
+#   for 97 clips (reports 01 and 03 above);
 # - *another clip's*: true captions, each of the wrong clip;
-# - *all colours wrong*: no thing is what it is said to be;
+# - *all colours wrong*: every colour is replaced by another;
 # - *first sentence*: the truth, and then silence; *silence*: an empty caption;
 # - *said and more*: the truth, and three sentences about things that are not there.
 #
-# One is good: *other words*, with 붉은 for 빨간, 이동합니다 for 움직입니다 and so on.
+# A seventh is good: *other words* has 붉은 for 빨간, 이동합니다 for 움직입니다 and so on.
 #
 # **Predict before you run.** What chrF++ does *one for all* get? How many of the six have a CHAIR_i of zero?
 
@@ -406,17 +408,16 @@ for name in ("the truth", "one for all", "another clip's", "all colours wrong"):
     print(" " * 16 + ", ".join(f"{metric.name} {scores[name][metric.name].mean:.2f}" for metric in shown[:8]))
 
 # %% [markdown]
-# (Per cent of the highest score, ± half of the interval. "Unread": captions with a sentence that no rule could read.)
+# (Per cent of the highest score, ± half the width of the interval. "Unread": captions with a sentence that no rule could read.)
 #
-# - **Words (chrF++, BLEU)** forgive: captions in which not one colour is right keep 81 of 100 chrF++. One caption for all gets 58, more than
-#   true captions of other clips. Compare with *such* baselines, not with 0.
-# - **CIDEr-D** is not taken in by one caption for all: 0.5 of 10. But wrong colours keep 5.8, and three sentences too many leave nothing of a true caption.
-# - **ROUGE-1** gives full marks to all captions that hold the code.
-# - **CHAIR** forgives silence: an empty caption invents nothing. Never report it without facts right or length beside it.
-# - **Facts right** forgives invention: *said and more* has 100 %. So report both.
-# - **Exact facts** punish good Korean: *other words* is true and gets 2 %. "Unread" gives the warning.
-# - **One for all**: every column places it next to *another clip's*. Only the share of distinct captions tells the two apart, 0.02
-#   against 1.00: print it always.
+# - **chrF++ and BLEU** forgive wrong words: captions in which not one colour is right keep 81 of 100 chrF++. One caption for all gets 58,
+#   more than true captions of other clips. Compare a score with *such* baselines, not with 0.
+# - **CIDEr-D** gives one caption for all only 0.5 of 10. But wrong colours keep 5.8, and a true caption with three false sentences gets 0.
+# - **CHAIR** forgives silence: an empty caption invents nothing. Report facts right or length beside it.
+# - **Facts right** forgives invention: *said and more* has 100 %. Report CHAIR_i beside it.
+# - **Exact facts** punish good Korean: *other words* is true and gets 2 %. The column "unread" warns you.
+# - **Distinct captions**: most columns give *one for all* about as much as *another clip's*. The share of distinct captions tells the two
+#   apart, 0.02 against 1.00. Always print it.
 
 # %% [markdown]
 # ### Exercise 10.fooled: half the inventions
@@ -492,14 +493,14 @@ blind = 100 * by_look["another clip", "right choice"].mean
 predict("percentage of choices right, wrong clip", my_blind, blind)
 
 # %% [markdown]
-# On the wrong clip `tiny` gets 28 % of the choices right, and the interval includes chance, 25 %. Exact answers still get 19 %: some answers are common.
-# Read a score as the distance from this control, not from zero.
+# On the wrong clip `tiny` gets 28 % of the choices right, and the interval includes chance, 25 %. Exact answers still get 19 %: some answers
+# are common. Read a score as the distance from this control, not from zero.
 #
 # ## 7. Does it say yes to everything? POPE
 #
 # **Claim.** POPE asks "Is there a ...?" for each thing that is there, and for as many that are not (Li et al., arXiv 2305.10355). Absent
-# things are chosen in three ways: *random*, *popular* (what the data set shows most), *adversarial* (what usually occurs together with what is
-# there). Toybox draws things independently, so our adversary is another: a colour and a shape that *are* in the clip, but not together.
+# things are chosen in three ways: *random*, *popular* (what the data set shows most), *adversarial* (what usually occurs together with what
+# is there). Toybox draws things independently, so our *adversarial* thing has a colour and a shape that *are* in the clip, but not together.
 
 # %%
 from lib.evaluate import POPE, probes
@@ -514,9 +515,9 @@ print("for example:", " ".join(f"{r.asked} ({r.reference})" for r in pope["adver
 # %% [markdown]
 # Here *popular* has the lowest accuracy, not *adversarial*; their intervals overlap.
 #
-# **How is it fooled? Always say yes.** The code that scores matters as much. POPE's own `evaluate.py`
-# (AoiDragon/POPE) takes every answer without "no" or "not" for a yes, empty ones too. lmms-eval's `pope_aggregate_yes_ratio` (commit 75571cf)
-# counts the "yes" among the *true* answers, so it shows 0.5 whatever the model says. By hand:
+# **How is it fooled? Always say yes.** The scoring code matters too. POPE's own `evaluate.py` (AoiDragon/POPE) counts every answer without
+# "no" or "not" as a yes, even an empty one. lmms-eval's `pope_aggregate_yes_ratio` (commit 75571cf) counts the "yes" among the *true*
+# answers. So it shows 0.5 whatever the model says. By hand:
 
 
 # %%
@@ -541,8 +542,8 @@ for name, records in fools.items():
     print(f"yes {yes:.2f} (lmms-eval's count {of_truth:.2f})")
 
 # %% [markdown]
-# Always "yes" has an F1 of 0.67 without looking; being right in 60 % on either side has 0.60. Only the share of "yes" shows it. An
-# empty answer is worth 0 or 0.5, depending on whose code reads it.
+# Always "yes" has an F1 of 0.67 without looking. A model that is right in 60 % of both halves has only 0.60. The share of "yes" shows the
+# trick. Empty answers have an accuracy of 0 or 0.5, depending on whose code reads them.
 
 # %% [markdown]
 # ### Exercise 10.yes: how often yes?
@@ -561,12 +562,12 @@ ex.check(my_yes)
 # %% [markdown]
 # ## 8. What does a judge measure?
 #
-# **Claim.** Open answers about real video are scored by a language model. In Video-ChatGPT's protocol GPT-3.5 gets question, correct
-# answer and predicted answer, and returns `{'pred': 'yes', 'score': 4.8}` (SlowFast-LLaVA `eval/eval_video_qa.py:35-63`). Scores drift with the judge:
+# **Claim.** Open answers about real video are scored by a language model. In Video-ChatGPT's protocol GPT-3.5 gets question, correct answer
+# and predicted answer, and returns `{'pred': 'yes', 'score': 4.8}` (SlowFast-LLaVA `eval/eval_video_qa.py:35-63`). Scores change with the
+# judge:
 #
-# - LLaVA-NeXT-Video's numbers are by gpt-3.5-turbo-0613 (LLaVA-VL/LLaVA-NeXT#109), SlowFast-LLaVA's by the snapshot 0125. Users
-#   report about 7 % between endpoints (dvlab-research/LLaMA-VID#52).
-# - LLaMA-VID-7B has 69.7 on MSVD-QA by its README, and a reproduction with Llama-3-8B as the judge 59.2 (`data/papers.csv`).
+# - LLaVA-NeXT-Video's numbers are by gpt-3.5-turbo-0613 (LLaVA-VL/LLaVA-NeXT#109), SlowFast-LLaVA's by the snapshot 0125.
+# - LLaMA-VID-7B scores 69.7 on MSVD-QA in its README, and 59.2 in a reproduction with Llama-3-8B as the judge (`data/papers.csv`).
 #
 # In `lib.evaluate.metrics` a judge is any function of question, reference and output. Three simple ones:
 
@@ -594,13 +595,13 @@ for name, judge in judges.items():
     print(f"judge {name!r}: accuracy {float(metrics.judged(name, judge)(records)):.2f}, verdicts {verdicts}")
 
 # %% [markdown]
-# The same four answers score 0, 0.5 and 0.75. A language model reads better, with errors of its own. Name its version, keep its
-# prompt and all verdicts, let a person mark a hundred of them, and never put two judges into one column.
+# The same four answers score 0, 0.5 and 0.75. A language model judges better, with errors of its own. Name its version; keep its prompt and
+# all verdicts. Let a person check a hundred of them. Never put two judges into one column.
 #
 # ## 9. How good is every model of the course?
 #
-# What a system says is kept as JSON lines, and the table is made from the file. The longest answer comes from *training* captions: a
-# limit from the test captions would tell a model how long they are.
+# We keep every output as a JSON line, and make the table from the file. The longest answer allowed comes from *training* captions: a limit
+# from the test captions would give away their length.
 
 # %%
 import tempfile
@@ -658,7 +659,7 @@ title, groups = "The adapter tells nearly all facts, in Korean", [SYSTEMS[name][
 plots.share_table(list(scores), groups, labels, np.array(shares), lower=(2, 3, 4), title=title)
 
 # %% [markdown]
-# (Across the line between English and Korean **chrF++ must not be compared**; facts may.)
+# (**Do not compare chrF++** across the line between English and Korean. Facts can be compared.)
 
 # %%
 by_name = {name: [record for record in kept if record.system == name] for name in scores}
@@ -672,14 +673,14 @@ for first, second in against.items():
         print(f"{metric.name:<14}{paired(metric, by_name[first], by_name[second])}   {first} minus {second}")
 
 # %% [markdown]
-# The adapter tells 98 % of the facts in Korean. Without it no rule can read what `tiny` says, so its CHAIR_i of 0 is 0 of 0. SlowFast tells 5.9
-# points more than 8 x 16: the interval just excludes 0, and p is 0.057. 48 clips leave that open.
+# The adapter tells 98 % of the facts in Korean. Without it no rule can read what `tiny` says, so its CHAIR_i of 0 means nothing: it is 0 of
+# 0. SlowFast tells 5.9 points more than 8 x 16: the interval just excludes 0, and p is 0.057. 48 clips do not settle it.
 #
 # ## 10. How do you evaluate your captioner?
 #
-# On real video nobody knows all facts. What is left are scores of words, lengths, distinct captions, a baseline that fools, and
-# people. The job ([all settings](https://github.com/frames-to-tokens/frames-to-tokens/blob/main/docs/job.md)) does the counting: it keeps
-# AI-Hub's Validation part apart and captions it before and after training. Here with `data/aihub_sample`, four clips to train and two to test:
+# On real video nobody knows all facts. What remains: word scores, lengths, distinct captions, a baseline such as *one for all*, and people.
+# The job ([all settings](https://github.com/frames-to-tokens/frames-to-tokens/blob/main/docs/job.md)) does the counting: it keeps AI-Hub's
+# Validation part apart and captions it before and after training. Here with `data/aihub_sample`, four clips to train and two to test:
 
 # %%
 import shutil
@@ -702,12 +703,12 @@ command("train", "../jobs/tiny.yaml", *settings)
 command("evaluate", "../runs/lesson10/job.yaml")
 
 # %% [markdown]
-# After 40 steps on four clips chrF++ is 57.6. That is what *one for all* got in section 5: it looks like a result and shows nothing. And
-# with two clips p stays near one half, whatever happens: two of the four ways to swap give as large a difference.
+# After 40 steps on four clips chrF++ is 57.6. That is what *one for all* got in section 5: it looks like a result and shows nothing. And with
+# two clips p stays near one half, whatever happens: two of the four ways to swap give as large a difference.
 #
-# For a real test: 1,000 clips of recordings that training never saw; chrF++, BLEU on morphemes and CIDEr-D with intervals; lengths and
-# distinct captions; *one for all* as a row; and 100 pairs of captions, without names, that two people compare. `data/lmms_eval` has the same metrics
-# as a task of [lmms-eval](https://github.com/EvolvingLMMs-Lab/lmms-eval), for Toybox and AI-Hub.
+# For a real test, take 1,000 clips of recordings that training never saw. Report chrF++, BLEU on morphemes and CIDEr-D with intervals,
+# lengths and distinct captions. Add *one for all* as a row. Let two people compare 100 pairs of captions without names. `data/lmms_eval` has
+# the same metrics as a task of [lmms-eval](https://github.com/EvolvingLMMs-Lab/lmms-eval), for Toybox and AI-Hub.
 #
 # How good were your guesses?
 
@@ -715,12 +716,19 @@ command("evaluate", "../runs/lesson10/job.yaml")
 calibration()
 
 # %% [markdown]
+# ## Something to win: a caption of no clip
+#
+# Write `entry(captions)`: from 500 captions of other clips make one text that serves as the caption of every clip. The score is its chrF++.
+# How far does a score go that has seen nothing? The lesson's own way scores 50; 57 wins. `exercises.challenge("10").play(entry)` scores
+# yours.
+
+# %% [markdown]
 # ## What to remember
 #
-# - A score is a question. chrF++ asks how much of the text is the same; facts right, how much of the truth is told; CHAIR, how much of
-#   what is told is not so. Ask more than one.
+# - Each score answers one question. chrF++: how much of the text is the same? Facts right: how much of the truth is told? CHAIR: how much of
+#   what is told is false? Report more than one.
 # - For every score, build the system that fools it, and put it into the table.
-# - BLEU belongs to its tokenizer (for Korean ko-mecab), CIDEr-D to its test set, a judged score to the judge's version.
+# - BLEU depends on its tokenizer (for Korean ko-mecab), CIDEr-D on its test set, a judged score on the judge's version.
 # - The usual package's ROUGE does not read Korean.
 # - Resample clips for the interval, swap systems for the test. One point may take two thousand clips.
-# - Keep what was said, not what it scored. Scores can be made again; outputs cannot.
+# - Keep the outputs, not only the scores. Scores can be computed again; outputs cannot.

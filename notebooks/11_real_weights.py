@@ -5,22 +5,23 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | say before a download whether a model fits your card; trace what it needs; ask the 0.5B, the 7B and the 34B by the same three lines as tiny; run SlowFast-LLaVA on the 7B as in its paper; put real answers on record |
+# | **You will be able to** | say before a download whether a model fits your card; trace what it needs; ask the 0.5B, the 7B and the 34B with the same three lines as tiny; run SlowFast-LLaVA on the 7B as in its paper; put real answers on record |
 # | **Minutes** | 40 to read and think; 1 to run on two CPU cores with twins; about half an hour on a T4 to make the record, most of it download (an estimate) |
-# | **Memory** | 2 GB; with real weights 4.2 GiB of GPU memory for the 7B in 4 bits, and 84 MiB more for each frame |
+# | **Memory** | 2 GB; with real weights 4.2 GiB of GPU memory for the 7B in 4 bits, and more for each frame (exercise 11.frame) |
 # | **Downloads** | none; with `REAL = True` 1.8 GB (0.5B) and 14 GB (7B) |
 # | **Needs** | lessons 02, 04 and 05 |
 
 # %% [markdown]
 # ## 한국어 요약
 #
-# tiny로 만든 코드는 실제 모델에서도 그대로 동작합니다. 이 수업에서는 먼저 내려받기 전에 모델이 내 카드에 들어가는지 계산하고, 계산이 맞는지 실제 코드를 추적해 바이트 단위로 확인합니다.
-# 그다음 실제 영상을 tiny, 0.5B, 7B에 같은 세 줄로 질문합니다. 이 노트북은 GPU도 실제 가중치도 없는 컴퓨터에서 실행했으므로, 설정은 같고 크기만 줄인 "쌍둥이" 모델을 씁니다.
-# 쌍둥이의 가중치는 무작위이므로 **그 답에는 아무 뜻이 없습니다.** 이어서 학습이 필요 없는 SlowFast-LLaVA를 논문의 설정(50프레임, 3,680토큰, 논문의 프롬프트)대로 7B에 적용합니다.
-# 마지막으로 `make real-check`는 실제 0.5B와 7B에 질문 열 개를 영어와 한국어로 묻고 답, 시간, 메모리, 카드, 커밋을 `data/measured/real.json`에 기록합니다. 이 파일이 있으면 수업이 tiny의 답 옆에 보여 주고,
-# 없으면 Colab에서 만드는 방법을 알려 줍니다.
+# tiny로 만든 코드는 실제 모델에서도 그대로 동작합니다. 이 수업에서는 먼저 내려받기 전에 모델이 내 카드에 들어가는지 계산하고, 실제 코드를 추적(trace)해
+# 그 계산이 맞는지 바이트 단위로 확인합니다. 그다음 실제 영상에 대해 tiny, 0.5B, 7B에 같은 코드 세 줄로 질문합니다. 이 노트북은 GPU도 실제 가중치도 없는
+# 컴퓨터에서 실행했으므로, 설정은 같고 크기만 줄인 "쌍둥이" 모델을 씁니다. 쌍둥이의 가중치는 무작위이므로 **그 답에는 아무 뜻이 없습니다.** 이어서
+# 학습이 필요 없는 SlowFast-LLaVA를 논문의 설정(50프레임, 3,680토큰, 논문의 프롬프트)대로 7B에 적용합니다. 마지막으로 `make real-check`는 실제 0.5B와
+# 7B에 질문 열 개를 영어와 한국어로 묻고 답, 시간, 메모리, 카드, 커밋을 `data/measured/real.json`에 기록합니다. 이 파일이 있으면 수업이 tiny의 답 옆에
+# 보여 주고, 없으면 Colab에서 만드는 방법을 알려 줍니다.
 #
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -63,10 +64,11 @@ CARD = "T4"  # your card: T4, L4, A100-40, A100-80, H100, H200, or "this machine
 # %% [markdown]
 # ## 1. Will it fit? Ask before you download 14 GB
 #
-# A model that does not fit tells you so after the download, in the middle of an answer. Yet its size is known before. The configuration says how many numbers there are; lesson 02 says what a frame costs. Three things can run out:
+# A model that does not fit fails after the download, in the middle of an answer. But you can compute its size before.
+# Its configuration gives the number of parameters, and lesson 02 gives the cost of a frame. Three things can run out:
 # memory for the weights, memory for the frames, and the context.
 #
-# **Predict before you run.** The 7B has 7.06 billion numbers. How many GiB are its weights "in 4 bits"?
+# **Predict before you run.** The 7B has 7.06 billion parameters. How many GiB do its weights take "in 4 bits"?
 
 # %%
 from lib import budget, vlm  # what this section is about
@@ -93,9 +95,10 @@ predict("GiB of the 7B in 4 bits", my_gib, round(four, 2))
 print(f"in 16 bits: {sixteen:.2f} GiB")
 
 # %% [markdown]
-# Half a byte for each number would be 3.29 GiB. It is 4.21, because only the layers of the language model are in 4 bits. Embeddings, output layer, vision tower and projector stay whole.
-# For the last three that takes a list of names. You will read `"vision_tower"` in such lists on the web. transformers 5 compares from the *beginning* of a name, so that entry keeps nothing whole, silently;
-# `lib` writes `"model.vision_tower"`.
+# Half a byte for each parameter would be 3.29 GiB. It is 4.21, because only the layers of the language model are in 4
+# bits. Embeddings, output layer, vision tower and projector stay in 16. For the last three, you list their names when
+# you load the model. You will read `"vision_tower"` in such lists on the web. But transformers 5 compares from the
+# *beginning* of a name. So that entry does nothing, and no message says so. `lib` writes `"model.vision_tower"`.
 
 # %% [markdown]
 # ### Exercise 11.weights: a model in 4 bits
@@ -122,7 +125,8 @@ counted = ex.or_lib(my_weight_bytes)(6_476_005_376, 587_425_792) / GIB
 print(f"by numbers and scales {counted:.2f} GiB, by lib's count of the shapes {four:.2f} GiB")
 
 # %% [markdown]
-# Now the frames. `budget.plan` (lesson 02) says how many a card has room for. Here are three models on five cards, in 16 bits and in 4:
+# The sum and the count of the shapes agree. How many frames fit beside the weights? `budget.plan` (lesson 02) computes
+# it. Here are three models on five cards, in 16 bits and in 4:
 
 # %%
 specs = {name: budget.ModelSpec.from_config(twins.real_config(name)) for name in REVISIONS}
@@ -145,10 +149,12 @@ mine = plans["7B, 4 bits"]
 print(f"your {CARD}, the 7B in 4 bits: {mine.frames} frames, {mine.binds} is the limit")
 
 # %% [markdown]
-# In 4 bits the 7B has room for 109 frames on a T4; its context allows 68. In 16 bits the same T4 has room for 2. The 34B needs an L4 in 4 bits and a card of 80 GB in 16.
-# (68 is the context of today's configuration, 4,096 positions stretched 2.5 times to 10,240. Within the 4,096 that Vicuna was trained for, lessons 02 and 08 count 25.)
+# In 4 bits the 7B has room for 109 frames on a T4; its context allows 68. In 16 bits the same T4 has room for 2. The
+# 34B needs an L4 in 4 bits and a card of 80 GB in 16. (The 68 frames belong to today's configuration, which stretches
+# 4,096 positions 2.5 times, to 10,240. Within the 4,096 that Vicuna was trained for, lessons 02 and 08 count 25.)
 #
-# `load` does the first part of this by itself. Before it fetches weights, it compares their bytes with the free memory and disk. What does not fit is refused in one line, within seconds.
+# `load` checks the weights by itself. Before it downloads them, it compares their bytes with the free memory and disk.
+# If they do not fit, it refuses with one line, within seconds.
 
 # %% [markdown]
 # ### Exercise 11.plan: frames on a card
@@ -202,8 +208,10 @@ ex.check(my_choice)
 # %% [markdown]
 # ## 2. Is the plan true?
 #
-# A plan is a formula, and formulas forget things. So the code itself is run at the 7B's full size, on tensors that have a shape and no numbers. Every byte is counted while it lives (`lib/finetune/trace.py`). This is the job of lesson 08 on a T4:
-# a step of QLoRA on 8 frames with AI-Hub's longest caption, and the longest answer.
+# A plan is a formula, and a formula can miss something. So we run the real code at the 7B's full size, on tensors that
+# have a shape but no numbers. This *trace* counts the bytes that are alive at each moment (`lib/finetune/trace.py`). We
+# trace the job of lesson 08 on a T4: one training step of QLoRA on 8 frames with AI-Hub's longest caption. Then we
+# trace one answer of the greatest length.
 
 # %%
 from lib.finetune.trace import trace_answering, trace_training  # what this section is about
@@ -226,9 +234,11 @@ for work, (traced, formula) in works.items():
 print(f"a {CARD} has {budget.card_bytes(CARD) / GIB:.2f} GiB")
 
 # %% [markdown]
-# Formula and trace agree within 1 %. Training takes 8.99 of a T4's 14.75 GiB. `python -m lib plan jobs/7b-t4.yaml` prints this for your own job and for every card, with hours. Nothing is downloaded.
+# Formula and trace agree within 1 %. Training takes 8.99 of a T4's 14.75 GiB. `python -m lib plan jobs/7b-t4.yaml`
+# prints this for your own job and for every card, with hours. It downloads nothing.
 #
-# Two things can be known only by running: that the commands work at this size, and how long they take.
+# Only a run can show that the commands work at this size, and how long they take. This cell reports the runs that were
+# made:
 
 # %%
 rehearsed, gpu = DATA / "measured" / "rehearsed.json", DATA / "measured" / "gpu.json"
@@ -261,7 +271,7 @@ ex.check(my_mebibytes)
 # %% [markdown]
 # ## 3. A real clip and the same three lines
 #
-# Lesson 00 asked tiny by three lines. All real models of this course take the same three. This one would download 14 GB:
+# Lesson 00 asked tiny with a few lines. All real models of this course take the same three. These would download 14 GB:
 #
 # ```python
 # model = vlm.load("llava-hf/LLaVA-NeXT-Video-7B-hf", four_bit=True)
@@ -269,7 +279,9 @@ ex.check(my_mebibytes)
 # model.answer(features, "What happens in this video?", max_new_tokens=160)
 # ```
 #
-# With `REAL = False` a **twin** stands in for each real model: the same classes, configuration, patch grid and token numbers, with fewer layers, narrow ones, and random weights. A twin shows that every line runs. Its answers mean nothing.
+# With `REAL = False`, a **twin** takes the place of each real model. It has the same classes, patch grid and token
+# numbers. Its layers are fewer and narrower, and its weights are random. A twin shows that every line runs. Its answers
+# mean nothing.
 
 
 # %%
@@ -317,8 +329,11 @@ said = model.answer(features, "What happens in this video?", max_new_tokens=8)
 print(f"\nthe 7B{'' if REAL else chr(39) + 's twin'} says: {said}")
 
 # %% [markdown]
-# `#` and a number is a word of the twin's vocabulary that no text uses: a random answer, as it must be. What is real here is the rest of the way. The layer that is read, CLS or none, the grid, the order of projector and pooling, a newline at the end:
-# all of it comes from the configuration, and `lib` follows it. `tests/test_real_weights.py` compares the logits with transformers' own forward pass for all three architectures. Here for the 7B:
+# The twin's answer is random, as it must be: `#7887` is an unused token of its vocabulary. The way from frames to
+# tokens is real. The same 16 frames are 256 tokens for tiny, 3,137 for the 0.5B and 2,304 for the 7B. Each
+# configuration decides which layer is read, with CLS or without, and in which grid. It also decides the order of
+# projector and pooling, and whether a newline ends the video. `lib` follows it. `tests/test_real_weights.py` compares
+# the logits with transformers' own forward pass for all three architectures. Here is the comparison for the 7B:
 
 # %%
 count = model.default_reducer.count(2, *model.encode(street[:1]).shape[1:3])
@@ -331,24 +346,27 @@ ours = model.logits(street[:2], prompt)
 print(f"{len(ours)} positions, logits at most {(ours - theirs).abs().max():.0e} apart")
 
 # %% [markdown]
-# The prompt is not the same for all. You will read that it "must end with `ASSISTANT:`". That is Vicuna's; the 34B has the same class and another language model:
+# The logits are equal. The prompt, however, is not the same for all models. You will read that it "must end with
+# `ASSISTANT:`". That is true for Vicuna. The 34B has the same class but another language model, and so another prompt:
 
 # %%
 for name, chat in (("7B and 7B-DPO", vlm.VICUNA), ("0.5B", vlm.QWEN), ("34B", vlm.YI)):
     print(f"{name:<15}{chat.prompt('What moves?')!r}")
 
 # %% [markdown]
-# Nor do weights stay what they are: a name on the Hub can get new files. The 0.5B is pinned to a commit that several public repositories use. The others are not pinned: `load` takes the newest commit and records it in `VideoLM.revision`.
-# Write that beside every result.
+# Weights can change too: a name on the Hub can get new files. The 0.5B is pinned to a commit that several public
+# repositories use. The others are not pinned: `load` takes the newest commit and records it in `VideoLM.revision`.
+# Write that commit beside every result.
 #
 # ## 4. SlowFast-LLaVA on the 7B: fifty frames, nothing trained
 #
-# SlowFast-LLaVA (lesson 05) trains nothing, so it should run on weights as they are downloaded. Four things must be as in its paper (arXiv 2407.15841v2, sections 3.2 and 4.2; apple/ml-slowfast-llava): 50 frames, **squashed** to
-# 336 x 336; features taken **behind the projector**; **its own prompt**; and its RoPE setting.
+# SlowFast-LLaVA (lesson 05) needs no training, so it should run on the downloaded weights. Four things must be as in
+# its paper (arXiv 2407.15841v2, sections 3.2 and 4.2; apple/ml-slowfast-llava): 50 frames, **squashed** to 336 x 336;
+# features taken **behind the projector**; **its own prompt**; and its RoPE setting.
 #
-# Why squashed? transformers cuts the middle out of a frame that is not square, and film is wide.
+# Why squashed? From a frame that is not square, transformers keeps only the square in the middle, and film is wide.
 #
-# **Predict before you run.** How many percent of this street does the cropped square show?
+# **Predict before you run.** What percentage of this street does the cropped square show?
 
 # %%
 my_percent = None  # your guess
@@ -363,12 +381,14 @@ kept = round(100 * wide.shape[0] / wide.shape[1])
 predict("percent of the frame that cropping keeps", my_percent, kept)
 print(f"cropping keeps {kept} % of the frame")
 titles = f"a frame, {wide.shape[1]} x {wide.shape[0]}", f"cropped: {kept} % left", "squashed: all, narrower"
-plots.named_pictures(dict(zip(titles, (wide, *shown.values()), strict=True)), width=8)
+drawn = plots.named_pictures(dict(zip(titles, (wide, *shown.values()), strict=True)), width=8)
+plots.titled(drawn, "Cropping loses most of a wide frame, squashing keeps it")
 
 # %% [markdown]
 # Cropping keeps shapes, and 42 % of the street. Squashing keeps everything and makes wheels narrow.
 #
-# A `VideoLM` is a frozen dataclass, so the paper's 7B is the loaded one with two fields replaced:
+# Now we set up the paper's 7B. `VideoLM` is a frozen dataclass, so we load the model with the paper's RoPE setting and
+# replace two fields:
 
 # %%
 from lib.reducers import SlowFastLlava  # what this section is about
@@ -382,7 +402,8 @@ features = model.encode(read_frames(street_file, chosen).pixels)
 print("features:", tuple(features.shape))
 
 # %% [markdown]
-# **Predict before you run.** At 144 tokens a frame, 50 frames are 7,200 tokens, and Vicuna has 4,096 positions. How many tokens does SlowFast-LLaVA make of them?
+# **Predict before you run.** At 144 tokens a frame, 50 frames are 7,200 tokens, and Vicuna has 4,096 positions. How
+# many tokens does SlowFast-LLaVA make of these 50 frames?
 
 # %%
 my_tokens = None  # your guess
@@ -403,9 +424,13 @@ model.answer(features, "What moves?", reducer, max_new_tokens=8)  # runs; a twin
 print("positions left for prompt and answer:", 4096 - len(tokens))
 
 # %% [markdown]
-# 3,680 tokens: 10 frames of 288 and 50 of 16. They fit, and 416 positions are left. The paper's scores (lesson 05) are of LLaVA-NeXT, the *image* model. This 7B also saw videos in training, with other tokens, so its scores would be others. Nobody has measured them here.
+# 3,680 tokens: 10 frames of 288 and 50 of 16. They fit, and 416 positions are left. The paper's scores (lesson 05)
+# belong to LLaVA-NeXT, the *image* model. This 7B also saw videos in training, with other tokens, so its scores will
+# differ. They were not measured here.
 #
-# And the RoPE setting? The paper says factor 2 "as LLaVA-NeXT-Video" does; its code sets the type `"dynamic"` (`builder.py:118-122`). The 7B's own file says linear, 2.5. Lesson 04 shows what these do. At this length the difference is large:
+# And the RoPE setting? The paper says factor 2 "as LLaVA-NeXT-Video" does; its code sets the type `"dynamic"`
+# (`builder.py:118-122`). The 7B's own configuration says linear, 2.5. Lesson 04 explains both types. How much do they
+# differ at 3,800 tokens?
 
 # %%
 turns = {}
@@ -420,7 +445,9 @@ for kind in ("dynamic", "linear"):
     print(f"3,800 tokens, {kind}: every frequency is divided by {divisor:.1f}")
 
 # %% [markdown]
-# Below 4,096 tokens dynamic scaling divides by 1.0: it does nothing, and that is how the image model was trained. The 7B's own setting divides by 2.5 at every length. Which one answers better is not known. Note `VideoLM.context` and the setting beside any result.
+# Below 4,096 tokens dynamic scaling divides by 1.0: it does nothing, and that is how the image model was trained. The
+# 7B's own setting divides by 2.5 at every length. It is not known which of them answers better. Write the setting and
+# `VideoLM.context` beside every result.
 
 # %% [markdown]
 # ### Exercise 11.reducer: fifty frames, no training
@@ -448,10 +475,13 @@ ex.check(my_choice)
 # %% [markdown]
 # ## 5. What do the real models say? A record
 #
-# Here the course needs a machine that it was not made on. `make real-check` asks the 0.5B and the 7B ten questions, in English and in Korean: four about two real clips, and one about each of six Toybox clips. It writes every answer, the seconds, the peak memory,
-# the card, the commit of the weights and the versions into `data/measured/real.json`. The local imitation of the Hub in the tests runs all of it with twins.
+# This notebook was executed on a machine without a GPU, so the answers of real models need another machine.
+# `make real-check` asks the 0.5B and the 7B ten questions, in English and in Korean. Four are about two real clips; six
+# are about six Toybox clips. It writes every answer, the seconds and the peak memory into `data/measured/real.json`,
+# with the card, the commit of the weights and the versions. The tests run all of it with twins.
 #
-# tiny answers the same questions now, so you see the form. Its row is no match for the others: tiny knows Toybox and these very questions, and has never seen a street.
+# Here tiny answers the same questions, so that you see what the record looks like. Do not compare tiny with real
+# models. It was trained on Toybox and on questions of these kinds, and it has never seen a street.
 
 # %%
 from lib.tools import real_check  # what this section is about
@@ -484,16 +514,20 @@ for language in ("en", "ko"):
         print(f"tiny, {language}, {world}: {sum(found)} of {len(found)} right, share {score(found)}")
 
 # %% [markdown]
-# In English tiny gets 5 of the 6 Toybox questions right. In Korean it gets none: it has met Korean text, but no Korean question about a picture (lesson 08 trains that). On the street it sees a "diamond".
-# Six questions are no benchmark: the interval of 5 of 6 reaches from 0.44 to 0.97. They show whether a model reads, moves and counts at all, and whether it answers Korean in Korean.
+# In English tiny gets 5 of the 6 Toybox questions right. In Korean it gets none: it has met Korean text, but no Korean
+# question about a picture (lesson 08 trains that). On the street it sees a "diamond". Six questions are not a
+# benchmark: the interval of 5 of 6 reaches from 0.44 to 0.97. They only show whether a model reads digits, follows
+# motion and counts at all, and whether it answers a Korean question in Korean.
 #
-# **You can make the missing record in about half an hour** on a free Colab T4 (an estimate: nobody has timed it). Open this notebook there with a T4 runtime, run the set-up cell, then
+# **You can make the missing record in about half an hour** on a free Colab T4 (an estimate: nobody has timed it). Open
+# this notebook there with a T4 runtime, run the set-up cell, then
 #
 # ```
 # !cd .. && python -m lib.tools.real_check
 # ```
 #
-# It downloads 1.8 and 14 GB, and asks. Then run the cells above again: the answers stand beside tiny's. Send us `data/measured/real.json`, please. Until then these are open, and no number in this lesson pretends otherwise:
+# It downloads 1.8 and 14 GB and asks all questions. Then run the two cells above again: they show the new answers
+# beside tiny's. Please send us `data/measured/real.json`. Until then these numbers are missing:
 #
 # | not measured yet | what there is instead | what measures it |
 # |---|---|---|
@@ -507,11 +541,23 @@ for language in ("en", "ko"):
 calibration()
 
 # %% [markdown]
+# ## Something to win: the most of a T4
+#
+# Write `entry()`: settings in place of those in jobs/7b-t4.yaml, such as {'frames': 12}. Training and captioning have to fit into 14 GiB,
+# traced. The score is the number of visual tokens of a clip. The lesson's own way scores 1152; 4000 wins.
+# `exercises.challenge("11").play(entry)` scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
-# - Count before you download: parameters, bytes by precision, frames by memory and by context. `load` refuses in seconds what cannot fit.
-# - In 4 bits the 7B's weights take 4.2 GiB, not 3.3: vision tower, projector, embeddings and output layer stay whole. A frame costs 84 MiB more.
+# - Count before you download: parameters, bytes by precision, frames by memory and by context. `load` refuses in
+#   seconds what cannot fit.
+# - In 4 bits the 7B's weights take 4.2 GiB, not 3.3: vision tower, projector, embeddings and output layer stay in 16
+#   bits. Each frame costs more than its KV cache (exercise 11.frame).
 # - Check a formula by running the real code. Without a GPU, a trace counts every byte on tensors without numbers.
-# - One class is not one prompt: the 34B speaks ChatML, the 7B Vicuna. One name is not one file: note the commit.
-# - SlowFast-LLaVA on downloaded weights: 50 frames squashed, behind the projector, 3,680 tokens, its own prompt.
-# - A twin with random weights proves that code runs. It proves nothing about answers; those need a record with card, commit and versions.
+# - Models of one class can need different prompts: ChatML for the 34B, Vicuna's for the 7B. A name can get new files:
+#   write down the commit.
+# - SlowFast-LLaVA runs on downloaded weights: 50 squashed frames, pooled behind the projector to 3,680 tokens, with its
+#   own prompt.
+# - A twin with random weights proves that code runs. It proves nothing about answers; those need a record with card,
+#   commit and versions.

@@ -20,7 +20,7 @@
 # 남은 컴퓨터로 이어서 학습하려면 배치 × 누적 × 프로세스 수를 어떻게 맞춰야 하는지도 측정합니다. 마지막으로 클립 1만 개, 100만 개, 1억 개의 디스크 용량과 GPU 시간을 계산하고,
 # 학습할 때와 같은 프레임 수와 프롬프트로 7B를 vLLM에서 서비스하는 명령을 만듭니다. vLLM은 여기서 실행하지 않았습니다.
 #
-# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 실행하고, 문제마다 `ex.statement()`를 실행하세요.
+# 연습 문제를 한국어로 보려면 `exercises.language("ko")`를 한 번 실행하세요.
 
 # %% tags=["setup"]
 import sys
@@ -61,11 +61,13 @@ PROCESSES = 2
 # %% [markdown]
 # ## 1. How do you know that there are two processes?
 #
-# A launcher starts your script several times. It tells each copy who it is in two variables of the environment: `RANK` (0, 1, ...) and `WORLD_SIZE`
-# (PyTorch documentation, *torchrun*). Nothing else makes a run distributed. Some launchers silently start one process. Your script runs, prints no error, and trains on one card
+# A *launcher* starts your script several times. It gives each copy two environment variables: its number, `RANK` (0, 1,
+# ...), and the number of copies, `WORLD_SIZE` (PyTorch documentation, *torchrun*). Nothing else makes a run
+# distributed. Some launchers silently start one process. Your script runs, prints no error, and trains on one card
 # (huggingface/accelerate#2741).
 #
-# `lib.finetune.processes` writes torchrun's command, starts it, and ends it. The script below only says who it is:
+# `lib.finetune.processes` writes torchrun's command, starts it, and ends it. The script below only prints these two
+# numbers:
 
 # %%
 from lib.finetune import processes  # what this section is about
@@ -97,8 +99,8 @@ print("torchrun:", "; ".join(by_torchrun))
 predict("processes that accelerate launch starts", my_processes, len(by_accelerate))
 
 # %% [markdown]
-# It starts 1; torchrun starts 2. On a machine with GPUs `accelerate launch` does start two: only its CPU path does not. A CPU is where you try things out, so let every script that needs two
-# processes check first:
+# It starts 1; torchrun starts 2. With GPUs, `accelerate launch` does start two; only its CPU path does not. But a CPU
+# is where you try things out. So let every script that needs two processes check first:
 
 # %%
 expected, found = 2, int(os.environ.get("WORLD_SIZE", 1))
@@ -109,22 +111,25 @@ except ValueError as error:
     print("lib:", error)
 
 # %% [markdown]
-# transformers' Trainer has the same trap. On CPUs its setting `fsdp=True` trains with DDP and says nothing, because accelerate turns FSDP on for GPUs only (`AcceleratorState` in `state.py`).
-# Do not ask what was configured. Ask what each process holds; section 4 prints it.
+# transformers' Trainer has the same trap. On CPUs, its setting `fsdp=True` trains with DDP instead, without a message,
+# because accelerate turns FSDP on for GPUs only (`AcceleratorState` in `state.py`). So do not trust the configuration.
+# Print how many weights each process holds, as section 4 does; it also explains DDP and FSDP.
 
 # %% [markdown]
 # ## 2. What is left when a machine is switched off?
 #
-# The vision tower is frozen, so you compute its features once and keep them. For many clips that takes hours on many cards, and some machine will die on the way.
-# The name of a file must then tell you that it is complete. Three rules do that:
+# The vision tower is frozen, so you compute its features once and keep them in files of some hundred clips, the
+# *shards*. For many clips that takes hours on many cards, and some machine will fail on the way. A file that has a
+# shard's name must then be complete. Three rules ensure that:
 #
-# 1. **The list of clips alone decides which clip lies in which shard**, not the number of processes. Process r of w makes shards r, r + w, ...
-# 2. **Write beside, then rename.** A rename is atomic, so a file that has a shard's name is whole.
-# 3. **A plan first, a manifest last.** plan.json says what there will be; manifest.json says what there is (bytes, sha256, clips that could not be read).
-#    All processes would write the same plan, so the first one to come writes it.
+# 1. **The list of clips alone decides which clip lies in which shard**, not the number of processes. Process r of w
+#    makes shards r, r + w, ...
+# 2. **Write under another name, then rename.** A rename is atomic, so a file with a shard's name is whole.
+# 3. **A plan first, a manifest last.** plan.json says what there will be; manifest.json says what there is (bytes,
+#    sha256, clips that could not be read). All processes would write the same plan, so the first one writes it.
 #
-# `extract` follows these rules (`lib/data/shards.py`). Two processes run it, and we end them in the middle of their work, with `SIGTERM`, as a cloud ends a preempted machine.
-# They never talk to each other.
+# `extract` follows these rules (`lib/data/shards.py`). Two processes run it; they never communicate. We end them in the
+# middle of their work with `SIGTERM`, as a cloud ends a preempted machine.
 
 # %%
 from lib.data import Features  # what this section is about
@@ -179,9 +184,11 @@ except FileNotFoundError as error:
     print("reading it:", str(error).replace(str(work), "..."))
 
 # %% [markdown]
-# Both processes have left shards, and the plan was there before any of them. Nobody can take the folder for a finished one.
+# Both processes have left shards, and the plan was there before any of them. Reading the folder fails, so nobody takes
+# it for a finished one.
 #
-# Now we cut one of the finished shards in half, as a full disk or a broken copy does. Then **one** process goes on, in this notebook.
+# Now we cut one of the finished shards in half, as a full disk or a broken copy does. Then **one** process goes on, in
+# this notebook.
 
 # %%
 broken = there[0]
@@ -205,7 +212,8 @@ plots.shard_map(
 )
 
 # %% [markdown]
-# The second run kept every whole shard and made the damaged one again, because a shard's header says how long the file must be. Section 4 lets two processes fill a folder in one go: its bytes are the same.
+# The second run kept every whole shard and made the damaged one again. It noticed the damage because a shard's header
+# says how long the file must be. Section 4 lets two processes fill a folder in one go: its bytes are the same.
 
 # %% [markdown]
 # ### Exercise 12.todo: what is still to be made
@@ -234,9 +242,10 @@ print(f"missing after the first run: {len(todo)}; made by lib: {len(written.made
 # %% [markdown]
 # ## 3. When is the mean of two gradients the gradient of the whole batch?
 #
-# In data parallel training each process computes the gradient of its share of the batch; then the gradients are averaged (PyTorch documentation,
-# *DistributedDataParallel*). transformers' loss is a mean over the answer tokens of its own share. Captions differ in length, so the two shares differ in tokens, and the mean of two means is another number.
-# A token of the shorter share counts for more.
+# In data parallel training each process computes the gradient of its share of the batch. Then the gradients are
+# averaged (PyTorch documentation, *DistributedDataParallel*). But in each process, the loss of transformers is a mean
+# over the answer tokens of *its own* share. Captions differ in length, so the shares differ in tokens, and the mean of
+# two means is another number than the mean of the batch. A token of the shorter share counts for more.
 
 # %%
 from lib.data import Collator, captioning  # what this section is about
@@ -268,8 +277,10 @@ print(f"the whole batch {whole:.6f}; mean of two means {naive:.6f}, {abs(naive -
 print(f"sums divided by the tokens per process: {right:.6f}, {abs(right - whole) / whole:.0e} away")
 
 # %% [markdown]
-# The remedy is the argument `num_items_in_batch`: every process divides its sum of losses by the same number, all answer tokens divided by the number of processes. Counting them exchanges one number per step.
-# transformers' Trainer does it by itself (`average_tokens_across_devices`).
+# The mean of two means is off by about 1 %. The remedy is the argument `num_items_in_batch`: every process divides its
+# sum of losses by the same number. That number is the count of all answer tokens, divided by the number of processes.
+# To know it, the processes exchange one number per step. The Trainer does it by itself
+# (`average_tokens_across_devices`).
 
 # %% [markdown]
 # ### Exercise 12.gradient: one gradient of several
@@ -378,8 +389,9 @@ by_one = learn(alone, videos)
 print("one process:", " ".join(f"{loss:.6f}" for loss in by_one[0]))
 
 # %% [markdown]
-# The same functions run in two processes: `inspect.getsource` copies them into a script. That launch does three more things, because every start imports PyTorch for seconds. It fills a second folder of
-# features, and it trains a *job* of lesson 08 by the course's own `train` with FSDP2. Then we compare.
+# Now the same functions run in two processes: `inspect.getsource` copies them into a script. Every start needs seconds
+# to import PyTorch, so this one launch does two more things. It fills a second folder of features. And it trains a
+# *job* of lesson 08 with the course's own `train` and FSDP2. Then we compare.
 
 # %%
 from lib.finetune import read_log
@@ -463,11 +475,12 @@ apart = max(abs(a.loss - b.loss) for a, b in zip(fsdp2_log, job_alone, strict=Tr
 print(f"lib's FSDP2, {len(fsdp2_log)} steps by two processes: losses at most {apart:.0e} from those of one")
 
 # %% [markdown]
-# Two processes learn what one learns: the losses agree to 1e-5, by hand and in `train`. (Additions in another order change the last digits.) With DDP each process holds everything; with FSDP2 it
-# holds 70 %: the layers, 58 % of tiny before LoRA came, are cut in half.
+# Two processes learn what one learns: the losses agree to 1e-5, by hand and in `train`. (Additions in another order
+# change the last digits.) With DDP each process holds everything; with FSDP2 it holds 70 %: the layers, 58 % of tiny
+# without LoRA, are cut in half.
 #
-# `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows from the files (`lib/vlm/sharded.py`). A 7B by QLoRA
-# fits on every card: DDP is simpler there.
+# `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows
+# from the files (`lib/vlm/sharded.py`). With QLoRA a 7B fits on every card: DDP is simpler there.
 
 # %% [markdown]
 # ### Exercise 12.way: one copy or many
@@ -492,7 +505,7 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# ## 5. A machine is lost. What is the next line?
+# ## 5. A machine is lost. Which command comes next?
 #
 # On several machines you start torchrun once on each, with one address that all can reach:
 #
@@ -500,9 +513,10 @@ ex.check(my_choice)
 # torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib train job.yaml
 # ```
 #
-# When one machine dies, the others notice within seconds: the next exchange fails, each torchrun stops its processes and exits with code 1. `--max-restarts` is 0 unless you set it.
-# Start the same line again on the three that are left, and it waits for a fourth machine: `--nnodes 4` means *exactly* four. `--nnodes 1:4` means one to four.
-# Here one machine comes where two were asked for. (The waiting times are shortened: 600 and 30 s are torchrun's own.)
+# When one machine dies, the others notice within seconds: the next exchange fails, each torchrun stops its processes
+# and exits with code 1. `--max-restarts` is 0 unless you set it. Start the same command again on the three that are
+# left, and it waits for a fourth machine: `--nnodes 4` means *exactly* four. `--nnodes 1:4` means one to four. We try
+# both with one machine where two are asked for. (We shorten the waiting times; torchrun's own are 600 and 30 s.)
 
 
 # %%
@@ -519,10 +533,12 @@ for nodes in ("2", "1:2"):
     print(f"--nnodes {nodes:<4} {one_machine(nodes)}")
 
 # %% [markdown]
-# `--nnodes 2` gives up with `RendezvousTimeoutError`. `--nnodes 1:2` begins after the last call with the machine that is there. So write `--nnodes 1:4` from the start.
-# The machine in the address keeps the list of who is there: if that one dies, put another into the line.
+# `--nnodes 2` gives up with `RendezvousTimeoutError`. `--nnodes 1:2` begins with the machine that is there, after a
+# *last call* for others. So write `--nnodes 1:4` from the start. The machine in the address keeps the list of members.
+# If that machine fails, write another address into the command.
 #
-# With fewer machines a step sees fewer examples: **batch x accumulation x processes** must stay what it was, or the run becomes another run. `train` refuses that. We end two processes after a checkpoint and go on with one:
+# With fewer machines a step sees fewer examples. The product **batch x accumulation x processes** must stay the same,
+# or the run becomes another run. `train` refuses that. We end two processes after a checkpoint and go on with one:
 
 # %%
 lost = ["batch=2", f"output={work}/lost"]
@@ -540,10 +556,13 @@ apart = max(abs(a.loss - b.loss) for a, b in zip(gone_on, job_alone, strict=True
 print(f"2 x 2 x 1: {len(gone_on)} steps, losses at most {apart:.0e} from those of a run that lost nothing")
 
 # %% [markdown]
-# The product must also be *divisible*. Four machines of 8 cards with batch 1 and accumulation 1 make 32. Three machines have 24 processes, and no whole accumulation makes 32 of them. Plan a product
-# that survives a loss: 96 is 3 x 32 and 4 x 24.
+# With accumulation 2, one process goes on as if nothing had been lost: its losses agree to 1e-5. But the product must
+# also be *divisible*. Four machines of 8 cards with batch 1 and accumulation 1 make 32. Three machines have 24
+# processes, and no whole accumulation makes 32 of them. Plan a product that survives a loss: 96 is 3 x 32 and 4 x 24.
 #
-# One more trap. With `--nnodes 1:4 --max-restarts 3` torchrun restarts by itself, 15 s after the last sign of life plus the last call. It restarts the *same* command, so the product has changed, and `train` refuses. Restart it yourself.
+# One more trap. With `--nnodes 1:4 --max-restarts 3` torchrun restarts by itself, 15 s after the last sign of life plus
+# the last call. It restarts the *same* command on fewer machines: the product has changed, and `train` refuses. Restart
+# it yourself, with the right accumulation.
 
 # %% [markdown]
 # ### Exercise 12.again: go on with fewer machines
@@ -572,10 +591,12 @@ for examples_of_a_step in (32, 96):
 # %% [markdown]
 # ## 6. What does it cost?
 #
-# From here on it is arithmetic for the real 7B; nothing below was measured. Hours, not money: prices change by the month and by the contract. The workload is the job of lesson 08,
-# `jobs/7b-t4.yaml`: 8 frames, and captions as long as AI-Hub's, 932 tokens of Vicuna's on average. (You will read `max_new_tokens=256` on the web. It cuts such captions off at a quarter.)
+# This section is arithmetic for the real 7B; nothing in it was measured. We count hours and not money, because prices
+# change. The workload is the job of lesson 08, `jobs/7b-t4.yaml`: 8 frames, and captions as long as AI-Hub's, 932
+# tokens of Vicuna's on average.
 #
-# **Predict before you run.** Of the hours that an A100 captions, how many percent go into *writing* the answers? The rest is frames to tokens and reading the prompt.
+# **Predict before you run.** What percentage of an A100's hours goes into *writing* the answers? The rest goes into
+# encoding the frames and reading the prompt.
 
 # %%
 from dataclasses import replace  # what this section is about
@@ -607,10 +628,10 @@ print(f"by hand: {at_once} clips at once, {1000 * seconds_a_token:.0f} ms a toke
 predict("percent of the hours for writing", my_share, round(100 * writing / (seeing + reading + writing)))
 
 # %% [markdown]
-# Writing takes 90 %. The frames and the prompt are read at once, bound by arithmetic. The answer is written token by token, and each token reads all weights and every clip's cache from memory (lesson 02).
-# A shorter answer saves more than fewer frames.
+# Writing takes 90 %. All frames and the whole prompt are read in one pass, whose limit is arithmetic. The answer is
+# written token by token, and each token reads all weights and every clip's cache from memory (lesson 02).
 #
-# How much of its peak does a card reach? Nobody knows before measuring, so we compute a good end and a bad end:
+# How much of its peak does a card reach? Only a measurement can tell, so we compute a good case and a bad case:
 #
 # | share of the peak | good | bad |
 # |---|---|---|
@@ -618,7 +639,8 @@ predict("percent of the hours for writing", my_share, round(100 * writing / (see
 # | memory, 16 bits | 0.6 | 0.3 |
 # | memory, 4 bits | 0.6 | 0.14 |
 #
-# These are guesses. The last one rests on one measurement: the same 7B wrote 36.5 tokens a second in NF4 and 48.6 in 16 bits (bitsandbytes#611), though NF4 reads a third of the bytes. Unpacking costs time.
+# These are guesses. Only the last one rests on a measurement. The same 7B wrote 36.5 tokens a second in NF4 and 48.6 in
+# 16 bits (bitsandbytes#611), although NF4 reads a third of the bytes. Unpacking costs time.
 
 # %%
 nf4 = weight_bytes(MODELS["7b"], "nf4-double", keep_vision=True) / weight_bytes(MODELS["7b"], "float16")
@@ -643,8 +665,10 @@ title = "Captioning 10,000 clips takes a T4 one to four days, an H100 a few hour
 plots.hour_ranges(captioning_hours, title, "card hours (a range of guesses)")
 
 # %% [markdown]
-# 10,000 clips take a T4 20 to 84 hours. A free session ends before that, hence the shards, and `caption`, which goes on where it stopped. One million clips are a job for several cards for a week.
-# 100 million are 100 times that: fewer frames, SlowFast tokens (lesson 05), a smaller model and above all a shorter answer pay before more cards do.
+# 10,000 clips take a T4 20 to 84 hours. A free Colab session ends before that. This is why features lie in shards, and
+# why `caption` goes on where it stopped. One million clips in a week need 13 to 51 T4s, or 1 to 2 H100s. 100 million
+# clips cost 100 times as much. Before you add cards, shorten the answer. Then try a smaller model, fewer frames, or
+# SlowFast tokens (lesson 05).
 #
 # **Disk.** Features are frames x patches x width x 2 bytes. A clip of ten seconds is an mp4 of one or two megabytes.
 #
@@ -665,15 +689,19 @@ print(f"keeping them saves {encode / (encode + learning):.0%} of the card's time
 print(f"and {one.read_seconds} s of a CPU core a clip")
 
 # %% [markdown]
-# Features are larger than the videos and save only 3 % of an epoch. Keep them when you train for several epochs, or when CPU cores decode too slowly for the card. At 100 million clips, decode and encode on the way.
+# Features are larger than the videos and save only 3 % of an epoch. Keep them when you train for several epochs, or
+# when the CPU cores decode too slowly for the card. At 100 million clips, do not store them: decode and encode in each
+# epoch.
 
 # %% [markdown]
 # ## 7. How do you serve the captioner that you trained?
 #
-# An adapter learned one prompt and one number of frames. Serve it with others, and nothing fails: the captions only get worse. So the command below is written from the job's own settings.
+# An adapter learned one prompt and one number of frames. If you serve it with others, there is no error; the captions
+# can only get worse. So the cell below writes the command from the job's own settings.
 #
-# **It was not run here.** It needs a GPU and a download of 14 GB. It follows the source of **vLLM 0.33.0**, the newest release when this lesson was made. That version pins torch 2.14.0 and
-# transformers 5.16.1 to 5.20, so give it an environment of its own.
+# **The command was not run here.** It needs a GPU and a download of 14 GB. It follows the source of **vLLM 0.33.0**,
+# the newest release when this lesson was made. That version pins torch 2.14.0 and transformers 5.16.1 to 5.20, so give
+# it an environment of its own.
 
 # %%
 import numpy as np  # what this section is about
@@ -705,24 +733,40 @@ same = [
 print(f"\nvLLM's rule and lib's: {'the same frames' if all(same) else 'DIFFERENT'} in {len(same)} cases")
 
 # %% [markdown]
-# What vLLM's source says (`models/llava_next_video.py`, `multimodal/video.py`), and its documentation:
+# About these lines, vLLM's source (`models/llava_next_video.py`, `multimodal/video.py`) and its documentation say:
 #
-# - **One video per prompt**, no images, and one reducer: the configuration's pooling. SlowFast-LLaVA needs a change of that file.
-# - **Frames**: 32 unless you say otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule and `lib`'s, as the last line shows.
-# - **4 bits**: `--quantization bitsandbytes` quantises while it loads (docs.vllm.ai, *BitsAndBytes*), so the 7B leaves room on a T4. Whether this class answers there was not tried. Without that line the weights alone take 13.2 of a T4's 14.75 GiB.
-# - **LoRA** is supported for this class. Whether it takes an adapter that peft saved under transformers 5 was not tried. `python -m lib merge job.yaml folder` avoids the question: it writes whole weights.
-# - 8 frames and 1,965 tokens of answer (5/4 of AI-Hub's longest caption) fit Vicuna's 4,096 positions. 32 frames do not (lesson 04).
+# - **One video per prompt**, no images, and one reducer: the configuration's pooling. SlowFast-LLaVA needs a change of
+#   that file.
+# - **Frames**: 32 unless you say otherwise, by `np.linspace(0, total - 1, n, dtype=int)`. That is LLaVA-NeXT's rule and
+#   `lib`'s, as the last line shows.
+# - **4 bits**: `--quantization bitsandbytes` quantises while it loads (docs.vllm.ai, *BitsAndBytes*), so the 7B leaves
+#   room on a T4. We did not try whether this model class runs that way. Without that line the weights alone take 13.2
+#   of a T4's 14.75 GiB.
+# - **LoRA** is supported for this class. We did not try whether it takes an adapter that peft saved under transformers 5.
+#   `python -m lib merge job.yaml folder` avoids the question: it writes whole weights.
+# - 8 frames and 1,965 tokens of answer (5/4 of AI-Hub's longest caption) fit Vicuna's 4,096 positions. 32 frames do not
+#   (lesson 04).
 
 # %%
 calibration()
 
 # %% [markdown]
+# ## Something to win: sixty shards, eight processes
+#
+# Write `entry(seconds, processes)`: seconds that each shard takes, to one list of shard numbers a process. The score is the shortest
+# possible time divided by that of the slowest process. The lesson's own way scores 0.63; 0.95 wins. `exercises.challenge("12").play(entry)`
+# scores yours.
+
+# %% [markdown]
 # ## What to remember
 #
 # - Some launchers silently start one process. Check the world size in the script, and what each process holds.
-# - Split work by the list of clips, not by the number of processes. Write beside and rename; plan first, manifest last. Then a kill costs one shard, and the bytes are the same.
-# - Averaged gradients equal those of one process only if every process divides by the same number of tokens.
-# - DDP copies the model and averages gradients. FSDP cuts the model. Choose by what fits: QLoRA on a 7B fits everywhere, so DDP.
-# - `--nnodes 1:4` begins with the machines that are there. Keep batch x accumulation x processes, and choose a product that fewer machines divide.
-# - Writing the answer takes 90 % of captioning. Say hours as a range until you have measured.
-# - Serve the prompt and the frames that the adapter was trained with.
+# - Split work by the list of clips, not by the number of processes. Write under another name and rename; plan first,
+#   manifest last. Then a kill costs each process at most one shard, and the bytes are the same.
+# - Averaged gradients equal the gradient of one process only if every process divides by the same number of tokens.
+# - DDP copies the model and averages gradients. FSDP cuts the model. Choose by what fits: QLoRA on a 7B fits
+#   everywhere, so DDP.
+# - `--nnodes 1:4` begins with the machines that are there. Keep batch x accumulation x processes, and choose a product
+#   that fewer machines divide.
+# - Writing the answer takes 90 % of captioning. Give hours as a range until you have measured.
+# - Serve an adapter with the prompt and the number of frames that it was trained with.

@@ -11,6 +11,7 @@ nothing holds a time of day. The `*_problems` functions say in words what is wro
 """
 
 import argparse
+import ast
 import base64
 import math
 import multiprocessing
@@ -48,6 +49,8 @@ CORES = {"12_scale_out": 2}  # or both: it starts processes side by side
 ALONE = ("02_token_math", "12_scale_out")  # they measure time, or start processes of their own
 TRAINING_SECONDS = {"08_korean_qlora": 120.0, "09_dpo": 120.0}  # lessons that train for longer
 MAX_MEGABYTES = 3_000.0  # its peak memory
+MAX_WORDS, MAX_CELLS, MAX_LINE, MAX_IMPORTS = 2_600, 70, 110, 15  # of a lesson; names imported in one cell
+IMPORTS = ast.Import | ast.ImportFrom
 MIN_SECONDS = 1.0  # importing torch alone takes longer: a lesson faster than this did not run
 TIMEOUT = 600  # seconds for one cell, after which the lesson has failed
 
@@ -306,12 +309,25 @@ def lesson_problems(nb: NotebookNode) -> list[str]:
     found += [f"the card does not say: {line}" for line in CARD if line not in card]
     found += [f"no section {section!r}" for section in SECTIONS if section not in whole]
     found += [] if "predict before you run" in whole.lower() else ["no prediction is asked for"]
+    words = sum(len(text.split()) for text in texts if "## 한국어 요약" not in text)
+    found += [] if words <= MAX_WORDS else [f"{words} words, at most {MAX_WORDS}"]
+    found += [] if len(nb.cells) <= MAX_CELLS else [f"{len(nb.cells)} cells, at most {MAX_CELLS}"]
     for number, cell in enumerate(nb.cells):
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", []):
+            found += [f"cell {number} {problem}" for problem in code_problems(cell.source)]
         before = next((text for text in reversed(texts[:number]) if text), "").lower()
         for tag in set(cell.metadata.get("tags", [])) & set(SPOKEN_TAGS):
             if SPOKEN_TAGS[tag] not in before:
                 found.append(f"cell {number} is tagged {tag}; the text before it does not say {SPOKEN_TAGS[tag]!r}")
     return found
+
+
+def code_problems(source: str) -> list[str]:
+    """What makes a cell of code hard to read: long lines, many imports."""
+    found = [f"has a line of {len(line)}" for line in source.splitlines() if len(line) > MAX_LINE]
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, IMPORTS)]
+    names = sum(len(node.names) for node in imports)
+    return found + ([f"imports {names} names, at most {MAX_IMPORTS}"] if names > MAX_IMPORTS else [])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -76,7 +76,7 @@ def lessons() -> Iterator[Twins]:
 
 
 def glossary_rows() -> Iterator[list[str]]:
-    """The cells of each row of docs/glossary.md: term, Korean term, meaning, Korean meaning, lesson, not to be used."""
+    """The cells of each row of docs/glossary.md, as its head names them: term, Korean term, meaning, ..."""
     for line in read("docs/glossary.md").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| ") and cells[0] != "Term":

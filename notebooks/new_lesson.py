@@ -1,8 +1,8 @@
 """The first draft of a lesson: every part that the tests ask for, and one measurement that runs.
 
-    python -m notebooks.new_lesson 13_time_tokens "Time tokens"      or: make new-lesson NAME=... TITLE="..."
+    python -m notebooks.new_lesson 14_time_tokens "Time tokens"      or: make new-lesson NAME=... TITLE="..."
 
-Writes the source, notebooks/13_time_tokens.py, and nothing else. CONTRIBUTING.md says what comes next.
+Writes the source, notebooks/14_time_tokens.py, and nothing else. CONTRIBUTING.md says what comes next.
 """
 
 import re
@@ -43,6 +43,7 @@ $setup
 import torch
 
 from lib import plots, toybox
+from lib.exercises import calibration, predict
 from lib.reducers import SpatialPool
 
 plots.style()
@@ -63,11 +64,14 @@ plots.token_grids(frame, 8, 4)
 # **Predict before you run.** How many tokens are 16 such frames?
 
 # %%
-my_tokens = 16  # change me
+my_tokens = None  # your guess
 
 tokens = SpatialPool(stride=2)(patches.expand(16, 8, 8, 3))
-print(f"predicted {my_tokens}, measured {len(tokens)}")
+predict("tokens of 16 frames", my_tokens, len(tokens))
 print("by hand and lib:", "equal" if torch.allclose(tokens.embeds[:16], by_hand) else "DIFFERENT")
+
+# %%
+calibration()
 
 # %% [markdown]
 # ## What to remember
@@ -79,7 +83,7 @@ print("by hand and lib:", "equal" if torch.allclose(tokens.embeds[:16], by_hand)
 def check(name: str, title: str) -> None:
     """Raises ValueError for a name or a title that no lesson can have, or whose number another lesson has."""
     if not NAME.fullmatch(name):
-        raise ValueError(f'{name!r} is no lesson: say make new-lesson NAME=13_time_tokens TITLE="Time tokens"')
+        raise ValueError(f'{name!r} is no lesson: say make new-lesson NAME=14_time_tokens TITLE="Time tokens"')
     if not title.strip() or len(title.splitlines()) > 1:
         raise ValueError(f'give {name} a title of one line: make new-lesson NAME={name} TITLE="Time tokens"')
     taken = [path.name for path in sorted(build.HERE.glob(f"{name[:2]}_*"))]

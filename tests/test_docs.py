@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("CONTRIBUTING.md", "README.md", "README.ko.md", "docs/job.md")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line]  # made by commands
-WRITTEN = {  # by `make gpu-check`, where there is a GPU; by a job
-    "data/measured/gpu.json", "report.md", "scores.json", "adapter/base.json",
+WRITTEN = {  # by `make gpu-check`, where there is a GPU; by a job; by a learner
+    "data/measured/gpu.json", "report.md", "scores.json", "adapter/base.json", "entry.py",
 }  # fmt: skip
 PLACEHOLDERS = {"NN": "[0-9][0-9]", "slug": "*", "NAME": "*"}
 SUFFIXES = {".py", ".md", ".ipynb", ".toml", ".cff", ".lock", ".txt", ".yml", ".csv", ".json", ".npz", ".bib", ".html"}

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from lib.evaluate import (
     read_records,
     score,
     table,
+    token_needs,
     write_records,
 )
 from lib.evaluate.metrics import CHAIR_I, CHRF_PP, EXACT, FACTS_RIGHT, POPE_F1, Record, bleu, cider
@@ -91,6 +93,28 @@ def test_exact_match_is_what_greedy_decoding_writes(tiny):
     assert right == written
     share = np.mean([hit for hits in right.values() for hit in hits])
     assert 0.2 < share < 1  # at four pooled frames some answers are wrong: the comparison compared something
+
+
+def test_a_token_is_needed_as_much_as_the_answer_loses_without_it(tiny):
+    clip = toybox.sample(12)
+    tokens = SpatialPool(4)(tiny.encode(toybox.render(clip, indices=[0, 8])), tiny.project)
+    question, words = "What is the code?", tiny.tokenizer.encode(f" {clip.code}", add_special_tokens=False)
+
+    def likely(embeds):
+        prompt = f"{tiny.prompt(question)} {clip.code}"
+        scores = tiny.model(inputs_embeds=tiny.splice(tiny.tokenizer(prompt, return_tensors="pt").input_ids[0],
+                                                      replace(tokens, embeds=embeds))[None]).logits[0]  # fmt: skip
+        return scores[-len(words) - 1 : -1].log_softmax(dim=-1)[range(len(words)), words].sum()
+
+    with torch.no_grad():
+        without = tokens.embeds.clone()
+        without[3] = tokens.embeds.mean(dim=0)
+        lost = [float(likely(tokens.embeds) - likely(without))]
+        without[6] = tokens.embeds.mean(dim=0)
+        lost.append(float(likely(tokens.embeds) - likely(without)))
+    needs = token_needs(tiny, tokens, question, clip.code, batch=3)
+    assert needs.shape == (8,) and needs[3] == pytest.approx(lost[0], abs=1e-4)
+    assert token_needs(tiny, tokens, question, clip.code, [[3], [3, 6]]).tolist() == pytest.approx(lost, abs=1e-4)
 
 
 def test_shares_of_clips_are_of_each_clips_own_answers():

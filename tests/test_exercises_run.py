@@ -325,6 +325,15 @@ def test_interrupted_write_leaves_the_old_file(file, monkeypatch):
 # Language
 
 
+def test_in_korean_an_exercise_shows_its_statement_by_itself(file, capsys):
+    exercises.get("00.sequence")
+    assert capsys.readouterr().out == ""
+    exercises.language("ko")
+    capsys.readouterr()
+    exercises.get("00.sequence")
+    assert capsys.readouterr().out.startswith("### 연습 문제 00.sequence: 시퀀스의 길이")
+
+
 def test_language_is_switched_remembered_and_overruled(file, monkeypatch, capsys):
     exercises.language("ko")
     LENGTH.check(1164)

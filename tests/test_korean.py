@@ -13,7 +13,7 @@ from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
 from lib.finetune import Plan, load_adapter, trainable
 from lib.vlm import load
 from lib.vlm.loading import digest
-from lib.workshop import korean
+from lib.workshop import korean, korean_curve
 from lib.workshop.korean import SHIPPED_WAY, TRAINING_WAYS, TrainingWay
 
 
@@ -129,3 +129,56 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 def test_the_adapter_names_its_base():
     base = json.loads((korean.ADAPTER / "base.json").read_text())
     assert base == {"base": "tiny", "sha256": digest()}
+
+
+# ---------------------------------------------------------------- learning rates, and facts against steps
+
+
+def test_the_curve_is_of_these_weights_and_holds_every_run():
+    *made, shipped = korean_curve.read_curve()
+    assert [(run.method, run.steps, run.rate) for run in made] == korean_curve.planned_runs()
+    assert (shipped.method, shipped.steps, shipped.rate) == ("lora", 7000, korean_curve.CURVE_RATE)
+    assert {len(run.facts) for run in (*made, shipped)} == {len(korean.TESTED_ON)}
+    assert {run.tokens for run in made if run.steps == korean_curve.SWEEP_STEPS} == {88}
+    assert {run.tokens for run in (*made, shipped) if run.steps != korean_curve.SWEEP_STEPS} == {184}
+    taken = {way.method: way.plan.learning_rate for way in TRAINING_WAYS[1:5]}
+    assert {method: rates[1] for method, rates in korean_curve.SWEEP_RATES.items()} == taken
+
+
+def test_scores_of_the_curve_are_those_of_the_records(results):
+    shipped, by_name = korean_curve.shipped_run(), {}
+    for name in ("shipped", "QLoRA"):
+        by_name[name] = korean.records({name: results[name]}, "ko")
+    assert shipped.share == pytest.approx(measure(FACTS_RIGHT, by_name["shipped"]))
+    other = shipped._replace(facts=korean_curve.facts_of(by_name["QLoRA"]))
+    gap = paired(FACTS_RIGHT, by_name["shipped"], by_name["QLoRA"]).gap
+    assert shipped.minus(other) == pytest.approx(gap)
+
+
+def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "curve.json"
+    monkeypatch.setattr(korean_curve, "TRAINED_ON", range(10**6, 10**6 + 4))
+    monkeypatch.setattr(korean_curve, "TESTED_ON", range(2))
+    monkeypatch.setattr(korean_curve, "SWEEP_STEPS", 1)
+    monkeypatch.setattr(korean_curve, "planned_runs", lambda: [("lora", 2, 1e-3), ("projector", 1, 1e-2)])
+    monkeypatch.setattr("sys.argv", ["korean_curve", f"--file={file}", f"--folder={tmp_path}"])
+    threads = torch.get_num_threads()
+    korean_curve.main()
+    torch.set_num_threads(threads)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["lora 2 steps at 0.001", "projector 1 steps at 0.01"]
+    made = korean_curve.read_runs(file)
+    assert [(run.steps, run.tokens) for run in made] == [(2, 184), (1, 88)] and len(made[0].facts) == 2
+    assert made[0].loss > 0
+    korean_curve.main()
+    assert capsys.readouterr().out == ""
+    file.write_text(file.read_text().replace(digest(), "0" * 64))
+    with pytest.raises(ValueError, match="measured with other weights"):
+        korean_curve.read_runs(file)
+
+
+def test_the_short_run_of_the_lesson():
+    """Most of its steps on few tokens, the last on as many as are used afterwards."""
+    (few, cheap), (view, last) = korean.LIVE
+    assert few.count(16, 8, 8) == 88 < view.count(16, 8, 8) == 184 and view is korean.VIEW
+    assert cheap.steps > last.steps and last.warmup == 0

@@ -10,7 +10,7 @@ from notebooks.address import ROOT
 from notebooks.korean_twins import glossary_rows, twins
 
 ROWS = list(glossary_rows())
-BANNED = {word.strip(): row[1] for row in ROWS for word in row[5].split(",") if word.strip()}
+BANNED = {word.strip(): row[1] for row in ROWS for word in row[6].split(",") if word.strip()}
 HOMONYMS = {"loss", "reference", "shard", "stream", "twin"}  # words that an earlier lesson uses in another sense
 
 
@@ -46,10 +46,11 @@ def test_a_wrong_word_is_found_and_the_right_one_named():
 
 
 def test_one_concept_one_term_and_no_wrong_word_inside_a_right_one():
-    assert all(len(row) == 6 and all(row[:5]) for row in ROWS)
+    assert all(len(row) == 7 and all(row[:5]) for row in ROWS)
     for column in (0, 1):
         assert len({row[column] for row in ROWS}) == len(ROWS)
     assert [banned for banned in BANNED if any(banned in row[1] for row in ROWS)] == []
+    assert [banned for banned in BANNED if any(banned in row[5] for row in ROWS)] == []
     assert all(meaning.endswith((".", "?")) for row in ROWS for meaning in row[2:4])
 
 

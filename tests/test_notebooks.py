@@ -18,6 +18,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from notebooks import build
 from notebooks.claims import broken_claims, read_claims
+from tests.test_exercises import ALL as EXERCISES
+from tests.test_exercises import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = [path.stem for path in build.lessons()]
@@ -64,8 +66,23 @@ def pace():
     return max(1, (children_seconds() - start) / IMPORTS)
 
 
+def solve_experiments(nb, name):
+    """Put the measurement of each experiment in the place of its dots, as a learner would; the ids of those put in."""
+    solutions, put = getattr(ANSWERS.get(name[:2]), "EXPERIMENTS", {}), []
+    for number, solution in solutions.items():
+        for cell in nb.cells:
+            dots = re.search(r"^my_\w+ = \.\.\.  #.*$", cell.source, flags=re.M)
+            if cell.cell_type == "code" and f'exercises.get("{number}")' in cell.source and dots:
+                cell.source = cell.source.replace(dots[0], solution.strip())
+                put.append(number)
+    return put
+
+
 def run_with_nbmake(name, folder):
-    """Copy a committed lesson into `folder`, run the copy with nbmake; it as executed there, and its core seconds."""
+    """Copy a committed lesson into `folder`, run the copy with nbmake; it as executed there, and its core seconds.
+
+    What the lesson asks the learner to measure is measured there.
+    """
     (folder / "notebooks").mkdir()
     for part in ("lib", "data", "jobs"):
         (folder / part).symlink_to(ROOT / part)
@@ -73,6 +90,7 @@ def run_with_nbmake(name, folder):
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)  # what the copy holds afterwards comes from this run alone
+    solve_experiments(nb, name)
     nbformat.write(nb, copy)
     command = [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=600", "-q", copy.name]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"OMP_NUM_THREADS": "1"}
@@ -80,6 +98,13 @@ def run_with_nbmake(name, folder):
     done = subprocess.run(command, cwd=copy.parent, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     return nbformat.read(copy, as_version=4), children_seconds() - start
+
+
+def experiment_problems(nb, name):
+    """The experiments whose measured answer the exercise did not call right."""
+    printed = "".join(output.get("text", "") for cell in nb.cells for output in cell.get("outputs", []))
+    solutions = getattr(ANSWERS.get(name[:2]), "EXPERIMENTS", {})
+    return [f"{number}: what was measured is not right" for number in solutions if f"{number}: right!" not in printed]
 
 
 def test_there_are_lessons_and_each_has_its_notebook():
@@ -93,6 +118,7 @@ def test_lesson_runs_from_top_to_bottom(name, tmp_path, pace):
     assert build.run_problems(nb) == []
     assert time_problems(nb, core_seconds, build.limit_of(name) * pace) == []
     assert broken_claims(nb, read_claims(name)) == []
+    assert experiment_problems(nb, name) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -121,6 +147,14 @@ def test_set_up_cell_is_the_same_in_every_lesson():
     cells = [[c.source for c in committed(name).cells if "setup" in c.metadata.get("tags", [])] for name in NOTEBOOKS]
     assert [len(found) for found in cells] == [1] * len(NOTEBOOKS)
     assert len({source for (source,) in cells}) == 1
+
+
+def test_every_experiment_is_measured_when_its_lesson_is_run():
+    """An experiment compares what a learner measures with a stored number, so the number is measured by the tests."""
+    stored = {name for name, exercise in EXERCISES.items() if exercise.task.en.startswith("An experiment")}
+    assert stored == {number for module in ANSWERS.values() for number in getattr(module, "EXPERIMENTS", {})}
+    found = [number for name in LESSONS for number in solve_experiments(committed(name), name)]
+    assert sorted(found) == sorted(stored)
 
 
 def test_claims_belong_to_lessons():
@@ -219,6 +253,10 @@ def test_pair_check_refuses(change):
         ("no prediction", lambda nb, cell: nb.cells[2].update(source=nb.cells[2].source.replace("Predict", "Guess"))),
         ("skip-execution", lambda nb, cell: cell.metadata.update(tags=["skip-execution"])),
         ("raises-exception", lambda nb, cell: cell.metadata.update(tags=["raises-exception"])),
+        ("words, at most 2600", lambda nb, cell: nb.cells.append(new_markdown_cell("word " * 2601))),
+        ("71 cells, at most 70", lambda nb, cell: nb.cells.extend([new_markdown_cell("")] * (71 - len(nb.cells)))),
+        ("has a line of 111", lambda nb, cell: cell.update(source="#" * 111)),
+        ("imports 16 names", lambda nb, cell: cell.update(source="from x import " + ", ".join("abcdefghijklmnop"))),
     ],
 )
 def test_lesson_check_refuses(words, change):

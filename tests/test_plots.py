@@ -119,6 +119,20 @@ def test_frames_without_a_token_are_faded_and_the_others_cut_where_their_tokens_
     assert starts == [[-0.5, -0.5], [-0.5, -0.5], [43.5, -0.5], [43.5, -0.5]]
 
 
+def test_needed_tokens_are_redder_the_more_is_lost_and_each_answer_has_its_own_scale():
+    pixels, box = np.zeros((3, 16, 16, 3), np.uint8), np.array([[0, 8, 0, 4], [0, 8, 4, 8], [0, 8, 0, 8]])
+    rows = {"code": np.array([4.0, -1, 2]), "flash": np.array([0, 0, 0.5])}
+    figure = plots.needed_tokens(pixels, box, {"slow 1": (1, [0, 1]), "fast 2": (2, [2])}, rows, 8, "title")
+    assert [[square.get_alpha() for square in cell.patches] for cell in figure.axes] == [
+        [0.85, 0],
+        [0.425],
+        [0, 0],
+        [0.85],
+    ]
+    assert [square.get_xy() for square in figure.axes[0].patches] == [(-0.5, -0.5), (7.5, -0.5)]
+    assert [cell.get_ylabel() for cell in figure.axes[::2]] == ["code\nup to 4.0", "flash\nup to 0.5"]
+
+
 def test_a_share_table_fills_every_cell_and_parts_the_groups():
     means = np.array([[0.1, 0.9], [0.25, 0.5], [1, 0]])
     shares = np.stack([means, means - 0.04, means + 0.02], axis=-1)

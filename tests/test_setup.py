@@ -196,7 +196,7 @@ def test_make_alone_lists_every_target():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     listed = re.findall(r"^  make ([\w-]+) ", make().stdout, re.MULTILINE)
     assert set(listed) == set(targets)
-    steps = {"tiny", "compare", "llama-vid", "korean", "dpo", "aihub-sample", "explorer", "book"}
+    steps = {"tiny", "compare", "compare-later", "llama-vid", "korean", "dpo", "aihub-sample", "explorer", "book"}
     tools = {"colab", "doctor", "gpu-check", "new-lesson", "korean-looked", "bench", "progress", "ask", "clean"}
     tools |= {"traced", "rehearse", "real-check"}
     assert set(targets) == steps | tools | {"help", "course", "test", "lab", "notebooks"}
@@ -310,6 +310,7 @@ def test_a_read_only_folder_is_said_to_be_one(target, ready):
         # training from scratch is the one thing that is faster with every core
         (["tiny"], "threads=|-m|lib.workshop.tiny|threads=1|-m|lib.workshop.tiny_card|"),
         (["compare"], "threads=1|-m|lib.workshop.same_budget|"),
+        (["compare-later"], "threads=1|-m|lib.workshop.came_after|"),
         (["llama-vid"], "threads=|-m|lib.workshop.llama_vid|threads=1|-m|lib.workshop.llama_vid_scores|"),
         (["korean"], "threads=1|-m|lib.workshop.korean|"),
         (["progress"], "threads=1|-m|lib.exercises|"),

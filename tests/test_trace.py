@@ -58,6 +58,14 @@ def test_the_table_has_every_case():
     assert CONFIGS["llava-hf/LLaVA-NeXT-Video-7B-DPO-hf"] == CONFIGS[HUB_IDS["7b"]]  # so its rows would be the same
 
 
+def test_the_steps_of_lesson_08_are_what_is_traced(monkeypatch):
+    steps = REPORT["steps of the 7B"]
+    assert [(row["method"], row["precision"], row["checkpointing"]) for row in steps] == list(trace.STEPS_OF_7B)
+    monkeypatch.setattr(trace, "STEPS_OF_7B", trace.STEPS_OF_7B[:1])  # the one that takes least time
+    (full,) = trace.traced_steps()
+    assert full["parts"] == pytest.approx(steps[0]["parts"], rel=0.005)
+
+
 # ---------------------------------------------------------------- the same bytes as real tensors
 
 
@@ -115,6 +123,20 @@ def test_a_step_holds_what_was_traced(exact, monkeypatch, attention, checkpointi
     assert found.adapters == pytest.approx(3 * adapters, rel=0.01)  # and a step count for each weight
 
 
+def test_a_step_of_full_fine_tuning_by_its_parts():
+    """Projector and language model in float32, each with a gradient and two moments; the tower stays as it is."""
+    model = build("float16")
+    finetune.all_but_tower(model)
+    trained = sum(weight.nbytes for weight in finetune.trainable(model).values())
+    parts = trace.trace_step("full", small_settings(), 6, "float16", prompt=0, answer=150)
+    assert parts.trained == parts.gradients == trained > parts.frozen > 0
+    assert parts.moments == pytest.approx(2 * trained, rel=0.01)
+    lora = trace.trace_step("lora", small_settings(), 6, "float16", prompt=0, answer=150, rank=4)
+    assert 0 < lora.trained < parts.trained and lora.moments == pytest.approx(2 * lora.trained, rel=0.01)
+    found = trace.trace_training(small_settings(), 6, "float16", prompt=0, answer=150, rank=4)
+    assert found.tensors == sum(lora) and found.weights == lora.frozen
+
+
 # ---------------------------------------------------------------- fakes
 
 
@@ -154,6 +176,7 @@ def test_nothing_fake_is_left_where_real_code_finds_it(monkeypatch):
         ),
         (lambda: trace.trace_answering("34b", 29), "exceed the context of 4096: use at most 25 frames"),
         (lambda: trace.trace_training(small_settings(), 9000), "exceed the context"),
+        (lambda: trace.trace_step("half", small_settings(), 8), "unknown method 'half': choose one of lora, full"),
     ],
 )
 def test_bad_arguments_name_the_fix(call, message):

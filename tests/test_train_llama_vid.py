@@ -235,6 +235,10 @@ def test_what_ships_is_small_and_was_measured():
         asked = count_asked(clips)
         for counts in table["right"][stage].values():
             assert counts.shape == asked.shape and (counts <= asked).all()
+    for frames, (videos, questions) in measure.HAYSTACKS.items():
+        asked = [row["plain"][1] for row in table["needles"] if (row["stage"], row["frames"]) == ("long", frames)]
+        assert len(asked) == videos and sum(asked) == videos * questions >= 48  # fewer say nothing
+    assert {row["frames"] for row in table["needles"]} == set(measure.HAYSTACKS)
     megabytes = table["stream_megabytes"]
     assert megabytes["10800"] < 1.1 * megabytes["300"]
 

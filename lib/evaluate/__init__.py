@@ -11,7 +11,7 @@ the last digit.
 """
 
 from lib.evaluate.answers import answers_by, caption_limit, captions_by
-from lib.evaluate.exact import clip_shares, exact_match, grade
+from lib.evaluate.exact import clip_shares, exact_match, grade, token_needs
 from lib.evaluate.intervals import Score, bootstrap_shares, difference, percentile_interval, resample_counts, score
 from lib.evaluate.questions import POPE, multiple_choice, open_questions, probes
 from lib.evaluate.records import measure, of_task, paired, read_records, table, write_records

@@ -76,6 +76,35 @@ def visual_tokens(vlm, clip: toybox.Clip, reducer, frames: int) -> torch.Tensor:
     return reducer(vlm.encode(toybox.render(clip, indices=indices)), vlm.project).embeds
 
 
+@torch.inference_mode()
+def token_needs(
+    vlm, tokens, question: str, answer: str, groups: Sequence[Sequence[int]] | None = None, batch: int = 32
+) -> torch.Tensor:
+    """How much log-probability an answer loses when each group of visual tokens is replaced by the mean of all.
+
+    tokens: VisualTokens, N of them; groups: the numbers of those that are replaced together (default: each alone).
+    Returns one number a group. Below 0, the answer became likelier.
+
+    >>> from lib.vlm import load
+    >>> vlm = load("tiny")
+    >>> features = vlm.encode(toybox.render(toybox.sample(7), indices=[0, 1]))
+    >>> tokens = vlm.default_reducer(features, vlm.project)
+    >>> token_needs(vlm, tokens, "What is the code?", "457", [range(16), range(16, 32)]).shape
+    torch.Size([2])
+    """
+    groups = [[number] for number in range(len(tokens))] if groups is None else groups
+    words = vlm.tokenizer(f" {answer}", add_special_tokens=False, return_tensors="pt").input_ids[0].to(vlm.device)
+    asked = vlm.sequence(tokens, vlm.prompt(question))
+    sequence = torch.cat([asked, vlm.model.get_input_embeddings()(words[:-1])])
+    first = vlm.tokenizer(vlm.prompt(question)).input_ids.index(vlm.model.config.video_token_id)
+    rows = sequence.repeat(len(groups) + 1, 1, 1)  # row 0 stays as it is
+    for row, group in zip(rows[1:], groups, strict=True):
+        row[[first + number for number in group]] = tokens.embeds.mean(dim=0).to(row)
+    logits = torch.cat([vlm.model(inputs_embeds=part).logits[:, -len(words) :] for part in rows.split(batch)])
+    likely = logits.log_softmax(dim=-1)[:, range(len(words)), words].sum(dim=1)
+    return likely[0] - likely[1:]
+
+
 def greedy_correct(model, packed) -> torch.Tensor:
     """(B, most questions) bool: was every token of the answer the model's first choice?"""
     logits, target = answer_logits(model, packed, states(model, packed)[-1])

@@ -4,7 +4,8 @@
     ex.check(my_pool)               # one sentence; counted in progress.json
     ex.hint(1); ex.hint(2); ex.solution()
     pool = ex.or_lib(my_pool)       # yours if the check found it right, else lib's: so the lesson goes on
-    exercises.language("ko")        # or "en"; remembered
+    exercises.language("ko")        # or "en"; remembered. Then `get` prints the statement in Korean, too
+    exercises.challenge("04")       # the lesson's open task (challenges.py)
 
 One file for each lesson, lesson_NN.py, with TITLE and EXERCISES, in the order of the notebook. To add an exercise:
 write it there, put `exercises.get("NN.name").markdown("en")` into a Markdown cell of the notebook and a stub into the
@@ -21,9 +22,12 @@ from matplotlib.figure import Figure
 from lib import plots
 from lib.exercises.base import Exercise
 from lib.exercises.predictions import calibration, predict
-from lib.exercises.progress import Text, language, peek, read_progress, say
+from lib.exercises.progress import Text, current_language, language, peek, read_progress, say
 
-__all__ = ["Exercise", "board", "calibration", "get", "language", "lessons", "picture", "predict", "report", "team"]
+__all__ = [
+    "Exercise", "board", "calibration", "challenge", "get", "language", "leaders", "lessons", "picture", "predict",
+    "report", "team",
+]  # fmt: skip
 
 SOLVED = Text("{done} of {all} exercises solved", "전체 {all}문제 중 {done}문제 해결")
 NEXT = Text("next: {id}, {title} ({minutes} minutes)", "다음 문제: {id}, {title} ({minutes}분)")
@@ -32,7 +36,7 @@ SKIPPED = Text(
 )
 NO_FILES = Text(
     "no progress file in {folder}: collect progress.json of each member there, as NAME.json",
-    "{folder}에 진도 파일이 없습니다. 팀원의 progress.json을 이름.json으로 모아 두십시오.",
+    "{folder}에 진도 파일이 없습니다. 팀원의 progress.json을 이름.json으로 모아 두세요.",
 )
 MARKS = {"right": "■", "tried": "◪", "new": "□"}
 
@@ -49,7 +53,9 @@ def lessons() -> dict[str, ModuleType]:
 
 
 def get(identity: str) -> Exercise:
-    """The exercise with this id. Raises ValueError, listing the lesson's, where there is none.
+    """The exercise with this id; in Korean, its statement is printed, since lessons show the English one.
+
+    Raises ValueError, listing the lesson's exercises, where there is none of this id.
 
     >>> get("04.pool").card.minutes
     10
@@ -58,6 +64,22 @@ def get(identity: str) -> Exercise:
     if identity not in found:
         near = [known for known in found if known[:2] == identity[:2]] or list(lessons())
         raise ValueError(f"no exercise {identity!r}: choose one of {', '.join(near)}")
+    if current_language() == "ko":
+        found[identity].statement()
+    return found[identity]
+
+
+def challenge(identity: str):
+    """The challenge of a lesson, or "capstone". Raises ValueError where there is none.
+
+    >>> challenge("capstone").goal > challenge("capstone").owns
+    True
+    """
+    from lib.exercises.challenges import CHALLENGES  # they load models, which an exercise need not wait for
+
+    found = {one.id: one for one in CHALLENGES}
+    if identity not in found:
+        raise ValueError(f"no challenge {identity!r}: choose one of {', '.join(found)}")
     return found[identity]
 
 
@@ -106,8 +128,8 @@ def report(data: dict) -> str:
     return "\n".join(lines)
 
 
-def team(folder: Path) -> dict[str, list[Row]]:
-    """The boards of all progress files in a folder, by name of file (NAME.json or NAME/progress.json).
+def team(folder: Path) -> dict[str, dict]:
+    """All progress files in a folder, by name of file (NAME.json or NAME/progress.json).
 
     Says which files it leaves out, and changes none. Raises ValueError where no file is one.
     """
@@ -118,7 +140,21 @@ def team(folder: Path) -> dict[str, list[Row]]:
         if data is None:
             print(say(SKIPPED.fill(name=file.name)))
         else:
-            boards[name] = board(data)
+            boards[name] = data
     if not boards:
         raise ValueError(say(NO_FILES.fill(folder=folder)))
     return boards
+
+
+def leaders(files: dict[str, dict]) -> list[tuple[str, int, float | None]]:
+    """Of a team's progress files: name, challenges won and the capstone's best score, the best captioner first.
+
+    >>> leaders({"Kim": {}, "Lee": {"challenges": {"capstone": {"best": 0.94, "won": "2026-11-29"}}}})
+    [('Lee', 1, 0.94), ('Kim', 0, None)]
+    """
+    rows = []
+    for name, data in files.items():
+        tried = data.get("challenges", {})
+        won = sum(entry["won"] is not None for entry in tried.values())
+        rows.append((name, won, tried.get("capstone", {}).get("best")))
+    return sorted(rows, key=lambda row: (-(row[2] or 0), -row[1], row[0]))

@@ -10,8 +10,9 @@ PICTURE = PROGRESS_FILE.with_name("progress.png")
 
 
 def show_team(folder: Path) -> "plots.Figure":
-    """Print who has solved how many exercises of each lesson; the same as a picture."""
-    boards = exercises.team(folder)
+    """Print who has solved how many exercises of each lesson, and won what; the exercises as a picture."""
+    files = exercises.team(folder)
+    boards = {name: exercises.board(data) for name, data in files.items()}
     numbers = list(exercises.lessons())
     solved = [[states.count("right") for _, states in rows] for rows in boards.values()]
     sizes = [len(lesson.EXERCISES) for lesson in exercises.lessons().values()]
@@ -19,6 +20,9 @@ def show_team(folder: Path) -> "plots.Figure":
     print(f"{'':<{width}}  {'  '.join(numbers)}   of {sum(sizes)}")
     for name, row in zip(boards, solved, strict=True):
         print(f"{name:<{width}}  {'  '.join(f'{count:>2}' for count in row)}   {sum(row):>5}")
+    print(f"{'':<{width}}  challenges won, capstone")
+    for name, won, capstone in exercises.leaders(files):
+        print(f"{name:<{width}}  {won:>14}  {'-' if capstone is None else f'{capstone:.3f}'}")
     return plots.team_board(list(boards), numbers, solved, sizes)
 
 

@@ -40,16 +40,16 @@ PRINTED = Text("(Your code printed {n} lines; the first: {first})", "(코드가 
 EXERCISE_CARD = Text("difficulty {d} · importance {i} · {m} minutes", "난이도 {d} · 중요도 {i} · {m}분")
 TWO_HINTS = Text("There are two hints: ex.hint(1) and ex.hint(2).", "힌트는 두 개입니다: ex.hint(1), ex.hint(2).")
 CALL_IT = Text(
-    "Pass the function itself, {name}: this is a {type}.", "함수 {name} 자체를 넘기십시오. 지금은 {type} 값입니다."
+    "Pass the function itself, {name}: this is a {type}.", "함수 {name} 자체를 넘기세요. 지금은 {type} 값입니다."
 )
-NO_CALL = Text("Pass a number: this is a function.", "숫자를 넘기십시오. 지금은 함수입니다.")
-ONE_NUMBER = Text("Pass one number: this has {n}.", "숫자 하나를 넘기십시오. 지금은 {n}개입니다.")
+NO_CALL = Text("Pass a number: this is a function.", "숫자를 넘기세요. 지금은 함수입니다.")
+ONE_NUMBER = Text("Pass one number: this has {n}.", "숫자 하나를 넘기세요. 지금은 {n}개입니다.")
 LETTER = Text(
-    'Answer with a letter and a digit of the lists above, such as "a1".', '위 목록의 글자와 숫자로 답하십시오. 예: "a1"'
+    'Answer with a letter and a digit of the lists above, such as "a1".', '위 목록의 글자와 숫자로 답하세요. 예: "a1"'
 )
 CHANGED = Text(
     "Your function changes its input, which the caller still needs: work on a copy.",
-    "함수가 입력을 바꾸어 버립니다. 호출한 쪽에서 아직 쓰는 값이므로 복사본에서 작업하십시오.",
+    "함수가 입력을 바꾸어 버립니다. 호출한 쪽에서 아직 쓰는 값이므로 복사본에서 작업하세요.",
 )
 SHAPE = Text(
     "For {given} the result should have shape {right}; yours has {wrong}.",

@@ -14,13 +14,13 @@ def my_visual_tokens(frames, pixels, patch, stride):
 
 visual_tokens = Write(
     id="00.visual_tokens",
-    title=Text("count the visual tokens", "비주얼 토큰 세기"),
+    title=Text("count the visual tokens", "시각 토큰 세기"),
     task=Text(
         "`frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and `stride` "
         "x `stride` patches become one token. How many visual tokens is that? A rest that fills no whole patch or no "
         "whole window is left out.",
         "한 변이 `pixels`픽셀인 정사각형 프레임 `frames`장을 `patch` x `patch`픽셀 패치로 자르고, 패치 `stride` x "
-        "`stride`개를 토큰 하나로 모읍니다. 비주얼 토큰은 모두 몇 개입니까? 패치나 창을 다 채우지 못하는 나머지는 "
+        "`stride`개를 토큰 하나로 모읍니다. 시각 토큰은 모두 몇 개입니까? 패치나 창을 다 채우지 못하는 나머지는 "
         "버립니다.",
     ),
     card=Card(difficulty=1, importance=5, minutes=5),
@@ -78,7 +78,7 @@ sequence = Predict(
     task=Text(
         "A prompt has 12 token ids; one of them is `<video>`. The video is 8 frames of 144 visual tokens. How many "
         "vectors does the language model read?",
-        "프롬프트의 토큰 ID는 12개이고 그중 하나가 `<video>`입니다. 비디오는 프레임 8장이고 프레임마다 비주얼 토큰이 "
+        "프롬프트의 토큰 ID는 12개이고 그중 하나가 `<video>`입니다. 비디오는 프레임 8장이고 프레임마다 시각 토큰이 "
         "144개입니다. 언어 모델은 벡터를 몇 개 읽습니까?",
     ),
     card=Card(difficulty=1, importance=4, minutes=3),
@@ -87,22 +87,22 @@ sequence = Predict(
         Mistake(
             1164,
             "`<video>` itself does not stay: the visual tokens take its place.",
-            "`<video>` 자체는 남지 않습니다. 비주얼 토큰이 그 자리를 차지합니다.",
+            "`<video>` 자체는 남지 않습니다. 시각 토큰이 그 자리를 차지합니다.",
         ),
         Mistake(1152, "The words around the video are read too.", "비디오 앞뒤의 글도 함께 읽습니다."),
         Mistake(20, "A frame is 144 tokens, not one.", "프레임 하나는 토큰 한 개가 아니라 144개입니다."),
         Mistake(155, "That is a single frame.", "그것은 프레임 한 장일 때의 길이입니다."),
     ),
     hint_1=Text(
-        "Visual tokens and text tokens stand in one sequence.", "비주얼 토큰과 텍스트 토큰은 한 시퀀스에 놓입니다."
+        "Visual tokens and text tokens stand in one sequence.", "시각 토큰과 텍스트 토큰은 한 시퀀스에 놓입니다."
     ),
     hint_2=Text(
         "8 x 144 visual tokens, and the 12 ids without `<video>`.",
-        "비주얼 토큰 8 x 144개에, `<video>`를 뺀 나머지 ID를 더합니다.",
+        "시각 토큰 8 x 144개에, `<video>`를 뺀 나머지 ID를 더합니다.",
     ),
     why=Text(
         "8 x 144 + 12 - 1: the visual tokens replace `<video>`.",
-        "8 x 144 + 12 - 1입니다. `<video>` 자리 표시자는 비주얼 토큰으로 대체됩니다.",
+        "8 x 144 + 12 - 1입니다. `<video>` 자리 표시자는 시각 토큰으로 대체됩니다.",
     ),
 )
 
@@ -152,7 +152,7 @@ interval = Choose(
         "5절을 보세요. 거기에는 비율마다 무엇이 함께 적혀 있습니까?",
     ),
     why=Text(
-        "What varies is the clip. Many clips make a share, and its interval says how sure it is (lesson 07 redraws "
+        "What varies is the clip. Many clips make a share, and its interval says how sure it is (lesson 07 resamples "
         "clips).",
         "달라지는 것은 클립입니다. 여러 클립으로 비율을 구하고, 얼마나 확실한지는 신뢰 구간으로 말합니다(7번 "
         "수업에서는 클립을 다시 뽑습니다).",
@@ -167,8 +167,8 @@ cheapest = Predict(
         "frames with the strides 1, 2, 4 and 8. Which setting with at least 90 % right answers needs the fewest visual "
         "tokens, and how many are these?",
         '실험입니다. `right_answers(frames, stride, ("motion",))`는 물체가 어느 쪽으로 움직이는지 묻습니다. 프레임 1, '
-        "2, 4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90 % 이상을 맞히는 설정 가운데 비주얼 토큰이 가장 적은 "
-        "것은 토큰이 몇 개입니까?",
+        "2, 4, 8, 16장과 stride 1, 2, 4, 8을 조합해 보세요. 90% 이상을 맞히는 설정 가운데 시각 토큰이 가장 적은 것은 "
+        "토큰이 몇 개입니까?",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=64,

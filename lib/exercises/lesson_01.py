@@ -154,8 +154,8 @@ decoded = Write(
         "A reader goes to the key frame before a wanted frame and decodes up to it, both included. It decodes each "
         "group of pictures (from a key frame to the next) at most once. Given the numbers of the key frames and of the "
         "wanted frames (any order, repeats allowed), how many frames does it decode? (No B-frames.)",
-        "리더는 원하는 프레임 앞의 키 프레임으로 가서 그 프레임까지(양 끝 포함) 디코딩합니다. 키 프레임에서 다음 키 "
-        "프레임까지의 묶음은 많아야 한 번만 디코딩합니다. 키 프레임 번호와 원하는 프레임 번호(순서 없음, 반복 가능)가 "
+        "리더는 원하는 프레임 앞의 키프레임으로 가서 그 프레임까지(양 끝 포함) 디코딩합니다. 키프레임에서 다음 "
+        "키프레임까지의 묶음은 많아야 한 번만 디코딩합니다. 키프레임 번호와 원하는 프레임 번호(순서 없음, 반복 가능)가 "
         "주어질 때 프레임을 몇 장 디코딩합니까? (B-프레임은 없습니다.)",
     ),
     card=Card(difficulty=3, importance=3, minutes=12),
@@ -170,7 +170,7 @@ decoded = Write(
         Mistake(
             lambda keys, wanted: sum(frame - max(key for key in keys if key <= frame) + 1 for frame in wanted),
             "You go back to the key frame for every wanted frame; those of one group share the way.",
-            "원하는 프레임마다 키 프레임으로 돌아갑니다. 같은 묶음의 프레임은 한 번에 디코딩할 수 있습니다.",
+            "원하는 프레임마다 키프레임으로 돌아갑니다. 같은 묶음의 프레임은 한 번에 디코딩할 수 있습니다.",
         ),
         Mistake(
             lambda keys, wanted: my_decoded(keys, wanted) - len({max(k for k in keys if k <= w) for w in wanted}),
@@ -180,23 +180,23 @@ decoded = Write(
         Mistake(
             lambda keys, wanted: max(wanted) + 1,
             "You decode from the start of the file; a key frame lets you begin later.",
-            "파일의 처음부터 디코딩합니다. 키 프레임이 있으면 더 뒤에서 시작할 수 있습니다.",
+            "파일의 처음부터 디코딩합니다. 키프레임이 있으면 더 뒤에서 시작할 수 있습니다.",
         ),
         Mistake(
             lambda keys, wanted: len(set(wanted)),
             "A frame cannot be decoded without those since its key frame.",
-            "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
+            "키프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
         Mistake(
             lambda keys, wanted: len(wanted),
             "A frame cannot be decoded without those since its key frame.",
-            "키 프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
+            "키프레임부터 이어서 디코딩하지 않으면 프레임 하나만 꺼낼 수 없습니다.",
         ),
     ),
-    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키 프레임별로 묶으세요."),
+    hint_1=Text("Group the wanted frames by their key frame.", "원하는 프레임을 키프레임별로 묶으세요."),
     hint_2=Text(
         "In each group only the last wanted frame matters: last - key + 1.",
-        "그룹마다 요청한 프레임 중 마지막 것만 보면 됩니다: (마지막 번호 - 키 프레임 번호 + 1).",
+        "그룹마다 요청한 프레임 중 마지막 것만 보면 됩니다: (마지막 번호 - 키프레임 번호 + 1).",
     ),
     why=Text(
         "`lib.video` reads this way. The one-by-one reader of section 3 decodes more than the whole file.",

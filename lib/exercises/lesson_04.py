@@ -1,9 +1,9 @@
-"""Exercises of lesson 04: pooling, splicing, newlines, and the order of projector and pooling."""
+"""Exercises of lesson 04: pooling, splicing, newlines, and a factor for the rotary embedding."""
 
 import torch
 from torch import Tensor
 
-from lib.exercises.base import Card, Choose, Mistake, Write, noise
+from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("LLaVA-NeXT-Video", "LLaVA-NeXT-Video")
@@ -35,14 +35,14 @@ def with_rest(hidden, height, width, stride):
 
 pool = Write(
     id="04.pool",
-    title=Text("pool what the vision tower returns", "비전 타워의 출력 풀링하기"),
+    title=Text("pool what the vision tower returns", "비전 인코더의 출력 풀링하기"),
     task=Text(
         "The vision tower returns `hidden`, (T, 1 + height x width, C): for each frame CLS, then the patches row by "
-        "row. Return the means of `stride` x `stride` neighbouring patches, (T, height // stride, width // stride, C). "
-        "What fills no window is left out.",
-        "비전 타워는 (T, 1 + height x width, C) 모양의 `hidden`을 돌려줍니다. 프레임마다 CLS가 먼저 오고 패치가 줄 "
+        "row. Return the means of `stride` x `stride` neighbouring patches, (T, height // stride, width // stride, "
+        "C). What fills no window is left out.",
+        "비전 인코더는 (T, 1 + height x width, C) 모양의 `hidden`을 돌려줍니다. 프레임마다 CLS가 먼저 오고 패치가 줄 "
         "순서로 이어집니다. 이웃한 패치 `stride` x `stride`개의 평균을 (T, height // stride, width // stride, C) "
-        "모양으로 돌려주십시오. 창을 다 채우지 못하는 나머지는 버립니다.",
+        "모양으로 돌려주세요. 창을 다 채우지 못하는 나머지는 버립니다.",
     ),
     card=Card(difficulty=2, importance=5, minutes=10),
     answer=my_pool,
@@ -82,7 +82,7 @@ pool = Write(
         Mistake(
             lambda hidden, height, width, stride: windows(hidden, height, width, stride).sum(dim=(2, 4)),
             "Those are sums: divide by the number of patches in a window.",
-            "그것은 합입니다. 창에 든 패치 수로 나누십시오.",
+            "그것은 합입니다. 창에 든 패치 수로 나누세요.",
         ),
         Mistake(
             with_rest,
@@ -115,8 +115,8 @@ splice = Write(
     task=Text(
         "`words`, (L, D), are the embeddings of a prompt, whose row `at` is that of `<video>`; `visual`, (N, D), are "
         "the visual tokens. Return the sequence that the language model reads, (L - 1 + N, D).",
-        "`words`(L, D)는 프롬프트의 임베딩이고 `at`번 행이 `<video>`입니다. `visual`(N, D)은 비주얼 토큰입니다. 언어 "
-        "모델이 읽는 시퀀스를 (L - 1 + N, D) 모양으로 돌려주십시오.",
+        "`words`(L, D)는 프롬프트의 임베딩이고 `at`번 행이 `<video>`입니다. `visual`(N, D)은 시각 토큰입니다. 언어 "
+        "모델이 읽는 시퀀스를 (L - 1 + N, D) 모양으로 돌려주세요.",
     ),
     card=Card(difficulty=1, importance=5, minutes=5),
     answer=my_splice,
@@ -135,12 +135,12 @@ splice = Write(
         Mistake(
             lambda words, visual, at: torch.cat([words[:at], words[at + 1 :], visual]),
             "The video stands at the end; its place is where `<video>` stood.",
-            "비디오가 맨 뒤에 있습니다. `<video>`가 있던 자리에 놓으십시오.",
+            "비디오가 맨 뒤에 있습니다. `<video>`가 있던 자리에 놓으세요.",
         ),
         Mistake(
             lambda words, visual, at: torch.cat([visual, words[:at], words[at + 1 :]]),
             "The video stands at the start; its place is where `<video>` stood.",
-            "비디오가 맨 앞에 있습니다. `<video>`가 있던 자리에 놓으십시오.",
+            "비디오가 맨 앞에 있습니다. `<video>`가 있던 자리에 놓으세요.",
         ),
         Mistake(
             lambda words, visual, at: torch.cat([words[:at], visual, words[at + 2 :]]),
@@ -151,11 +151,11 @@ splice = Write(
     hint_1=Text("Three pieces, one after the other.", "세 조각을 차례로 잇습니다."),
     hint_2=Text(
         "Everything before `at`, the visual tokens, everything from `at + 1`.",
-        "`at` 앞의 모든 것, 비주얼 토큰, `at + 1`부터의 모든 것입니다.",
+        "`at` 앞의 모든 것, 시각 토큰, `at + 1`부터의 모든 것입니다.",
     ),
     why=Text(
         "transformers repeats `<video>` N times and overwrites those rows (masked_scatter): the same sequence.",
-        "transformers는 `<video>`를 N번 되풀이한 뒤 그 행들을 덮어씁니다(masked_scatter). 같은 시퀀스가 됩니다.",
+        "transformers는 `<video>`를 N번 반복한 뒤 그 행들을 덮어씁니다(masked_scatter). 같은 시퀀스가 됩니다.",
     ),
 )
 
@@ -180,7 +180,7 @@ newlines = Write(
         "`grid`, (T, h, w, D), are the pooled tokens of T frames, `newline`, (D,), is the learned vector. Return the "
         'sequence with the newline after every row (mode "grid"), (T x h x (w + 1), D).',
         "`grid`(T, h, w, D)는 프레임 T장의 풀링된 토큰이고 `newline`(D,)은 학습된 벡터입니다. 줄마다 끝에 newline을 "
-        '붙인 시퀀스("grid" 모드)를 (T x h x (w + 1), D) 모양으로 돌려주십시오.',
+        '붙인 시퀀스("grid" 모드)를 (T x h x (w + 1), D) 모양으로 돌려주세요.',
     ),
     card=Card(difficulty=2, importance=3, minutes=8),
     answer=my_rows,
@@ -242,7 +242,7 @@ order = Choose(
     replies={
         "a": Text(
             "The mean of GELUs is not the GELU of the mean: section 4 measures how far apart they are.",
-            "GELU의 평균은 평균의 GELU와 다릅니다. 얼마나 다른지는 4절에서 잽니다.",
+            "GELU의 평균은 평균의 GELU와 다릅니다. 얼마나 다른지는 4절에서 측정합니다.",
         ),
         "c": Text(
             "These tokens hold no newline: the difference lies in the patches.",
@@ -261,4 +261,43 @@ order = Choose(
     ),
 )
 
-EXERCISES = (pool, order, splice, newlines)
+factor = Predict(
+    id="04.factor",
+    title=Text("a factor in between", "그 사이의 배율"),
+    task=Text(
+        "An experiment. The table in section 8 has the factors 1, 2, 4 and 8. Measure the factor 1.5 in the same way, "
+        "at one frame of 64 tokens, the length that `tiny-image` was trained with. Which share of the answers is "
+        "right? (A number between 0 and 1, to 10 %.)",
+        "실험입니다. 8절의 표에는 배율 1, 2, 4, 8이 있습니다. 배율 1.5를 같은 방법으로 측정하세요. 길이는 "
+        "`tiny-image`가 학습한 길이인 프레임 한 장, 64토큰입니다. 맞힌 답의 비율은 얼마입니까? (0과 1 사이의 값, 오차 "
+        "10 %)",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=6),
+    answer=0.48,
+    tolerance=0.1,
+    mistakes=(
+        Mistake(
+            0.89,
+            "That is factor 1: pass the model that `stretched` returns.",
+            "배율 1의 값입니다. `stretched`가 돌려준 모델을 쓰세요.",
+        ),
+        Mistake(0.63, "That is factor 2.", "배율 2의 값입니다."),
+        Mistake(48, "As a share, please: 48 % is 0.48.", "0과 1 사이의 값으로 적으세요. 48 %는 0.48입니다."),
+    ),
+    hint_1=Text(
+        "`stretched(image_model, 1.5)`, and `whole` with one frame.",
+        "`stretched(image_model, 1.5)`와 `whole`의 프레임 한 장을 쓰세요.",
+    ),
+    hint_2=Text(
+        "`right_answers(stretched(image_model, 1.5), [tokens[0] for tokens in whole], few, THINGS)`, and the mean.",
+        "`right_answers(stretched(image_model, 1.5), [tokens[0] for tokens in whole], few, THINGS)`의 평균을 구하세요.",
+    ),
+    why=Text(
+        "About 0.48, worse than any factor of the table, and factor 3 answers 0.85: between 1 and 2 something breaks "
+        "that a larger factor leaves whole. Why, this course does not know. Measure the factor that you set.",
+        "약 0.48로 표의 어느 배율보다 나쁩니다. 배율 3은 0.85입니다. 1과 2 사이에서 깨지는 무엇이 더 큰 배율에서는 "
+        "멀쩡한데, 이유는 이 과정도 모릅니다. 쓰려는 배율을 직접 측정하세요.",
+    ),
+)
+
+EXERCISES = (pool, order, splice, newlines, factor)

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from lib.exercises.base import Card, Choose, Mistake, Write, noise
+from lib.exercises.base import Card, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 from lib.video import sample_uniform
 
@@ -21,7 +21,7 @@ slow_indices = Write(
         "SlowFast-LLaVA takes `n` slow frames of `total`: the first frame of each of n equal parts. Return their "
         "numbers. With fewer frames than slow frames, frames repeat.",
         "SlowFast-LLaVA는 프레임 `total`장에서 slow 프레임 `n`장을 고릅니다. n등분한 구간마다 첫 프레임입니다. 번호를 "
-        "돌려주십시오. 프레임이 n장보다 적으면 되풀이됩니다.",
+        "돌려주세요. 프레임이 n장보다 적으면 같은 프레임이 반복됩니다.",
     ),
     card=Card(difficulty=2, importance=5, minutes=6),
     answer=my_slow_indices,
@@ -62,8 +62,8 @@ slow_indices = Write(
         "torch.linspace(0, total, n + 1)을 정수로 자르고 마지막을 버립니다.",
     ),
     why=Text(
-        "The official line. floor(i T / n) is the same but for rare roundings of float32 (section 4).",
-        "공식 코드의 한 줄입니다. float32의 드문 반올림(4절)을 빼면 floor(i T / n)과 같습니다.",
+        "The official line. floor(i T / n) is the same but for rare roundings of float32, such as 14 slow frames of 2.",
+        "공식 코드의 한 줄입니다. float32의 드문 반올림(프레임 2장에서 slow 14장 등)을 빼면 floor(i T / n)과 같습니다.",
     ),
 )
 
@@ -84,12 +84,12 @@ slow_pool = Write(
     id="05.slow_pool",
     title=Text("properly pooled", "제대로 풀링하기"),
     task=Text(
-        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does: windows of 1 row x 2 columns, and of the "
-        "two numbers in each channel the larger. Return (T, H, W // 2, D). On an odd width the last column is left out "
-        "(as the paper's 1 x 2 says, and not as the code).",
-        "slow 프레임 `grid`(T, H, W, D)를 SlowFast-LLaVA처럼 풀링하십시오. 창은 1행 x 2열이고, 채널마다 두 수 가운데 "
-        "큰 것을 남깁니다. (T, H, W // 2, D)를 돌려주십시오. 너비가 홀수이면 마지막 열을 버립니다(코드가 아니라 논문의 "
-        "1 x 2를 따릅니다).",
+        "Pool the slow frames `grid`, (T, H, W, D), as SlowFast-LLaVA does. A window is 1 row x 2 columns, and each "
+        "channel keeps the larger of its two numbers. Return (T, H, W // 2, D). On an odd width the last column is "
+        "left out (as the paper's 1 x 2 says, and not as the code).",
+        "slow 프레임 `grid`(T, H, W, D)를 SlowFast-LLaVA처럼 풀링하세요. 창은 1행 x 2열이고, 채널마다 두 수 가운데 큰 "
+        "것을 남깁니다. (T, H, W // 2, D)를 돌려주세요. 너비가 홀수이면 마지막 열을 버립니다(코드가 아니라 논문의 1 x "
+        "2를 따릅니다).",
     ),
     card=Card(difficulty=2, importance=4, minutes=8),
     answer=my_slow_pool,
@@ -113,12 +113,12 @@ slow_pool = Write(
         Mistake(
             flat_pairs,
             "You pool the flattened rows, as the official code: keep rows apart, (T, H, W // 2, D).",
-            "공식 코드처럼 줄을 이어 붙여 풀링했습니다. 줄을 나누어 (T, H, W // 2, D)로 만드십시오.",
+            "공식 코드처럼 줄을 이어 붙여 풀링했습니다. 줄을 나누어 (T, H, W // 2, D)로 만드세요.",
         ),
         Mistake(
             lambda grid: F.max_pool2d(grid.permute(0, 3, 1, 2), (1, 2), ceil_mode=True).permute(0, 2, 3, 1),
             "The last column of an odd width has no partner: leave it out.",
-            "너비가 홀수이면 마지막 열은 짝이 없습니다. 버리십시오.",
+            "너비가 홀수이면 마지막 열은 짝이 없습니다. 버리세요.",
         ),
         Mistake(
             lambda grid: grid[:, :, : grid.shape[2] // 2 * 2 : 2],
@@ -158,12 +158,12 @@ video_tokens = Write(
     id="05.video_tokens",
     title=Text("what LLaVA-Video costs", "LLaVA-Video의 토큰 수"),
     task=Text(
-        "LLaVA-Video: of `frames` frames of `side` x `side` patches every `slow_every`-th is slow, beginning with "
-        "frame 0, and averaged with `stride`; the others with twice that stride. Each frame occurs once. As in the "
-        "official code, every row ends in a newline and every frame in one more token. How many tokens?",
+        "LLaVA-Video reads `frames` frames of `side` x `side` patches. Every `slow_every`-th frame is slow, beginning "
+        "with frame 0, and is averaged with `stride`; the others with twice that stride. Each frame occurs once. As in "
+        "the official code, every row ends in a newline and every frame in one more token. How many tokens?",
         "LLaVA-Video: 한 변의 패치가 `side`개인 프레임 `frames`장 가운데 0번부터 `slow_every`장마다 한 장이 slow이고 "
-        "`stride`로 평균을 냅니다. 나머지는 두 배의 stride를 씁니다. 프레임은 한 번씩만 나옵니다. 공식 코드처럼 줄마다 "
-        "newline, 프레임마다 토큰 하나가 더 붙습니다. 토큰은 모두 몇 개입니까?",
+        "`stride`로 평균을 냅니다. 나머지는 두 배의 stride를 씁니다. 프레임은 한 번씩만 나옵니다. 공식 코드처럼 "
+        "줄마다 newline, 프레임마다 토큰 하나가 더 붙습니다. 토큰은 모두 몇 개입니까?",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=my_video_tokens,
@@ -217,53 +217,50 @@ video_tokens = Write(
     ),
 )
 
-second_scene = Choose(
+second_scene = Predict(
     id="05.second_scene",
-    title=Text("the sign in the second scene", "두 번째 장면의 표지판"),
+    title=Text("the code in the second scene", "두 번째 장면의 코드"),
     task=Text(
-        "Clips of two scenes. A small sign, to be read, stands in the second scene only. SlowFast with one slow frame, "
-        "64 + 16 x 4 = 128 tokens, misreads it. What do you change at the same budget, and why?\n\n"
-        "- **a** a coarser slow frame, so that the fast ones can be finer\n- **b** 32 fast frames of 2 tokens\n"
-        "- **c** two slow frames, pooled 1 x 2: 32 tokens each\n\nbecause\n\n"
-        "- **1** the fast pathway has too few frames\n"
-        "- **2** the one slow frame is frame 0, so no slow token sees the second scene\n"
-        "- **3** 128 tokens are a longer sequence than any that the model was trained on",
-        "장면이 두 개인 클립입니다. 읽어야 할 작은 표지판은 두 번째 장면에만 있습니다. slow 프레임이 하나인 "
-        "SlowFast(64 + 16 x 4 = 128토큰)가 이것을 잘못 읽습니다. 같은 예산에서 무엇을 바꾸겠습니까? 이유는 "
-        "무엇입니까?\n\n- **a** slow 프레임은 더 거칠게, fast 프레임은 더 촘촘하게\n"
-        "- **b** fast 프레임 32장에 2토큰씩\n- **c** slow 프레임 두 장을 1 x 2로 풀링하여 32토큰씩\n\n이유\n\n"
-        "- **1** fast 경로의 프레임이 너무 적습니다\n- **2** slow 프레임이 0번뿐이라 두 번째 장면을 보지 못합니다\n"
-        "- **3** 128토큰은 이 모델이 학습 때 읽은 어떤 시퀀스보다도 깁니다",
+        "An experiment. One slow frame is frame 0. Take the first 24 clips of the seeds 48 to 399 whose frame 0 shows "
+        "no code (`toybox.still(clip, 0).code` is empty). With one slow frame `tiny` reads hardly any of these codes. "
+        "Stay at 128 tokens: two slow frames, pooled 1 x 2, and the fast 2 x 2. Which share of the 24 codes is read "
+        "now? (A number between 0 and 1, to 10 %.)",
+        "실험입니다. slow 프레임이 한 장이면 그것은 0번 프레임입니다. 시드 48부터 399까지의 클립 중 0번 프레임에 "
+        "코드가 없는 것(`toybox.still(clip, 0).code`가 비어 있는 것)을 앞에서부터 24개 고르세요. slow 프레임 한 "
+        "장으로는 `tiny`가 이 코드를 거의 읽지 못합니다. 128토큰을 그대로 두고, slow 프레임 두 장을 1 x 2로 풀링하고 "
+        "fast는 2 x 2로 하세요. 이제 코드 24개 중 어느 비율을 맞힙니까? (0과 1 사이의 값, 오차 10 %)",
     ),
-    card=Card(difficulty=2, importance=4, minutes=4),
-    answer="c2",
-    replies={
-        "a": Text("Then nothing is left in detail, in any scene.", "그러면 어느 장면도 자세히 보지 못합니다."),
-        "b": Text(
-            "More moments in outline do not make small things readable.",
-            "대강 본 순간이 늘어도 작은 것을 읽을 수는 없습니다.",
+    card=Card(difficulty=3, importance=4, minutes=10),
+    answer=0.42,
+    tolerance=0.1,
+    mistakes=(
+        Mistake(
+            0.083,
+            "That is one slow frame: frame 0 does not show these codes.",
+            "slow 프레임이 한 장일 때의 값입니다. 0번 프레임에는 이 코드들이 없습니다.",
         ),
-        "1": Text(
-            "All frames are in the fast pathway already: what is missing is detail.",
-            "fast 경로에는 이미 모든 프레임이 있습니다. 모자란 것은 세부입니다.",
+        Mistake(
+            0.71,
+            "That is two unpooled slow frames: 192 tokens, over the budget.",
+            "풀링하지 않은 slow 프레임 두 장의 값입니다. 192토큰이라 예산을 넘습니다.",
         ),
-        "3": Text(
-            "Nothing was stretched: 16 frames of 64 tokens were read in training.",
-            "길이는 문제가 아닙니다. 학습 때 프레임 16장 x 64토큰까지 읽었습니다.",
-        ),
-    },
+        Mistake(42, "As a share, please: 42 % is 0.42.", "0과 1 사이의 값으로 적으세요. 42 %는 0.42입니다."),
+    ),
     hint_1=Text(
-        "Which frames are slow, with one slow frame and with two?",
-        "slow 프레임이 하나일 때와 둘일 때, 각각 몇 번 프레임입니까?",
+        "`SlowFastLlava.from_spec` takes the setting as one string. Which part of it says how slow frames are pooled?",
+        "`SlowFastLlava.from_spec`은 설정을 문자열 하나로 받습니다. slow 프레임의 풀링은 그중 어느 부분입니까?",
     ),
     hint_2=Text(
-        "linspace(0, 16, 2) without the last is [0]; with two it is [0, 8].", "하나이면 [0], 둘이면 [0, 8]입니다."
+        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"; make visual tokens of the 24 clips as section 5 does and '
+        'call `right_answers(tiny, visual, late, ("code",))`.',
+        '"slowfast-slow_2frms_spatial_1d_max_pool-fast_2x2"입니다. 5절처럼 클립 24개의 시각 토큰을 만들고 '
+        '`right_answers(tiny, visual, late, ("code",))`를 호출하세요.',
     ),
     why=Text(
-        "Two slow frames stand at 0 and 8, so both scenes are likely to be seen; each pays with half of its columns. "
-        "Lesson 07 measures it.",
-        "slow 프레임 두 장은 0번과 8번이므로 두 장면을 모두 볼 가능성이 큽니다. 대신 열이 절반으로 줄어듭니다. 7번 "
-        "수업에서 잽니다.",
+        "10 of 24 codes instead of 2, at the same 128 tokens: frame 8 shows many of the second scenes. Unpooled it "
+        "would be 17 of 24, for 64 tokens more.",
+        "같은 128토큰으로 24개 중 2개가 아니라 10개를 맞힙니다. 8번 프레임에 두 번째 장면이 많이 보이기 때문입니다. "
+        "풀링하지 않으면 24개 중 17개지만 64토큰이 더 듭니다.",
     ),
 )
 

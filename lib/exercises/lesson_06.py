@@ -1,8 +1,8 @@
-"""Exercises of lesson 06: context attention, content tokens on a grid, hours, and when the context token pays."""
+"""Exercises of lesson 06: content tokens on a grid, context attention, tokens of another question, and hours."""
 
 import torch.nn.functional as F
 
-from lib.exercises.base import Card, Choose, Mistake, Predict, Write, noise
+from lib.exercises.base import Card, Mistake, Predict, Write, noise
 from lib.exercises.progress import Text
 
 TITLE = Text("LLaMA-VID", "LLaMA-VID")
@@ -26,11 +26,11 @@ context = Write(
     title=Text("the context attention", "컨텍스트 어텐션"),
     task=Text(
         "For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, C), "
-        "the weight of a `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) X. "
-        "Return the mean of what the queries find, (T, C).",
-        "프레임 T장에 대해 `queries`(T, L, C)는 질문과 프레임에서 나온 쿼리, `patches` X(T, N, C)는 패치, `key_weight` "
-        "W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치를 봅니다: softmax(Q (X Wᵀ)ᵀ / √C) X. "
-        "쿼리들이 찾은 것의 평균을 (T, C) 모양으로 돌려주십시오.",
+        "the weight of a `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) "
+        "X. Return the mean of what the queries find, (T, C).",
+        "프레임 T장에 대해 `queries`(T, L, C)는 질문과 프레임에서 나온 쿼리, `patches` X(T, N, C)는 패치, "
+        "`key_weight` W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치를 봅니다: softmax(Q (X "
+        "Wᵀ)ᵀ / √C) X. 쿼리들이 찾은 것의 평균을 (T, C) 모양으로 돌려주세요.",
     ),
     card=Card(difficulty=4, importance=5, minutes=15),
     answer=my_context,
@@ -48,7 +48,7 @@ context = Write(
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T, scale=x.shape[-1]).mean(1),
             "Divide by the square root of C, not by C.",
-            "C가 아니라 C의 제곱근으로 나누십시오.",
+            "C가 아니라 C의 제곱근으로 나누세요.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x).mean(1),
@@ -73,12 +73,12 @@ context = Write(
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T).sum(1),
             "That is the sum over the queries: take the mean.",
-            "쿼리에 대한 합입니다. 평균을 구하십시오.",
+            "쿼리에 대한 합입니다. 평균을 구하세요.",
         ),
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T),
             "That is what each query found: average over the queries.",
-            "쿼리마다 찾은 것입니다. 쿼리에 대해 평균을 내십시오.",
+            "쿼리마다 찾은 것입니다. 쿼리에 대해 평균을 내세요.",
         ),
     ),
     hint_1=Text(
@@ -109,7 +109,7 @@ content = Write(
         "Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each "
         'frame, row by row, (T, rows x columns, C). Both sides divide. (1 x 1 is compress_type "mean", 4 x 4 is '
         '"grid:4", 1 x 2 two halves.)',
-        "`features`(T, H, W, C)의 콘텐츠 토큰을 구하십시오. 프레임을 `rows` x `columns`개의 같은 칸으로 나누어 칸마다 "
+        "`features`(T, H, W, C)의 콘텐츠 토큰을 구하세요. 프레임을 `rows` x `columns`개의 같은 칸으로 나누어 칸마다 "
         "평균을 내고, 줄 순서로 (T, rows x columns, C)를 돌려줍니다. 두 변은 나누어떨어집니다. (1 x 1은 compress_type "
         '"mean", 4 x 4는 "grid:4", 1 x 2는 좌우 절반입니다.)',
     ),
@@ -131,7 +131,7 @@ content = Write(
         Mistake(
             lambda x, rows, columns: my_content(x.transpose(1, 2), columns, rows),
             "The cells come column by column: go row by row.",
-            "칸이 열 순서로 놓였습니다. 줄(행) 순서로 놓으십시오.",
+            "칸이 열 순서로 놓였습니다. 줄(행) 순서로 놓으세요.",
         ),
         Mistake(
             lambda x, rows, columns: (
@@ -150,7 +150,7 @@ content = Write(
         Mistake(
             lambda x, rows, columns: x.mean(dim=(1, 2))[:, None],
             "That is one mean for the whole frame: each cell gets its own.",
-            "프레임 전체의 평균 하나입니다. 칸마다 따로 구하십시오.",
+            "프레임 전체의 평균 하나입니다. 칸마다 따로 구하세요.",
         ),
     ),
     hint_1=Text("How many patches high and wide is one cell?", "칸 하나는 패치로 몇 행 몇 열입니까?"),
@@ -159,8 +159,8 @@ content = Write(
         "(T, rows, H // rows, columns, W // columns, C)로 reshape하고 2번과 4번의 평균을 낸 뒤 flatten(1, 2)를 합니다.",
     ),
     why=Text(
-        "`LlamaVid.content_means`. A content token is lesson 04's pooling, driven to its end.",
-        "`LlamaVid.content_means`입니다. 콘텐츠 토큰은 4번 수업의 풀링을 끝까지 밀고 나간 것입니다.",
+        "`LlamaVid.content_means`. A content token is lesson 04's pooling with a window as large as the frame.",
+        "`LlamaVid.content_means`입니다. 콘텐츠 토큰은 창을 프레임 전체로 키운 4번 수업의 풀링입니다.",
     ),
 )
 
@@ -179,7 +179,7 @@ factor = Predict(
         Mistake(
             5,
             "5 x 4,096 = 20,480 positions: not enough for all tokens. Round up.",
-            "5 x 4,096 = 20,480이라 토큰이 다 들어가지 않습니다. 올림하십시오.",
+            "5 x 4,096 = 20,480이라 토큰이 다 들어가지 않습니다. 올림하세요.",
         ),
         Mistake(3, "That is one token a frame.", "프레임마다 1토큰일 때의 값입니다."),
         Mistake(
@@ -188,11 +188,11 @@ factor = Predict(
             "LLaMA-VID가 65,536까지 읽으려고 쓰는 값입니다. 여기서는 그만큼 필요하지 않습니다.",
         ),
         Mistake(380, "That is 144 tokens a frame.", "프레임마다 144토큰일 때의 값입니다."),
-        Mistake(21600 / 4096, "A whole factor is asked for: round up.", "정수를 묻고 있습니다. 올림하십시오."),
+        Mistake(21600 / 4096, "A whole factor is asked for: round up.", "정수를 묻고 있습니다. 올림하세요."),
     ),
     hint_1=Text("How many tokens are three hours?", "세 시간은 몇 토큰입니까?"),
     hint_2=Text(
-        "10,800 frames x 2 = 21,600 tokens; divide by 4,096.", "10,800장 x 2 = 21,600토큰입니다. 4,096으로 나누십시오."
+        "10,800 frames x 2 = 21,600 tokens; divide by 4,096.", "10,800장 x 2 = 21,600토큰입니다. 4,096으로 나누세요."
     ),
     why=Text(
         "ceil(21,600 / 4,096) = 6. Being able to read it is not being able to use it: section 7.",
@@ -200,46 +200,45 @@ factor = Predict(
     ),
 )
 
-when = Choose(
-    id="06.when",
-    title=Text("when does the context token pay?", "컨텍스트 토큰이 값을 하는 때"),
+kept = Predict(
+    id="06.kept",
+    title=Text("tokens for a question about another thing", "다른 물체에 대한 질문으로 만든 토큰"),
     task=Text(
-        "Two tokens a frame: context + content, or two content tokens (left and right half). For which video and "
-        "question do you take the first, and why?\n\n- **a** a full shop window: what colour is the clock?\n"
-        "- **b** a single ball on an empty floor: what colour is it?\n"
-        "- **c** any scene at all: does the screen flash at some moment?\n\nbecause\n\n"
-        "- **1** two tokens are more than one\n- **2** the question says which patches to keep before the mean\n"
-        "- **3** the context token has more parameters, so it holds more of a frame",
-        "프레임마다 2토큰입니다. 컨텍스트 + 콘텐츠, 또는 콘텐츠 토큰 두 개(왼쪽과 오른쪽 절반)입니다. 앞의 것을 고를 "
-        "비디오와 질문은 무엇입니까? 이유는 무엇입니까?\n\n- **a** 물건이 가득한 진열창: 시계는 무슨 색입니까?\n"
-        "- **b** 빈 바닥 위에 놓인 공 하나: 공은 무슨 색입니까?\n"
-        "- **c** 아무 장면: 화면이 어느 순간에 한 번이라도 번쩍입니까?\n\n이유\n\n"
-        "- **1** 토큰 두 개는 하나보다 많습니다\n- **2** 평균을 내기 전에 어느 패치를 남길지 질문이 정합니다\n"
-        "- **3** 컨텍스트 토큰은 파라미터가 더 많아 프레임을 더 많이 담습니다",
+        "An experiment. Make the tokens for a question that is closer: the colour of *another* thing. Take the clips "
+        "of `some` with at least two colour questions, make the tokens for the second and ask the first. Which share "
+        "of the colours is right? (A number between 0 and 1, to 20 %.)",
+        "실험입니다. 더 가까운 질문, 곧 *다른* 물체의 색을 묻는 질문으로 토큰을 만드세요. `some`에서 색을 묻는 질문이 "
+        "두 개 이상인 클립만 고르고, 두 번째 질문으로 토큰을 만든 뒤 첫 번째 질문을 하세요. 색을 맞힌 비율은 "
+        "얼마입니까? (0과 1 사이의 값, 오차 20 %)",
     ),
-    card=Card(difficulty=2, importance=5, minutes=4),
-    answer="a2",
-    replies={
-        "b": Text(
-            "With one thing there is little to leave out: the gain is larger elsewhere.",
-            "물체가 하나이면 빼 버릴 것이 적습니다. 이득이 더 큰 경우가 있습니다.",
+    card=Card(difficulty=3, importance=4, minutes=10),
+    answer=0.37,
+    tolerance=0.2,
+    mistakes=(
+        Mistake(0.91, "Those tokens were made for the question itself.", "바로 그 질문으로 만든 토큰입니다."),
+        Mistake(
+            0.28,
+            "Those tokens were made for the code: make them for a colour.",
+            "코드를 묻는 질문으로 만든 토큰입니다. 색을 묻는 질문으로 만드세요.",
         ),
-        "c": Text(
-            "A flash concerns the whole frame: nothing has to be chosen.",
-            "번쩍임은 프레임 전체에 관한 것이라 고를 것이 없습니다.",
-        ),
-        "1": Text("The rival has two tokens as well.", "비교 대상도 토큰이 두 개입니다."),
-        "3": Text(
-            "Parameters read nothing by themselves: ask what goes into the mean.",
-            "파라미터가 많다고 읽는 것이 아닙니다. 평균에 무엇이 들어가는지 보십시오.",
-        ),
-    },
-    hint_1=Text("How much has to be left out before the mean?", "평균을 내기 전에 얼마나 빼야 합니까?"),
-    hint_2=Text("Section 6: look at the curve over the number of things.", "6절에서 물체의 수에 따른 곡선을 보십시오."),
+        Mistake(37, "As a share, please: 37 % is 0.37.", "0과 1 사이의 값으로 적으세요. 37 %는 0.37입니다."),
+    ),
+    hint_1=Text(
+        "For each clip two questions of the kind colour: one goes to the reducer, the other to `grade`.",
+        "클립마다 색을 묻는 질문 두 개가 필요합니다. 하나는 reducer에, 다른 하나는 `grade`에 넣으세요.",
+    ),
+    hint_2=Text(
+        "`reducer(one, vlm.project, colours[1].question).embeds` for each clip, then `grade(vlm, visual, ...)` with "
+        "`[[colours[0]] for ...]`.",
+        "클립마다 `reducer(one, vlm.project, colours[1].question).embeds`를 만들고 `grade(vlm, visual, ...)`에 "
+        "`[[colours[0]] for ...]`를 넣으세요.",
+    ),
     why=Text(
-        "The more there is that was not asked for, the more a choice before the mean is worth.",
-        "묻지 않은 것이 많을수록 평균을 내기 전에 고르는 일이 값집니다.",
+        "About 0.37. And in 0.39 of these clips the model names the colour of the *other* thing: the token holds what "
+        "it was made for.",
+        "약 0.37입니다. 그리고 이 클립의 0.39에서 모델은 *다른* 물체의 색을 답합니다. 토큰에는 그것을 만든 질문의 "
+        "답이 들어 있습니다.",
     ),
 )
 
-EXERCISES = (content, context, when, factor)
+EXERCISES = (content, context, kept, factor)

@@ -97,11 +97,11 @@ def redraws(clips: int, times: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 leads = Write(
     id="07.leads",
-    title=Text("paired redraws", "짝지은 재추출"),
+    title=Text("paired resamples", "짝지은 리샘플링"),
     task=Text(
         "`first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the "
-        "numbers of the clips in R redraws. Return by how much the first method leads in each redraw, (R,): the mean "
-        "difference over the drawn clips, which are the same for both.",
+        "numbers of the clips in R resamples. Return by how much the first method leads in each resample, (R,): the "
+        "mean difference over the drawn clips, which are the same for both.",
         "`first`와 `second`(클립,)는 같은 클립에서 두 방법이 얻은 점수이고, `drawn`(R, 클립)은 R번 다시 뽑은 클립의 "
         "번호입니다. 다시 뽑을 때마다 첫 방법이 얼마나 앞서는지 (R,) 모양으로 돌려주세요. 뽑힌 클립은 두 방법에 "
         "똑같이 쓰고, 그 차이의 평균을 냅니다.",
@@ -112,7 +112,7 @@ leads = Write(
     mistakes=(
         Mistake(
             lambda first, second, drawn: first[drawn].mean(axis=1) - second.mean(),
-            "Only the first method is redrawn: then the difference is not paired.",
+            "Only the first method is resampled: then the difference is not paired.",
             "첫 방법만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
         ),
         Mistake(
@@ -127,16 +127,16 @@ leads = Write(
         ),
         Mistake(
             lambda first, second, drawn: (first - second)[drawn].mean(axis=0),
-            "You averaged over the redraws: average over the clips of each.",
-            "재추출에 대해 평균을 냈습니다. 재추출마다 클립에 대해 평균을 내세요.",
+            "You averaged over the resamples: average over the clips of each.",
+            "리샘플링에 대해 평균을 냈습니다. 리샘플링마다 클립에 대해 평균을 내세요.",
         ),
         Mistake(
             lambda first, second, drawn: np.full(len(drawn), (first - second).mean()),
-            "Nothing is redrawn: use the clips in `drawn`.",
+            "Nothing is resampled: use the clips in `drawn`.",
             "다시 뽑지 않았습니다. `drawn`의 클립을 쓰세요.",
         ),
     ),
-    hint_1=Text("Difference first, then redraw.", "먼저 차이를 구하고, 그다음 다시 뽑습니다."),
+    hint_1=Text("Difference first, then resample.", "먼저 차이를 구하고, 그다음 다시 뽑습니다."),
     hint_2=Text("difference[drawn] has shape (R, clips).", "difference[drawn]의 모양은 (R, 클립)입니다."),
     why=Text(
         "What is hard for both drops out, so the interval is narrower. Its ends are the quantiles 0.025 and 0.975 of "
@@ -222,16 +222,16 @@ which = Choose(
     id="07.which",
     title=Text("the camera above a machine", "기계 위의 카메라"),
     task=Text(
-        "A camera above a machine. You ask for the serial number on its plate, which is in view all the time, and for "
-        "the colour of a warning lamp that lights in one of 16 frames. 128 tokens. Which way, and why?\n\n- **a** "
-        "SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\nbecause\n\n- "
-        "**1** it has the most tokens of the three ways\n- **2** one frame sharp, all frames in outline\n- **3** it "
-        "treats all frames alike, so neither question is at a disadvantage",
+        "A camera looks at a machine. You ask for the serial number on its plate, which is always in view. You also "
+        "ask for the colour of a warning lamp that lights in one of 16 frames. You have 128 tokens. Which way, and "
+        "why?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\n"
+        "because\n\n- **1** it has the most tokens of the three ways\n- **2** it reads one frame sharp and all frames "
+        "in outline\n- **3** it treats all frames alike, so neither question is at a disadvantage",
         "기계 위에 달린 카메라입니다. 늘 보이는 명판의 일련번호와, 16장 가운데 한 장에서만 켜지는 경고등의 색을 "
         "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- "
         "**b** 균등, 8장 x 16\n- **c** 균등, 2장 x 64\n\n이유\n\n- **1** 세 가지 방법 가운데 토큰이 가장 많습니다\n- "
-        "**2** 한 장은 선명하게, 모두를 거칠게 봅니다\n- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 "
-        "쪽에도 불리하지 않습니다",
+        "**2** 한 장은 선명하게 보고, 모든 프레임을 거칠게라도 봅니다\n- **3** 모든 프레임을 똑같이 다루므로 두 질문 "
+        "가운데 어느 쪽에도 불리하지 않습니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=4),
     answer="a2",
@@ -272,7 +272,7 @@ last = Predict(
         "share of the codes in the *second* scene does `tiny` read now? (A number between 0 and 1, to 8 %.) What "
         "becomes of the codes in the first of two scenes?",
         "실험입니다. 2절처럼 SlowFast의 128토큰을 만들되 slow 프레임을 15번으로 바꾸세요. 시드 0부터 199까지의 "
-        "클립에서 코드를 물어보세요(`lib.evaluate`의 `grade`에 비주얼 토큰과 질문을 넘깁니다). *두 번째* 장면의 코드 "
+        "클립에서 코드를 물어보세요(`lib.evaluate`의 `grade`에 시각 토큰과 질문을 넘깁니다). *두 번째* 장면의 코드 "
         "가운데 `tiny`가 읽는 비율은 얼마입니까? (0과 1 사이의 값, 오차 8%) 장면이 두 개일 때 첫 장면의 코드는 어떻게 "
         "됩니까?",
     ),

@@ -1,4 +1,4 @@
-"""Exercises of lesson 08: room for an answer, the label mask, LoRA's forward, its size, and two silent settings."""
+"""Exercises of lesson 08: room for an answer, the label mask, LoRA's forward, two silent settings, and even levels."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ room = Predict(
         "Vicuna has 4,096 positions. A frame takes 144 of them, the prompt's words 60. Your captions take 932 tokens "
         "on average and 1,572 at most. You set `max_new_tokens` so that no caption is cut off. How many frames fit at "
         "most?",
-        "Vicuna의 문맥 길이는 4,096입니다. 프레임 하나가 144토큰, 프롬프트의 글이 60토큰을 씁니다. 캡션은 평균 "
+        "Vicuna의 문맥 길이는 4,096입니다. 프레임 하나가 144토큰, 프롬프트의 텍스트가 60토큰을 씁니다. 캡션은 평균 "
         "932토큰, 최대 1,572토큰입니다. 어떤 캡션도 잘리지 않도록 `max_new_tokens`를 정하면 프레임은 최대 몇 장 "
         "들어갑니까?",
     ),
@@ -29,8 +29,8 @@ room = Predict(
         ),
         Mistake(26, "That is with 256 new tokens, as in the notes.", "학습 노트처럼 256토큰만 남긴 값입니다."),
         Mistake(28, "Nothing is left for the answer.", "답이 들어갈 자리가 없습니다."),
-        Mistake(18, "18 frames are 128 tokens too many: round down.", "18장이면 128토큰이 넘칩니다. 내림하십시오."),
-        Mistake(2464 / 144, "Frames are whole: round down.", "프레임은 정수입니다. 내림하십시오."),
+        Mistake(18, "18 frames are 128 tokens too many: round down.", "18장이면 128토큰이 넘칩니다. 내림하세요."),
+        Mistake(2464 / 144, "Frames are whole: round down.", "프레임은 정수입니다. 내림하세요."),
     ),
     hint_1=Text("The answer stands in the same context as the video.", "답도 비디오와 같은 문맥 안에 놓입니다."),
     hint_2=Text(
@@ -69,8 +69,8 @@ labels = Write(
         "-100 everywhere else. (transformers' loss itself compares position i with label i + 1.)",
         "`ids`(B, L)는 오른쪽을 패딩한 시퀀스입니다. i번 행은 프롬프트와 비디오의 토큰 `prompt[i]`개로 시작하고, 종료 "
         "토큰으로 끝나는 답이 이어져 모두 `length[i]`개입니다. 그 뒤는 패딩이며, 종료 토큰을 패딩으로도 쓰는 "
-        "토크나이저가 있습니다. 레이블 (B, L)을 돌려주십시오. 학습할 토큰은 그 ID, 나머지는 모두 -100입니다. (i번 "
-        "위치를 i + 1번 레이블과 비교하는 일은 transformers의 손실이 스스로 합니다.)",
+        "토크나이저가 있습니다. 레이블 (B, L)을 돌려주세요. 학습할 토큰은 그 ID, 나머지는 모두 -100입니다. (i번 "
+        "위치를 i + 1번 레이블과 맞추는 처리는 transformers가 내부에서 합니다.)",
     ),
     card=Card(difficulty=2, importance=5, minutes=10),
     answer=my_labels,
@@ -109,7 +109,7 @@ labels = Write(
         Mistake(
             lambda ids, prompt, length: torch.where(my_labels(ids, prompt, length) == -100, 0, ids),
             "0 is a token like any other: what is not learned gets -100, which the loss leaves out.",
-            "0도 하나의 토큰입니다. 학습하지 않는 자리에는 손실이 건너뛰는 -100을 넣으십시오.",
+            "0도 하나의 토큰입니다. 학습하지 않는 자리에는 손실이 건너뛰는 -100을 넣으세요.",
         ),
         Mistake(
             lambda ids, prompt, length: (my_labels(ids, prompt, length) != -100).long(),
@@ -119,7 +119,7 @@ labels = Write(
     ),
     hint_1=Text(
         "Which places of row i hold its answer? Compare places, not ids.",
-        "i번 행에서 답은 몇 번 자리에 있습니까? ID가 아니라 자리를 비교하십시오.",
+        "i번 행에서 답은 몇 번 자리에 있습니까? ID가 아니라 자리를 비교하세요.",
     ),
     hint_2=Text(
         "Places from prompt[i] up to, and without, length[i]: torch.arange(L) >= prompt[:, None], and so on.",
@@ -153,8 +153,8 @@ lora = Write(
     task=Text(
         "`x`, (N, m), are inputs, `weight` W, (n, m), the frozen weight of a `torch.nn.Linear` without bias. LoRA adds "
         "`A`, (r, m), and `B`, (n, r). Return W x + (`alpha` / r) B A x for each input, (N, n).",
-        "`x`(N, m)는 입력, `weight` W(n, m)는 bias가 없는 `torch.nn.Linear`의 고정된 가중치입니다. LoRA는 `A`(r, m)와 "
-        "`B`(n, r)를 더합니다. 입력마다 W x + (`alpha` / r) B A x를 구해 (N, n) 모양으로 돌려주십시오.",
+        "`x`(N, m)는 입력, `weight` W(n, m)는 bias가 없는 `torch.nn.Linear`의 동결된 가중치입니다. LoRA는 `A`(r, m)와 "
+        "`B`(n, r)를 더합니다. 입력마다 W x + (`alpha` / r) B A x를 구해 (N, n) 모양으로 돌려주세요.",
     ),
     card=Card(difficulty=2, importance=5, minutes=8),
     answer=my_lora,
@@ -168,7 +168,7 @@ lora = Write(
         Mistake(
             with_scale(lambda alpha, rank: alpha),
             "You multiply by alpha alone: divide by the rank r.",
-            "alpha만 곱했습니다. 랭크 r로 나누십시오.",
+            "alpha만 곱했습니다. 랭크 r로 나누세요.",
         ),
         Mistake(
             with_scale(lambda alpha, rank: rank / alpha),
@@ -202,7 +202,8 @@ lora = Write(
         ),
     ),
     hint_1=Text(
-        "Two paths, added: the frozen one and the thin one.", "고정된 가중치의 값과 가는 두 행렬의 값을 더합니다."
+        "Two paths, added: the frozen one and the thin one.",
+        "동결된 가중치의 출력과 저랭크 행렬 두 개의 출력을 더합니다.",
     ),
     hint_2=Text(
         "x @ A.T has shape (N, r); the rank r is len(A).", "x @ A.T의 모양은 (N, r)이고, 랭크 r은 len(A)입니다."
@@ -210,51 +211,6 @@ lora = Write(
     why=Text(
         "peft's `lora.Linear` does the same. B starts at 0, so at first nothing changes.",
         "peft의 `lora.Linear`와 같습니다. B가 0에서 시작하므로 처음에는 아무것도 바뀌지 않습니다.",
-    ),
-)
-
-numbers = Predict(
-    id="08.numbers",
-    title=Text("the adapter's size", "어댑터의 크기"),
-    task=Text(
-        "LoRA of rank 16 on the language model of LLaVA-OneVision 0.5B. It has 24 layers of width 896. In each: q and "
-        "o, 896 x 896; k and v, from 896 to only 128, because groups of heads share them; three matrices between 896 "
-        "and 4,864. How many numbers are trained? Answer in millions.",
-        "LLaVA-OneVision 0.5B의 언어 모델에 랭크 16의 LoRA를 붙입니다. 너비가 896인 층이 24개이고, 층마다 q와 o는 896 "
-        "x 896, k와 v는 여러 헤드가 함께 쓰므로 896에서 128로 줄고, 896과 4,864 사이의 행렬이 세 개 있습니다. 학습하는 "
-        "수는 모두 몇 개입니까? 백만 단위로 답하십시오.",
-    ),
-    card=Card(difficulty=2, importance=3, minutes=5),
-    answer=24 * 16 * (2 * (896 + 896) + 2 * (896 + 128) + 3 * (896 + 4864)) / 1e6,
-    tolerance=0.01,
-    mistakes=(
-        Mistake(
-            9.388032,
-            "You took k and v as wide as q: they end in 128.",
-            "k와 v를 q만큼 넓게 잡았습니다. 출력은 128입니다.",
-        ),
-        Mistake(
-            357.82656,
-            "Those are the numbers of the weights themselves, m x n: an adapter has r (m + n).",
-            "가중치 자체의 수(m x n)입니다. 어댑터는 r (m + n)개입니다.",
-        ),
-        Mistake(3.93216, "That is A alone: B is trained too.", "A만 세었습니다. B도 학습합니다."),
-        Mistake(4.866048, "That is B alone: A is trained too.", "B만 세었습니다. A도 학습합니다."),
-        Mistake(
-            2.162688,
-            "That is the attention alone: the three matrices between 896 and 4,864 have adapters too.",
-            "어텐션만 세었습니다. 896과 4,864 사이의 세 행렬에도 어댑터가 붙습니다.",
-        ),
-        Mistake(0.366592, "That is one layer of the 24.", "24개 층 가운데 한 층의 값입니다."),
-        Mistake(8798208, "Right, and now in millions: 8.8.", "맞는 수입니다. 백만 단위로 쓰면 8.8입니다."),
-    ),
-    hint_1=Text("Each matrix from m to n gets r (m + n) numbers.", "m에서 n으로 가는 행렬마다 r (m + n)개가 생깁니다."),
-    hint_2=Text(
-        "A layer: 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760).", "한 층은 16 x (2 x 1,792 + 2 x 1,024 + 3 x 5,760)입니다."
-    ),
-    why=Text(
-        "24 x 366,592 = 8.8 million, and the matrices they stand beside hold 358 million: 2.5 %.",
-        "24 x 366,592 = 880만입니다. 곁에 있는 행렬들은 3억 5,800만이므로 2.5 %입니다.",
     ),
 )
 
@@ -276,7 +232,7 @@ silent = Choose(
         '- **a** 대상 `".*language_model.*(q_proj|v_proj)"`, 제외 `["model.visual"]`\n'
         '- **b** 대상 `["q_proj", "v_proj"]`, 제외 `["visual"]`\n'
         '- **c** 대상 `"all-linear"`, 제외 `["model.visual"]`\n\n이유\n\n'
-        "- **1** 아무것도 맞지 않는 이름은 오류를 냅니다\n- **2** 둘 다 이름의 어느 조각과도 비교합니다\n"
+        "- **1** 일치하는 모듈이 없으면 오류가 납니다\n- **2** 둘 다 이름의 부분 문자열과 비교합니다\n"
         "- **3** peft는 목록을 이름의 끝과, transformers는 제외할 부분을 이름의 처음과 비교합니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=4),
@@ -293,10 +249,10 @@ silent = Choose(
         "1": Text("No error, no warning: that is why we count.", "오류도 경고도 없습니다. 그래서 세어 보는 것입니다."),
         "2": Text(
             "Then short names would do in both: look at the two tables of counts in sections 4 and 5.",
-            "그렇다면 둘 다 짧은 이름으로 충분할 것입니다. 4절과 5절에서 세어 본 두 표를 보십시오.",
+            "그렇다면 둘 다 짧은 이름으로 충분할 것입니다. 4절과 5절에서 세어 본 두 표를 보세요.",
         ),
     },
-    hint_1=Text("Write down the full name of one layer in each part.", "부분마다 층 하나의 전체 이름을 적어 보십시오."),
+    hint_1=Text("Write down the full name of one layer in each part.", "부분마다 층 하나의 전체 이름을 적어 보세요."),
     hint_2=Text(
         "`model.visual.blocks.0.attn.q_proj` ends in `q_proj` and does not start with `visual`.",
         "`model.visual.blocks.0.attn.q_proj`는 `q_proj`로 끝나고, `visual`로 시작하지 않습니다.",
@@ -304,8 +260,52 @@ silent = Choose(
     why=Text(
         "A regular expression must match the whole name, so it can ask for the part. Either way, count what was hit.",
         "정규식은 이름 전체와 맞아야 하므로 어느 부분인지까지 정할 수 있습니다. 어느 쪽이든 무엇이 걸렸는지 세어 "
-        "보십시오.",
+        "보세요.",
     ),
 )
 
-EXERCISES = (room, labels, lora, numbers, silent)
+even = Predict(
+    id="08.even",
+    title=Text("levels at equal distances", "간격이 같은 레벨"),
+    task=Text(
+        "An experiment. What do NF4's uneven levels gain? Replace them by 16 levels at equal distances from -1 to 1, "
+        "with the same blocks of 64, and measure the relative error of the same `weight`. (To 1 %.)",
+        "실험입니다. NF4의 고르지 않은 레벨은 얼마나 이득입니까? 레벨을 -1부터 1까지 간격이 같은 16개로 바꾸고, 블록 "
+        "크기 64는 그대로 두어 같은 `weight`의 상대 오차를 측정하세요. (오차 1 %)",
+    ),
+    card=Card(difficulty=2, importance=4, minutes=6),
+    answer=0.1,
+    tolerance=0.01,
+    mistakes=(
+        Mistake(
+            0.0918,
+            "That is NF4's error: `nf4` still reads the old `levels`, or the weights come back by them.",
+            "NF4의 오차입니다. `nf4`가 아직 예전 `levels`를 쓰거나, 되돌릴 때 예전 레벨을 썼습니다.",
+        ),
+        Mistake(
+            0.1066,
+            "That is with 15 levels, or with 0 among 16: `torch.linspace(-1, 1, 16)` has no 0.",
+            "레벨이 15개이거나, 16개에 0을 넣은 값입니다. `torch.linspace(-1, 1, 16)`에는 0이 없습니다.",
+        ),
+        Mistake(
+            3.815,
+            "That is the error itself: divide its norm by that of the weight.",
+            "오차 자체의 크기입니다. 가중치의 노름으로 나누세요.",
+        ),
+        Mistake(10, "As a share of 1, please: 1 % is 0.01.", "1에 대한 비율로 적으세요. 1 %는 0.01입니다."),
+    ),
+    hint_1=Text(
+        "Both steps use the levels: the search for the nearest, and the way back to weights.",
+        "가장 가까운 레벨을 찾을 때와 가중치로 되돌릴 때, 두 번 모두 레벨을 씁니다.",
+    ),
+    hint_2=Text(
+        "`levels = torch.linspace(-1, 1, 16)`, then `nf4(weight)` and the last lines of that cell.",
+        "`levels = torch.linspace(-1, 1, 16)`으로 바꾼 뒤 `nf4(weight)`와 그 셀의 마지막 줄들을 실행하세요.",
+    ),
+    why=Text(
+        "0.100 against 0.092. Weights are nearly normal: most are small, and NF4 has more levels there.",
+        "0.100과 0.092입니다. 가중치는 정규 분포에 가까워 작은 값이 많고, NF4는 그 근처에 레벨이 더 많습니다.",
+    ),
+)
+
+EXERCISES = (room, labels, lora, silent, even)

@@ -25,9 +25,9 @@ chair = Write(
     id="10.chair",
     title=Text("CHAIR_i from sets of facts", "사실의 집합으로 구하는 CHAIR_i"),
     task=Text(
-        "`said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption tells, and which "
-        "are so in its clip. Return CHAIR_i of all captions, one number: of all that is told, the share that is not "
-        "so. Counts are added up over the captions first and divided last. (Each caption tells something here.)",
+        "`said` and `true`, (captions, facts), are sets as rows of 0 and 1: which facts each caption states, and which "
+        "are true of its clip. Return CHAIR_i of all captions, one number: the share of the stated facts that are not "
+        "true. Counts are added up over the captions first and divided last. (Each caption states something here.)",
         "`said`와 `true`(캡션, 사실)는 집합을 0과 1의 행으로 적은 것입니다. 캡션마다 말한 사실과, 그 클립에서 참인 "
         "사실입니다. 모든 캡션의 CHAIR_i를 수 하나로 돌려주세요. 말한 것 전체 가운데 참이 아닌 것의 비율입니다. 먼저 "
         "캡션에 대해 세어 더하고, 마지막에 나눕니다. (여기서는 어떤 캡션도 비어 있지 않습니다.)",
@@ -123,13 +123,13 @@ interval = Write(
     id="10.interval",
     title=Text("an interval for a difference", "차이의 신뢰 구간"),
     task=Text(
-        "`first` and `second`, (clips, 2), hold two numbers for each clip and system; a system's score is the sum of "
-        "the first numbers over the clips divided by the sum of the second. `drawn`, (R, clips), are the clips of R "
-        "redraws, the same for both. Return the 95 % interval of the difference, first minus second, (2,): the "
-        "quantiles 0.025 and 0.975 of what the redraws give.",
+        "`first` and `second`, (clips, 2), hold two numbers for each clip and system. A system's score is the sum of "
+        "the first numbers over the clips, divided by the sum of the second. `drawn`, (R, clips), are the clips of R "
+        "resamples, the same for both. Return the 95 % interval of the difference, first minus second, (2,): the "
+        "quantiles 0.025 and 0.975 over the resamples.",
         "`first`와 `second`(클립, 2)는 시스템마다 클립별로 두 수를 적은 것입니다. 시스템의 점수는 클립에 대해 첫째 "
         "수를 더한 값을 둘째 수를 더한 값으로 나눈 것입니다. `drawn`(R, 클립)은 R번 다시 뽑은 클립이고 두 시스템에 "
-        "똑같이 씁니다. 차이(first - second)의 95% 신뢰 구간을 (2,) 모양으로 돌려주세요. 재추출에서 얻은 차이들의 "
+        "똑같이 씁니다. 차이(first - second)의 95% 신뢰 구간을 (2,) 모양으로 돌려주세요. 리샘플링에서 얻은 차이들의 "
         "0.025와 0.975 분위수입니다.",
     ),
     card=Card(difficulty=3, importance=5, minutes=12),
@@ -143,12 +143,12 @@ interval = Write(
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn)) - ends(shares(second, drawn)),
-            "You subtract two intervals: take the difference in each redraw, and the quantiles of these.",
+            "You subtract two intervals: take the difference in each resample, and the quantiles of these.",
             "두 신뢰 구간끼리 뺐습니다. 다시 뽑을 때마다 차이를 구하고, 그 차이들의 분위수를 구하세요.",
         ),
         Mistake(
             lambda first, second, drawn: ends(shares(first, drawn) - second[:, 0].sum() / second[:, 1].sum()),
-            "Only the first system is redrawn: then the difference is not paired.",
+            "Only the first system is resampled: then the difference is not paired.",
             "첫 시스템만 다시 뽑았습니다. 그러면 짝지은 차이가 아닙니다.",
         ),
         Mistake(
@@ -168,24 +168,24 @@ interval = Write(
         ),
         Mistake(
             lambda first, second, drawn: np.quantile(shares(first, drawn) - shares(second, drawn), [0, 1]),
-            "Those are the smallest and the largest redraw: they lie the wider apart, the more you draw.",
+            "Those are the smallest and the largest resample: they lie the wider apart, the more you draw.",
             "가장 작은 값과 가장 큰 값입니다. 많이 뽑을수록 더 벌어집니다.",
         ),
         Mistake(
             lambda first, second, drawn: shares(first, drawn) - shares(second, drawn),
-            "Those are the differences of all redraws: now their quantiles 0.025 and 0.975.",
-            "재추출마다의 차이입니다. 이제 0.025와 0.975 분위수를 구하세요.",
+            "Those are the differences of all resamples: now their quantiles 0.025 and 0.975.",
+            "리샘플링마다 구한 차이입니다. 이제 0.025와 0.975 분위수를 구하세요.",
         ),
     ),
     hint_1=Text(
-        "One difference for each redraw, then two quantiles.", "재추출마다 차이 하나, 그다음 분위수 두 개입니다."
+        "One difference for each resample, then two quantiles.", "리샘플링마다 차이 하나, 그다음 분위수 두 개입니다."
     ),
     hint_2=Text(
         "first[drawn] has shape (R, clips, 2): sum over axis 1, then divide the two columns.",
         "first[drawn]의 모양은 (R, 클립, 2)입니다. 1번 축에서 더한 뒤 두 열을 나눕니다.",
     ),
     why=Text(
-        "`lib.evaluate.paired` does so for every metric of this lesson, with 2,000 redraws.",
+        "`lib.evaluate.paired` does so for every metric of this lesson, with 2,000 resamples.",
         "`lib.evaluate.paired`가 이 수업의 모든 점수에 대해 2,000번 다시 뽑아 이렇게 합니다.",
     ),
 )

@@ -32,7 +32,7 @@ weight_bytes = Write(
         Mistake(
             lambda layers, others: my_weight_bytes(layers + others, 0),
             "Vision tower, projector, embeddings and output layer are not quantised: they keep 2 bytes each.",
-            "비전 타워, 프로젝터, 임베딩, 출력 층은 양자화하지 않습니다. 숫자 하나가 2바이트 그대로입니다.",
+            "비전 인코더, 프로젝터, 임베딩, 출력 층은 양자화하지 않습니다. 숫자 하나가 2바이트 그대로입니다.",
         ),
         Mistake(
             lambda layers, others: layers / 2 + 2 * others,

@@ -1,6 +1,7 @@
 """What a learner has solved: one small JSON file in the repository's root, which git ignores. No account, no server.
 
-{"version": 1, "language": "en", "exercises": {"04.pool": {"tries": 3, "solved": "2026-11-21"}}}
+{"version": 1, "language": "en", "exercises": {"04.pool": {"tries": 3, "solved": "2026-11-21"}},
+ "challenges": {"05": {"best": 0.981, "won": "2026-11-22"}}}
 
 The environment variable F2T_PROGRESS names another file; "off" neither reads nor writes one (that is how lessons are
 built and tested). A file that cannot be understood is renamed and kept, a new one begun, and that is said.
@@ -49,8 +50,15 @@ def understood(data) -> bool:
     if not isinstance(data, dict) or data.get("version") != VERSION or data.get("language") not in (None, *LANGUAGES):
         return False
     entries = data.get("exercises")
+    return all_entries(entries, "tries", int, "solved") and all_entries(
+        data.get("challenges", {}), "best", float | int, "won"
+    )
+
+
+def all_entries(entries, number: str, kind, day: str) -> bool:
+    """Whether these are entries by name: each with a number under the one key, and a day or None under the other."""
     return isinstance(entries, dict) and all(
-        isinstance(entry, dict) and isinstance(entry.get("tries"), int) and isinstance(entry.get("solved"), str | None)
+        isinstance(entry, dict) and isinstance(entry.get(number), kind) and isinstance(entry.get(day), str | None)
         for entry in entries.values()
     )
 
@@ -116,6 +124,18 @@ def record(exercise: str, right: bool) -> None:
         entry["tries"] += entry["solved"] is None
         if right and entry["solved"] is None:
             entry["solved"] = date.today().isoformat()
+
+    change(edit)
+
+
+def record_score(challenge: str, score: float, won: bool) -> None:
+    """Keep the best score of a challenge, and the day on which it was first won."""
+
+    def edit(data: dict) -> None:
+        entry = data.setdefault("challenges", {}).setdefault(challenge, {"best": score, "won": None})
+        entry["best"] = max(entry["best"], round(score, 4))
+        if won and entry["won"] is None:
+            entry["won"] = date.today().isoformat()
 
     change(edit)
 

@@ -24,7 +24,7 @@ class Refused(Exception):
 
 NOTHING = Text(
     "Your function returns nothing. Is the `return` missing?",
-    "함수가 아무것도 돌려주지 않습니다. `return`이 빠졌는지 확인하십시오.",
+    "함수가 아무것도 돌려주지 않습니다. `return`이 빠졌는지 확인하세요.",
 )
 NO_NUMBERS = Text(
     "A result of numbers belongs here, and this is a {type}.", "숫자로 된 결과가 필요한데 {type} 값이 나왔습니다."

@@ -1,4 +1,4 @@
-"""The memory of an answer and of a step of QLoRA, counted byte by byte without a GPU and without weights.
+"""The memory of an answer and of a training step, counted byte by byte without a GPU and without weights.
 
 What runs is the code of real use on a model without numbers (`lib.finetune.fakes`): `VideoLM.answers` with
 transformers' generate, `add_lora`, transformers' forward, bitsandbytes' 4-bit layers, AdamW.
@@ -9,6 +9,7 @@ transformers' generate, `add_lora`, transformers' forward, bitsandbytes' 4-bit l
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from lib import budget, quiet
 from lib.budget import Memory
 from lib.budget.specs import MODELS, _lookup
 from lib.files import DATA, write_text
-from lib.finetune.adapters import add_lora, trainable
+from lib.finetune.adapters import add_lora, all_but_tower, trainable
 from lib.finetune.fakes import DTYPES, CudaSoftmax, FakeHeld, fill_fakes, skeleton
 from lib.finetune.train import checkpointing as checkpoints
 from lib.known import CONFIGS, GIB, HUB_IDS
@@ -106,8 +107,41 @@ def trace_training(
 
     Raises ValueError as `trace_answering` does.
     """
-    vlm = skeleton(settings_of(model), precision, attention)
-    add_lora(vlm, rank)
+    parts = trace_step("lora", model, frames, precision, attention, prompt, answer, reducer, rank, checkpointing, batch)
+    adapters = parts.trained + parts.moments
+    return Memory(parts.frozen, activations=parts.gradients + parts.activations, adapters=adapters)
+
+
+class StepBytes(NamedTuple):
+    """What holds the memory of a training step at its peak, in bytes."""
+
+    frozen: int  # weights that stay as they are
+    trained: int  # weights that change
+    gradients: int
+    moments: int  # AdamW's two
+    activations: int  # and whatever else is held at the peak
+
+
+def trace_step(
+    method: str,
+    model: str | dict,
+    frames: int,
+    precision: str = "nf4-double",
+    attention: str = "sdpa",
+    prompt: int = 100,
+    answer: int = 256,
+    reducer: Reducer | None = None,
+    rank: int = 16,
+    checkpointing: bool = False,
+    batch: int = 1,
+) -> StepBytes:
+    """The memory of one training step by its parts, counted on a model without numbers.
+
+    method: "lora" (with precision "nf4-double": QLoRA) or "full", which trains projector and language model in float32
+    and needs whole weights. Raises ValueError for another method, and as `trace_answering` does.
+    """
+    vlm, prepare = skeleton(settings_of(model), precision, attention), {"lora": add_lora, "full": all_but_tower}
+    _lookup(prepare, method, "method")(vlm, **({"rank": rank} if method == "lora" else {}))
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
         weights, trained = fill_fakes(vlm.model.train()), list(trainable(vlm).values())
         reducer, shape = fitting(vlm, frames, prompt + answer, reducer)
@@ -115,8 +149,8 @@ def trace_training(
         with vlm.looking_through(reducer), checkpoints(vlm, checkpointing), FakeHeld() as held:
             held.notice([*weights, *moments], new=False)
             training_step(vlm, optimizer, inputs_of(vlm, reducer, shape, prompt + answer, batch), DTYPES[precision])
-    adapters = size_of(trained) + size_of(moments)
-    return Memory(size_of(weights) - size_of(trained), activations=held.peak, adapters=adapters)
+    changes = size_of(trained)
+    return StepBytes(size_of(weights) - changes, changes, changes, size_of(moments), held.peak - changes)
 
 
 def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer, list[Tensor]]:
@@ -182,6 +216,21 @@ def cases() -> Iterator[dict]:
     yield dict(task="training", model="34b", frames=4, checkpointing=False, batch=2)
 
 
+STEPS_OF_7B = (
+    ("full", "float16", True), ("lora", "float16", True), ("lora", "nf4-double", True), ("lora", "nf4-double", False),
+)  # fmt: skip
+STEP_OF_7B = {"frames": 8, "answer": 300}  # lesson 08: a clip of 8 frames with a caption of 300 tokens
+
+
+def traced_steps() -> list[dict]:
+    """A step of the 7B by its parts: method, precision, gradient checkpointing, and the bytes of each part."""
+    rows = []
+    for method, precision, again in STEPS_OF_7B:
+        parts = trace_step(method, "7b", precision=precision, checkpointing=again, **STEP_OF_7B)
+        rows.append({"method": method, "precision": precision, "checkpointing": again, "parts": parts._asdict()})
+    return rows
+
+
 def planned(task: str, model: str, **settings) -> int:
     """Bytes by the formulas of `lib.budget`."""
     return getattr(budget, task)(MODELS[model], **settings).tensors
@@ -193,7 +242,7 @@ def traced(task: str, model: str, **settings) -> int:
 
 
 def read_table() -> dict:
-    """The table as `make traced` wrote it: the packages' versions, and a row for each case."""
+    """The table as `make traced` wrote it: the packages' versions, a row for each case, and steps of the 7B."""
     return json.loads(TABLE.read_text("utf-8"))
 
 
@@ -207,7 +256,8 @@ def main() -> None:
         what = ", ".join(f"{name} {value}" for name, value in case.items())
         print(f"planned {plan:7.2f} GiB, traced {count:7.2f} ({plan / count:.3f}): {what}", flush=True)
     packages = {name: version(name) for name in ("torch", "transformers", "peft", "bitsandbytes")}
-    write_text(TABLE, json.dumps({"packages": packages, "rows": rows}, indent=1) + "\n")
+    table = {"packages": packages, "rows": rows, "steps of the 7B": traced_steps()}
+    write_text(TABLE, json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

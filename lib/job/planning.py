@@ -80,6 +80,13 @@ class Need:
     def precision(self) -> str:
         return "nf4-double" if self.job.four_bit else "float16"
 
+    @property
+    def stretched(self) -> str:
+        """By how much RoPE scaling makes the context longer than the positions that the model was trained with."""
+        trained = self.settings.get("text_config", {}).get("max_position_embeddings", 0)
+        factor = self.spec.language.context / trained if trained else 1
+        return f" ({trained:,} stretched {factor:g} times by RoPE scaling)" if factor != 1 else ""
+
 
 def plan_job(job: Job) -> str:
     """The plan as lines of text. Raises ValueError for a model of which no configuration is at hand."""
@@ -91,7 +98,7 @@ def plan_job(job: Job) -> str:
         f"{job.model} {kind}, {job.frames} frames, {need.tokens:,} visual tokens a clip{need.assumed}",
         f"{need.clips:,} clips to train on, {need.tested:,} to test on; captions of {need.mean:,} tokens, at most "
         f"{need.longest:,}; answers of at most {need.answer:,}",
-        f"context {need.spec.language.context:,} tokens{how_stretched(need.settings)}: {room:,} are left to answer",
+        f"context {need.spec.language.context:,} tokens{need.stretched}: {room:,} are left to answer",
         f"traced: a step of training {training.tensors / GIB:.2f} GiB, an answer {captioning.tensors / GIB:.2f} GiB, "
         f"and {training.context / GIB:.1f} GiB of CUDA's own",
         "",
@@ -99,18 +106,6 @@ def plan_job(job: Job) -> str:
         f"{'hours: training':>17}{'captioning':>12}",
     ]  # fmt: skip
     return "\n".join([*lines, *rows(need, training, captioning)])
-
-
-def how_stretched(settings: dict) -> str:
-    """Where the context is longer than the model was trained with, by how much.
-
-    >>> how_stretched(CONFIGS[HUB_IDS["7b"]])
-    ' (4,096 stretched 2.5 times by RoPE scaling)'
-    """
-    text = settings.get("text_config", {})
-    rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
-    factor = rope.get("factor", 1)
-    return f" ({text['max_position_embeddings']:,} stretched {factor:g} times by RoPE scaling)" if factor != 1 else ""
 
 
 def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:

@@ -1,6 +1,6 @@
 """Every figure of the course. A function takes data and returns a Figure; a notebook shows it as a cell's last line."""
 
-from lib.plots.base import COLORS, FONT, canvas, feature_colours, style
+from lib.plots.base import COLORS, FONT, canvas, feature_colours, style, titled
 from lib.plots.costs import frames_per_card, hour_ranges, shard_map
 from lib.plots.frames import asked_and_got, clock, frame_strip, named_pictures, packet_order, timeline
 from lib.plots.progress import guesses_plot, progress_board, team_board
@@ -18,6 +18,7 @@ from lib.plots.tokens import (
     anyres_maps,
     anyres_page,
     attention_maps,
+    needed_tokens,
     pipeline,
     pooled_maps,
     reading_maps,

@@ -86,6 +86,16 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def titled(figure: Figure, finding: str) -> Figure:
+    """The same figure with what it shows written above it.
+
+    >>> titled(canvas(4, 2)[0], "Codes are the hardest").get_suptitle()
+    'Codes are the hardest'
+    """
+    figure.suptitle(finding, fontsize=11)
+    return figure
+
+
 def show_pixels(axes: Axes, pixels: np.ndarray, title: str = "") -> None:
     """Draw one image (H, W, 3) uint8 into axes, with a thin frame and no ticks."""
     axes.imshow(pixels)

@@ -392,6 +392,42 @@ def spent_tokens(pixels: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarra
     return figure
 
 
+def needed_tokens(
+    pixels: np.ndarray,
+    box: np.ndarray,
+    columns: dict[str, tuple[int, Sequence[int]]],
+    rows: dict[str, np.ndarray],
+    patches: int,
+    title: str,
+) -> Figure:
+    """How much an answer needs the tokens of a clip (T, H, H, 3): the redder its place, the more; one row an answer.
+
+    box: (N, 4) of all tokens in patches, of which a side has `patches`. columns: name -> a frame and which of the
+    tokens are drawn on it. rows: name -> need (N,); the darkest red of a row is its largest need.
+
+    >>> box = np.array([[0, 8, 0, 8], [0, 8, 0, 8]])
+    >>> columns = {"first": (0, [0]), "last": (2, [1])}
+    >>> figure = needed_tokens(np.zeros((3, 16, 16, 3), np.uint8), box, columns, {"code": np.array([0, 3.5])}, 8, "")
+    >>> figure.axes[0].get_ylabel().split(), [cell.get_title() for cell in figure.axes]
+    (['code', 'up', 'to', '3.5'], ['first', 'last'])
+    """
+    figure, axes = canvas(0.8 * len(columns) + 1, 1.2 * len(rows) + 0.6, len(rows), len(columns))
+    size = pixels.shape[1]
+    for cell, name in zip(axes[0], columns, strict=True):
+        cell.set_title(name, fontsize=10)
+    for line, (name, need) in zip(axes, rows.items(), strict=True):
+        for cell, (number, which) in zip(line, columns.values(), strict=True):
+            grey = pixels[number].mean(axis=-1, keepdims=True).repeat(3, axis=-1).astype(np.uint8)
+            show_pixels(cell, grey, cell.get_title())
+            for at in which:
+                row0, row1, col0, col1 = box[at] * size / patches
+                look = {"facecolor": COLORS["fast"], "alpha": 0.85 * max(need[at], 0) / need.max()}
+                cell.add_patch(Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, edgecolor="none", **look))
+        line[0].set_ylabel(f"{name}\nup to {need.max():.1f}", fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
 def rope_angles(lengths: np.ndarray, angles: dict[str, np.ndarray], trained: tuple[int, float]) -> Figure:
     """The largest angle that a rotary embedding meets in sequences of these lengths, one line for each way to scale.
 

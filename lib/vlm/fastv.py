@@ -11,7 +11,7 @@ the model reads. A second question about the clip means reading it again.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class FastV:
 
     layer: int = 2  # the paper's K
     keep: int = 64  # (1 - R) * visual tokens, in the paper's letters
-    rank: Rank = field(default_factory=lambda: torch.as_tensor)  # the website shows a class's attributes
+    rank: Rank | None = None
     positions: bool = True
 
     def __post_init__(self):
@@ -66,7 +66,8 @@ class FastV:
             if args[0].shape[1] > 1:
                 around = given["position_embeddings"] if self.positions else (torch.ones(1), torch.zeros(1))
                 attention = attention_of(layer, args[0], tuple(part.to(args[0]) for part in around), last)[:, visual]
-                order = self.rank(attention).topk(min(self.keep, attention.shape[1])).indices + visual.start
+                ranked = self.rank(attention) if self.rank else attention
+                order = ranked.topk(min(self.keep, attention.shape[1])).indices + visual.start
                 stays = torch.ones(args[0].shape[:2], dtype=torch.bool, device=args[0].device)
                 stays[:, visual] = False
                 stays.scatter_(1, order, True)

@@ -40,7 +40,7 @@ SCORED_KINDS = (
 )  # fmt: skip
 SCORED_CLIPS = {"reading": 100, "alignment": 100, "instruction": 300, "long": 100}  # seeds 0 to n - 1
 CHECKED_SHARE = 10  # clips to a process at a time
-HAYSTACKS = {16: (20, 6), 64: (12, 6), 256: (8, 6), 960: (4, 6), 3600: (2, 6), 10800: (1, 4)}  # frames: videos, asked
+HAYSTACKS = {16: (20, 6), 64: (12, 6), 256: (8, 6), 960: (8, 6), 3600: (8, 6)}  # frames: videos, asked of each
 STREAMS = (300, 3600, 10800)  # frames: five minutes, one hour and three hours at one frame a second
 
 

@@ -74,3 +74,18 @@ WRONG = {
     ],
     "01.enough": [(40, "none is missed"), (4, "nine of ten"), (108, "one second"), (91, "drawn at random")],
 }
+
+EXPERIMENTS = {
+    "01.ends": """
+from lib.reducers import SpatialPool as Pool
+shares = []
+for rule in ("llava-next", "hf"):
+    marks = []
+    for clip in (toybox.sample(seed) for seed in range(64)):
+        asked = [qa for qa in toybox.questions(clip) if qa.question.endswith(" end?")]
+        pixels = toybox.render(clip, indices=video.sample_uniform(16, 2, rule))
+        marks += grade(tiny, [Pool(1)(tiny.encode(pixels), tiny.project).embeds], [asked])[0]
+    shares.append(np.mean(marks))
+my_gain = shares[0] - shares[1]
+""",
+}

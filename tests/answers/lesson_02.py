@@ -75,3 +75,12 @@ WRONG = {
     ],
     "02.crossing": [(832, "in tokens"), (102, "two thirds"), (26, "a third")],
 }
+
+EXPERIMENTS = {
+    "02.crossing": """
+frames = np.array([20, 70, 120])
+square, line, fixed = np.polyfit(16 * frames + text, [float(operations(int(number))) for number in frames], 2)
+half = (line + (line**2 + 4 * square * fixed) ** 0.5) / (2 * square)
+my_crossing = (half - text) / 16
+""",
+}

@@ -68,3 +68,14 @@ WRONG = {
     ],
     "03.columns": [(0, "still read by rows"), (0.3, "tile by tile"), (0.135, "is left"), (87, "As a share")],
 }
+
+EXPERIMENTS = {
+    "03.columns": """
+def by_columns(image):
+    tokens = looks(image)["AnyRes"]
+    return torch.cat([tokens[:64], tokens[64:].unflatten(0, (16, 17)).transpose(0, 1).flatten(0, 1)])
+with torch.inference_mode():
+    turned = right_answers([by_columns(image) for image in images["far, cut"]], stills)["code"]
+my_fall = np.mean(right["far, cut", "code", "AnyRes"]) - np.mean(turned)
+""",
+}

@@ -48,6 +48,7 @@ RIGHT = {
         lambda tokens, newline: [vector for frame in tokens for row in frame for vector in [*row, newline]],
         lambda tokens, newline: with_newlines(tokens.double(), "grid", newline),
     ],
+    "04.factor": [0.48, np.float32(0.5), 0.45],
 }
 
 WRONG = {
@@ -72,4 +73,12 @@ WRONG = {
         (lambda tokens, newline: with_newlines(tokens.swapaxes(1, 2), "grid", newline), "swapped"),
         (lambda tokens, newline: tokens.reshape(-1, tokens.shape[-1]), "no newline yet"),
     ],
+    "04.factor": [(0.9, "That is factor 1"), (0.63, "That is factor 2"), (47.6, "As a share")],
+}
+
+EXPERIMENTS = {
+    "04.factor": """
+slowed = stretched(image_model, 1.5)
+my_share = np.mean(right_answers(slowed, [tokens[0] for tokens in whole], few, THINGS, batch=8))
+""",
 }

@@ -55,7 +55,7 @@ RIGHT = {
         ),
     ],
     "06.context": [context_in_numpy, context_by_lib, lambda q, x, w: built_in(q, F.linear(x, w), x)],
-    "06.when": ["a2"],
+    "06.kept": [20 / 54, np.float32(0.35), 0.4],
     "06.factor": [6, 6.0],
 }
 
@@ -74,6 +74,16 @@ WRONG = {
         (lambda q, x, w: built_in(q, F.linear(x, w), F.linear(x, w)), "not their keys"),
         (lambda q, x, w: F.scaled_dot_product_attention(q, F.linear(x, w), x), "each query found"),
     ],
-    "06.when": [("b2", "little to leave out"), ("c2", "whole frame"), ("a1", "rival"), ("a3", "Parameters")],
+    "06.kept": [(0.91, "question itself"), (0.28, "for the code"), (37, "As a share")],
     "06.factor": [(5, "Round up"), (3, "one token a frame"), (16, "65,536"), (5.2734375, "whole factor")],
+}
+
+EXPERIMENTS = {
+    "06.kept": """
+colours = [[qa for qa in toybox.questions(clip) if qa.kind == "colour"] for clip in some]
+both = [(one, asks) for one, asks in zip(seen, colours, strict=True) if len(asks) > 1]
+with torch.no_grad():
+    others = [reducer(one, vlm.project, asks[1].question).embeds for one, asks in both]
+my_share = np.mean(grade(vlm, others, [[asks[0]] for _, asks in both]))
+""",
 }

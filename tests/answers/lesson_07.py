@@ -46,7 +46,7 @@ WRONG = {
         (lambda first, second, drawn: [fmean(first[row]) - fmean(second) for row in drawn], "not paired"),
         (lambda first, second, drawn: [fmean(second[row] - first[row]) for row in drawn], "sign is turned"),
         (lambda first, second, drawn: np.take(first - second, drawn).sum(1), "Those are sums"),
-        (lambda first, second, drawn: np.take(first - second, drawn).mean(0), "over the redraws"),
+        (lambda first, second, drawn: np.take(first - second, drawn).mean(0), "over the resamples"),
     ],
     "07.line": [
         (lambda tokens, scores: [int(np.argmax(scores))], "best method alone"),
@@ -62,4 +62,19 @@ WRONG = {
     ],
     "07.last": [(0.05, "frame 0 as the slow one"), (0.31, "two slow frames"), (95, "As a share")],
     "07.which": [("c2", "14 of 16"), ("b3", "share a token"), ("a1", "All three"), ("a3", "must choose")],
+}
+
+EXPERIMENTS = {
+    "07.last": """
+from lib.evaluate import grade
+later = []
+for clip in clips[:200]:
+    with torch.no_grad():
+        projected = vlm.project(vlm.encode(toybox.render(clip)))
+    coarse = projected.reshape(16, 2, 4, 2, 4, -1).mean(dim=(2, 4)).flatten(0, 2)
+    asked = [qa for qa in toybox.questions(clip) if qa.kind == "code"]
+    hits = grade(vlm, [torch.cat([projected[15].flatten(0, 1), coarse])], [asked])[0]
+    later += hits if not toybox.still(clip, 0).code else []
+my_share = np.mean(later)
+""",
 }

@@ -6,9 +6,6 @@ import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-RANK = 16
-LAYER = [(896, 896)] * 2 + [(896, 128)] * 2 + [(896, 4864)] * 2 + [(4864, 896)]  # q o, k v, gate up, down
-
 
 def labels_by_loop(ids, prompt, length):
     """Row by row, in numpy."""
@@ -64,8 +61,8 @@ RIGHT = {
         ],
     ],
     "08.lora": [lora_by_peft, lora_in_numpy(lambda alpha, rank: alpha / rank), merged],
-    "08.numbers": [8.8, np.sum(LAYER) * RANK * 24 / 1e6, torch.tensor(8.798)],
     "08.silent": ["a3"],
+    "08.even": [0.09998, np.float32(0.1), torch.tensor(0.1005)],
 }
 
 WRONG = {
@@ -91,13 +88,15 @@ WRONG = {
         (lambda x, weight, A, B, alpha: F.linear(x, weight) + alpha / len(A) * x @ B @ A, "A and B are swapped"),
         (lambda x, weight, A, B, alpha: x @ weight + alpha / len(A) * x @ A.T @ B.T, "acts transposed"),
     ],
-    "08.numbers": [
-        (9.39, "as wide as q"),
-        (sum(m * n for m, n in LAYER) * 24 / 1e6, "the weights themselves"),
-        (sum(m for m, _ in LAYER) * RANK * 24 / 1e6, "A alone"),
-        (sum(n for _, n in LAYER) * RANK * 24 / 1e6, "B alone"),
-        (np.sum(LAYER[:4]) * RANK * 24 / 1e6, "attention alone"),
-        (np.sum(LAYER) * RANK * 24, "in millions"),
-    ],
+    "08.even": [(0.0918, "NF4's error"), (0.1066, "15 levels"), (3.815, "divide its norm"), (9.998, "As a share")],
     "08.silent": [("b3", "Both go wrong"), ("c3", "all linear layers"), ("a2", "short names"), ("a1", "No error")],
+}
+
+EXPERIMENTS = {
+    "08.even": """
+even, blocks = torch.linspace(-1, 1, 16), weight.reshape(-1, 64)
+tops = blocks.abs().amax(dim=1, keepdim=True)
+back = even[((blocks / tops)[..., None] - even).abs().argmin(dim=-1)] * tops
+my_error = float((back - blocks).norm() / blocks.norm())
+""",
 }

@@ -74,3 +74,10 @@ WRONG = {
     ],
     "10.yes": [(0.5, "*true* answer"), (0.96, "are there alone"), (0.48, "that are right"), (0.56, "not there alone")],
 }
+
+EXPERIMENTS = {
+    "10.backwards": """
+turned = [". ".join(v.captions["ko"].removesuffix(".").split(". ")[::-1]) + "." for v in videos]
+my_score = measure(metrics.bleu("ko-mecab"), system("backwards", turned)).mean
+""",
+}

@@ -71,3 +71,10 @@ WRONG = {
         (87.8, "not a million"),
     ],
 }
+
+EXPERIMENTS = {
+    "11.frame": """
+eight, sixteen = (trace_answering("7b", frames).tensors for frames in (8, 16))
+my_mebibytes = (sixteen - eight) / 8 / 2**20
+""",
+}

@@ -94,3 +94,13 @@ WRONG = {
     ],
     "12.way": [("a3", "whole model"), ("b3", "too small"), ("c1", "exchanges more"), ("c2", "how DDP works")],
 }
+
+EXPERIMENTS = {
+    "12.gap": """
+pairs = []
+for start in range(0, 160, 4):
+    some = examples[start : start + 4]
+    pairs.append(sorted((answer_tokens(some[0::2]), answer_tokens(some[1::2]))))
+my_gap = sum(larger / smaller for smaller, larger in pairs) / len(pairs)
+""",
+}

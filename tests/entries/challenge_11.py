@@ -1,0 +1,5 @@
+"""More frames: traced."""
+
+
+def entry():
+    return {"frames": 28}

@@ -327,8 +327,8 @@ plots.share_table([m.key for m in METHODS], budgets, COMPARED_KINDS, np.array(by
 # difficulty ●●●○○ · importance ●●●●● · 8 minutes
 #
 # `first` and `second`, (clips,), are two methods' scores on the same clips; `drawn`, (R, clips), are the numbers of the clips in R
-# resamples. Return by how much the first method leads in each resample, (R,): the mean difference over the drawn clips, which are the same
-# for both.
+# resamples. Return by how much the first method leads in each resample, (R,): the mean difference over the drawn clips, which are the
+# same for both.
 
 
 # %%
@@ -574,8 +574,8 @@ print(f"95 % of that from {cheapest.tokens} tokens on ({cheapest.key}: {means[0,
 #
 # difficulty ●●○○○ · importance ●●●●● · 4 minutes
 #
-# A camera looks at a machine. You ask for the serial number on its plate, which is always in view. You also ask for the colour of a warning
-# lamp that lights in one of 16 frames. You have 128 tokens. Which way, and why?
+# A camera looks at a machine. You ask for the serial number on its plate, which is always in view. You also ask for the colour of a
+# warning lamp that lights in one of 16 frames. You have 128 tokens. Which way, and why?
 #
 # - **a** SlowFast, 1 x 64 + 16 x 4
 # - **b** uniform, 8 frames x 16
@@ -584,7 +584,7 @@ print(f"95 % of that from {cheapest.tokens} tokens on ({cheapest.key}: {means[0,
 # because
 #
 # - **1** it has the most tokens of the three ways
-# - **2** one frame sharp, all frames in outline
+# - **2** it reads one frame sharp and all frames in outline
 # - **3** it treats all frames alike, so neither question is at a disadvantage
 
 

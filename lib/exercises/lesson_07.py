@@ -224,14 +224,14 @@ which = Choose(
     task=Text(
         "A camera looks at a machine. You ask for the serial number on its plate, which is always in view. You also "
         "ask for the colour of a warning lamp that lights in one of 16 frames. You have 128 tokens. Which way, and "
-        "why?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x "
-        "64\n\nbecause\n\n- **1** it has the most tokens of the three ways\n- **2** one frame sharp, all frames in "
-        "outline\n- **3** it treats all frames alike, so neither question is at a disadvantage",
+        "why?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- **b** uniform, 8 frames x 16\n- **c** uniform, 2 frames x 64\n\n"
+        "because\n\n- **1** it has the most tokens of the three ways\n- **2** it reads one frame sharp and all frames "
+        "in outline\n- **3** it treats all frames alike, so neither question is at a disadvantage",
         "기계 위에 달린 카메라입니다. 늘 보이는 명판의 일련번호와, 16장 가운데 한 장에서만 켜지는 경고등의 색을 "
         "묻습니다. 128토큰입니다. 어떤 방법을 쓰겠습니까? 이유는 무엇입니까?\n\n- **a** SlowFast, 1 x 64 + 16 x 4\n- "
         "**b** 균등, 8장 x 16\n- **c** 균등, 2장 x 64\n\n이유\n\n- **1** 세 가지 방법 가운데 토큰이 가장 많습니다\n- "
-        "**2** 한 장은 선명하게, 모두를 거칠게 봅니다\n- **3** 모든 프레임을 똑같이 다루므로 두 질문 가운데 어느 "
-        "쪽에도 불리하지 않습니다",
+        "**2** 한 장은 선명하게 보고, 모든 프레임을 거칠게라도 봅니다\n- **3** 모든 프레임을 똑같이 다루므로 두 질문 "
+        "가운데 어느 쪽에도 불리하지 않습니다",
     ),
     card=Card(difficulty=2, importance=5, minutes=4),
     answer="a2",

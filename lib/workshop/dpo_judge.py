@@ -65,7 +65,7 @@ class Recipe:
 
 
 TWICE = Recipe(0.1, seeds=(0, 1))
-LONG = Recipe(0.1, plan=replace(TWICE.plan, steps=200))
+LONG_RUN = Recipe(0.1, plan=replace(TWICE.plan, steps=200))
 RECIPES = {
     "best only": replace(TWICE, beta=None),
     "DPO": TWICE,
@@ -73,10 +73,10 @@ RECIPES = {
     "best only, rate x 4": Recipe(None, plan=replace(TWICE.plan, learning_rate=2e-3)),
     "judged by length": Recipe(0.1, judge="length"),
     "DPO in daylight": Recipe(0.1, light=True),
-    "beta 0.1": LONG,
-    "beta 0.01": replace(LONG, beta=0.01),
-    "beta 0.5": replace(LONG, beta=0.5),
-    "beta 0.1 + NLL": replace(LONG, nll=1.0),
+    "beta 0.1": LONG_RUN,
+    "beta 0.01": replace(LONG_RUN, beta=0.01),
+    "beta 0.5": replace(LONG_RUN, beta=0.5),
+    "beta 0.1 + NLL": replace(LONG_RUN, nll=1.0),
 }
 
 SYSTEMS = ("base", "base in daylight", *RECIPES)  # in the order of the file

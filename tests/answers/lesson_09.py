@@ -90,3 +90,13 @@ WRONG = {
         (1 / (1 + math.exp(-3)), "That is the sigmoid"),
     ],
 }
+
+EXPERIMENTS = {
+    "09.cure": """
+class BrightFeatures(Features):
+    def encode(self, frames):
+        darkened = (dpo_judge.DARK * frames).astype(np.uint8)
+        return super().encode(np.clip(darkened / 0.6, 0, 255).astype(np.uint8))
+my_share = measure(FACTS_RIGHT, caption(vlm, BrightFeatures(vlm, KOREAN_FRAMES))).mean
+""",
+}

@@ -390,7 +390,7 @@ for number in (1, 2, 3, 4):
     both = percentile_interval(shares[:, 0] - shares[:, 1], int(chosen.sum()))
     print(f"{number} to be seen: minus two content tokens {gap}   minus context only {both}")
 figure = plots.score_curves(curves, "things to be seen at once", "share of right answers about one thing")
-figure.suptitle("The more there is to choose from, the more the context token gains", fontsize=11)
+figure.axes[0].set_title("The more there is to choose from, the more the context token gains")
 figure
 
 # %% [markdown]
@@ -494,7 +494,7 @@ chance = score([True] * guessed[0] + [False] * (guessed[1] - guessed[0]))
 print(f"by chance, asked about clips without an answer: {chance}")
 predict("% of needles found in 960 frames", my_needles, 100 * curves["after long"][960].mean)
 figure = plots.score_curves(curves, "frames", "share of needles found", log=True)
-figure.suptitle("The longer the video, the fewer needles are found", fontsize=11)
+figure.axes[0].set_title("The longer the video, the fewer needles are found")
 figure
 
 # %% [markdown]

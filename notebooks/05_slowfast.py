@@ -342,7 +342,9 @@ for name, (method, count) in WAYS.items():
     visual = [method(features[sample_uniform(16, count)], tiny.project).embeds for features in seen]
     right[name] = right_answers(tiny, visual, clips, KINDS)
 table = np.array([[share(right[name][kind])[:3] for kind in KINDS] for name in WAYS])
-plots.share_table(list(WAYS), [""] * 3, KINDS, table)
+figure = plots.share_table(list(WAYS), [""] * 3, KINDS, table)
+figure.suptitle("SlowFast sees both ends and pays with motion (% right)", fontsize=11)
+figure
 
 # %%
 for kind in KINDS:

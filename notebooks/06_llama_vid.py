@@ -366,7 +366,9 @@ clips = SCORED_CLIPS["instruction"]
 right = np.stack([measured["right"]["instruction"][way] for way in WAYS], axis=1)  # (clips, ways, kinds)
 by_kind = bootstrap_shares(right, asked_of[:clips])  # (1 + 2000, ways, kinds)
 low, high = np.quantile(by_kind[1:], (0.025, 0.975), axis=0)
-plots.share_table(WAYS, [1, 1, 1, 2], SCORED_KINDS, np.stack([by_kind[0], low, high], axis=-1))
+figure = plots.share_table(WAYS, [1, 1, 1, 2], SCORED_KINDS, np.stack([by_kind[0], low, high], axis=-1))
+figure.suptitle("The context token does the work, the content token helps to count (% right)", fontsize=11)
+figure
 
 # %%
 for kind in ("colour", "where", "count", "code", "flash"):
@@ -387,7 +389,9 @@ for number in (1, 2, 3, 4):
     gap = percentile_interval(shares[:, 0] - shares[:, 3], int(chosen.sum()))
     both = percentile_interval(shares[:, 0] - shares[:, 1], int(chosen.sum()))
     print(f"{number} to be seen: minus two content tokens {gap}   minus context only {both}")
-plots.score_curves(curves, "things to be seen at once", "share of right answers about one thing")
+figure = plots.score_curves(curves, "things to be seen at once", "share of right answers about one thing")
+figure.axes[0].set_title("The more there is to choose from, the more the context token gains")
+figure
 
 # %% [markdown]
 # **The context token does nearly all the work.** With it colours are 39 points better than from two content tokens, and places 55. The gain grows with what there is to choose from: from 0.25 with one thing to 0.49 with four. Beside it the content token adds nothing where a question names a thing: the two curves lie on each other.
@@ -489,7 +493,9 @@ for number, found in curves["after long"].items():
 chance = score([True] * guessed[0] + [False] * (guessed[1] - guessed[0]))
 print(f"by chance, asked about clips without an answer: {chance}")
 predict("% of needles found in 960 frames", my_needles, 100 * curves["after long"][960].mean)
-plots.score_curves(curves, "frames", "share of needles found", log=True)
+figure = plots.score_curves(curves, "frames", "share of needles found", log=True)
+figure.axes[0].set_title("The longer the video, the fewer needles are found")
+figure
 
 # %% [markdown]
 # The longer the video, the fewer needles are found: 91 % in 16 frames, 60 % in 256, 40 % in 960, and 31 % in an hour, where the interval comes close to chance, 18 %. (Each point rests on 48 questions or more.) No training went beyond 1,024 tokens, and an hour has 7,200. A linear RoPE factor that squeezes these

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import subprocess
 import sys
 import unicodedata
@@ -21,8 +22,10 @@ from lib.evaluate.metrics import CHRF_PP, Record
 from lib.evaluate.records import measure
 from lib.files import ROOT
 from lib.finetune import load_adapter
-from lib.job import planning
-from lib.job.captioning import read_lines
+from lib.finetune.checkpoints import Step
+from lib.job import planning, training
+from lib.job.captioning import caption_clips, read_lines
+from lib.job.scoring import on_the_same
 from lib.job.settings import read_job, reducer_of
 from lib.job.training import alone_in, clips_of, drawn, train_job
 from lib.known import GIB
@@ -280,6 +283,44 @@ def weights_in(folder):
     return load_file(folder / "checkpoint.safetensors") | load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
+def test_training_is_told_what_the_settings_say(tmp_path, monkeypatch):
+    """Clips for training only, none for validation; prompts, pace, adapter, sampling rule and reducer as set."""
+    told = {}
+
+    def fit(*arguments):
+        told.update(zip(("vlm", "collate", "examples", "plan", "folder", "validation"), arguments, strict=False))
+        return []
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(training, "read_adapter", lambda folder: None)
+    changes = {"steps": None, "epochs": 1.6, "accumulation": 3, "warmup": 0.25, "validation": 0.3, "alpha": 7}
+    seen = {"prompts": ["하나", "둘"], "reducer": "SpatialPool(4)", "sampling": "huggingface"}
+    job = read_job(job_file(tmp_path, **changes, **seen))
+    train_job(job)
+    parts, plan, model, collate = clips_of(job)[1], told["plan"], told["vlm"], told["collate"]
+    assert {example.video.name for example in told["examples"]} == {video.name for video in parts.train}
+    assert {example.prompt for example in told["examples"]} == {"하나", "둘"}
+    checked = [(example.video.name, example.prompt) for example in told["validation"]]
+    assert checked == [(video.name, "하나") for video in parts.validation] and len(checked) > 2
+    steps = math.ceil(1.6 * len(parts.train) / 6)
+    assert (plan.steps, plan.step_size, plan.warmup) == (steps, 6, round(steps / 4))
+    assert model.model.peft_config["default"].lora_alpha == 7
+    video = parts.train[0]
+    expected = SpatialPool(4)(model.encode(video.frames(4, "huggingface")), model.project).embeds
+    torch.testing.assert_close(collate.reducer(collate.features(video), model.project).embeds, expected)
+    assert (video.frames(4) != video.frames(4, "huggingface")).any()
+
+
+def test_the_adapter_is_kept_where_it_is_the_best(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(training, "save_adapter", lambda *arguments: saved.append(arguments[2:4]))
+    monkeypatch.setattr(training, "trainable", lambda model: {})
+    watch = training.Watch(read_job(job_file(tmp_path, notice="NIA")), None, None, None, [], "", 1)
+    for step, best in ((1, True), (2, False)):
+        watch(Step(step, 1.0, 0.1, 1.0, 0.5), best)
+    assert saved == [(tmp_path / "run" / "adapter", "NIA")]
+
+
 def test_what_a_trained_job_leaves(trained):
     folder = trained.parent / "run"
     found = {path.name for path in folder.iterdir()}
@@ -502,6 +543,38 @@ def test_captions_are_those_of_the_adapter_and_go_on_where_they_were_cut(capsys,
     path.write_bytes(whole[: -len(out.splitlines()[-1].encode()) + 20])  # killed in the middle of a line
     code, out, _ = run(capsys, "caption", trained)
     assert code == 0 and len(out.splitlines()) == 1 and path.read_bytes() == whole
+
+
+def test_captions_follow_the_settings_and_the_base_has_no_adapter(tmp_path):
+    """First prompt, sampling rule, reducer; a caption without an end token was cut off."""
+    seen = {"prompts": ["What moves?", "What is the code?"], "reducer": "SpatialPool(4)", "sampling": "huggingface"}
+    job = read_job(job_file(tmp_path, data="toybox:1000000:1000120", max_new_tokens=3, **seen))
+    settings, *lines = read_lines(caption_clips(job, base=True))
+    assert (settings["adapter"], settings["longest"]) == (None, 3)
+    model, videos = vlm.load("tiny"), clips_of(job)[1].test
+    frames, asked = [video.frames(4, "huggingface") for video in videos], ["What moves?"] * len(videos)
+    ids = model.generate(frames, asked, SpatialPool(4), 3).tolist()
+    ends = [model.tokenizer.eos_token_id in row for row in ids]
+    texts = model.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    assert [line["caption"] for line in lines] == [text.strip() for text in texts]
+    assert [line["cut"] for line in lines] == [not end for end in ends] and len({*ends}) == 2
+
+
+def test_the_longest_answer_is_that_of_training_and_a_quarter_more(tmp_path):
+    short, long = "공이 움직입니다.", "공이 움직입니다. " * 9
+    rows = [
+        {"video": f"{part}.mp4", "caption": text, "part": part} for part, text in (("train", short), ("test", long))
+    ]
+    for row in rows:
+        write(tmp_path / row["video"], 6)
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = read_lines(caption_clips(read_job(job_file(tmp_path, data=str(tmp_path / "data.jsonl"))), base=True))[0]
+    assert settings["longest"] == math.ceil(1.25 * len(vlm.load("tiny").tokenizer(short).input_ids))
+
+
+def test_captions_are_compared_clip_by_clip_whatever_their_order():
+    first, second = ([{"video": name, "of": of} for name in names] for of, names in ((1, "abc"), (2, "dcba")))
+    assert [[line["video"] for line in of] for of in on_the_same([first, second])] == [[*"abc"]] * 2
 
 
 def test_a_cut_within_a_letter_of_hangul_is_a_cut_line(tmp_path):

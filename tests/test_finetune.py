@@ -441,7 +441,7 @@ def test_damaged_files_are_refused(half_way, examples, file, damage, words):
 def test_a_missing_log_says_so(half_way, examples):
     model, folder = half_way
     (folder / "log.jsonl").unlink()
-    with pytest.raises(FileNotFoundError, match="there is no log"):
+    with pytest.raises(ValueError, match="log.jsonl ends before its checkpoint"):
         fit(model, collator(model), examples, PLAN, folder)
 
 

@@ -18,6 +18,7 @@ from lib import vlm
 from lib.__main__ import main
 from lib.budget.cards import CARDS, THIS_MACHINE
 from lib.data.formats import read_source
+from lib.data.videos import split, toybox_videos
 from lib.evaluate.metrics import CHRF_PP, Record
 from lib.evaluate.records import measure
 from lib.files import ROOT
@@ -297,6 +298,7 @@ def test_training_is_told_what_the_settings_say(tmp_path, monkeypatch):
     seen = {"prompts": ["하나", "둘"], "reducer": "SpatialPool(4)", "sampling": "huggingface"}
     job = read_job(job_file(tmp_path, **changes, **seen))
     train_job(job)
+    assert clips_of(job)[1] == split(toybox_videos(range(1000000, 1000040)), validation=0.3, test=0.1)
     parts, plan, model, collate = clips_of(job)[1], told["plan"], told["vlm"], told["collate"]
     assert {example.video.name for example in told["examples"]} == {video.name for video in parts.train}
     assert {example.prompt for example in told["examples"]} == {"하나", "둘"}

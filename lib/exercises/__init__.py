@@ -91,7 +91,7 @@ def board(data: dict) -> list[Row]:
     """What a progress file says of every exercise.
 
     >>> board({"exercises": {"04.pool": {"tries": 2, "solved": None}}})[4]
-    ('04 LLaVA-NeXT-Video', ['tried', 'new', 'new', 'new'])
+    ('04 LLaVA-NeXT-Video', ['tried', 'new', 'new', 'new', 'new'])
     """
     rows = []
     for number, lesson in lessons().items():

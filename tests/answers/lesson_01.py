@@ -84,7 +84,7 @@ for rule in ("llava-next", "hf"):
     for clip in (toybox.sample(seed) for seed in range(64)):
         asked = [qa for qa in toybox.questions(clip) if qa.question.endswith(" end?")]
         pixels = toybox.render(clip, indices=video.sample_uniform(16, 2, rule))
-        marks += grade(tiny, [Pool(1)(tiny.encode(pixels), tiny.project).embeds], [asked])[0]
+        marks += asked and grade(tiny, [Pool(1)(tiny.encode(pixels), tiny.project).embeds], [asked])[0]
     shares.append(np.mean(marks))
 my_gain = shares[0] - shares[1]
 """,

@@ -79,7 +79,7 @@ EXPERIMENTS = {
     "01.ends": """
 from lib.reducers import SpatialPool as Pool
 shares = []
-for rule in ("llava-next", "hf"):
+for rule in ("llava_next", "huggingface"):
     marks = []
     for clip in (toybox.sample(seed) for seed in range(64)):
         asked = [qa for qa in toybox.questions(clip) if qa.question.endswith(" end?")]

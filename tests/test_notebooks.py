@@ -74,11 +74,10 @@ def solve_experiments(nb, name):
         for cell in nb.cells:
             dots = re.search(r"^my_\w+ = \.\.\.  #.*$", cell.source, flags=re.M)
             if cell.cell_type == "code" and f'exercises.get("{number}")' in cell.source and dots:
+                # in a function of its own: none of its names is the lesson's
                 answer, steps = dots[0].split()[0], textwrap.indent(solution.strip(), "    ")
-                measured = (
-                    f"def measured():\n{steps}\n    return {answer}\n\n{answer} = measured()"  # no name of the lesson's
-                )
-                cell.source = cell.source.replace(dots[0], measured)
+                as_learner = f"def _as_learner():\n{steps}\n    return {answer}\n\n{answer} = _as_learner()"
+                cell.source = cell.source.replace(dots[0], as_learner)
                 put.append(number)
     return put
 

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from lib.budget.memory import kv_bytes, weight_bytes
 from lib.evaluate.intervals import Score
 from lib.exercises import entries
 from lib.exercises.entries import Entry
@@ -99,8 +102,6 @@ def read_entry(path: str | Path) -> Entry:
 
 def two_crops(crops, project):
     """Lesson 03's own: the overview whole, the tiles pooled."""
-    import torch
-
     return torch.cat([through(SpatialPool(1), 1)(crops[:1], project), SpatialPool(2)(crops[1:], project).embeds])
 
 
@@ -111,8 +112,6 @@ def half_means(features, project, question):
 
 def weights_and_cache(spec, frames, precision):
     """Lesson 02's own: what is loaded, and keys and values of the visual tokens."""
-    from lib.budget.memory import kv_bytes, weight_bytes
-
     return weight_bytes(spec, precision) + kv_bytes(spec, spec.tokens_of(frames))
 
 

@@ -78,7 +78,6 @@ def by_clip(asked: Sequence[toybox.QA], hits: Sequence[bool]) -> float:
 def tokens_within(budget: int, kinds: Sequence[str]) -> Callable[[Entry, range], Score]:
     """Entries that take features (16, 8, 8, 96) and the projector, and return at most `budget` tokens (N, 128)."""
 
-    @torch.no_grad()
     def score(entry: Entry, seeds: range) -> Score:
         return mean_score(shares(lambda seed: entry(features_of(seed), tiny().project), budget, kinds, seeds))
 
@@ -146,8 +145,9 @@ def korean_facts(entry: Entry, seeds: range) -> Score:
     """Entries that return the folder of an adapter; the share of facts right in its Korean captions."""
     vlm = load("tiny", device="cpu")
     load_adapter(vlm, entry())
-    look = lambda video: vlm.encode(toybox.render(video.clip))  # noqa: E731
-    return measure(FACTS_RIGHT, captions_by(vlm, "entry", toybox_videos(seeds), look, "ko", LESSON_08))
+    videos = toybox_videos(seeds)
+    said = captions_by(vlm, "entry", videos, lambda video: vlm.encode(toybox.render(video.clip)), "ko", LESSON_08)
+    return measure(FACTS_RIGHT, said)
 
 
 def drawn_captions(seed: int, number: int = 4) -> list[str]:

@@ -69,6 +69,14 @@ def test_what_a_claim_needs(changes, words):
     assert found == [] if words is None else words in found[0]
 
 
+def test_what_was_printed_in_pieces_is_one_text():
+    """A kernel cuts what a cell prints anywhere, between the lines too."""
+    nb, (first, rest) = lesson(), (OUTPUT[:36], OUTPUT[36:])
+    nb.cells[0].outputs = [new_output("stream", name="stdout", text=piece) for piece in (first, rest)]
+    across = {"says": "pays with motion, {0.82}", "finds": r"flash 1.00   motion (\S+)\nuniform"}
+    assert first.endswith("0.82\n") and broken_claims(nb, [whole(across)]) == []
+
+
 def test_a_changed_number_in_the_sentence_breaks_it():
     claim = whole(RIGHT["two numbers"] | {"says": "pays with motion, {0.62} against {0.96}"})
     (problem,) = broken_claims(lesson(SAYS.replace("0.82", "0.62")), [claim])

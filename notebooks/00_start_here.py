@@ -197,7 +197,8 @@ print(f"the prompt: {model.prompt('What is the code?')!r}")
 # difficulty ●○○○○ · importance ●●●●● · 5 minutes
 #
 # `frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and `stride` x `stride` patches become
-# one token. How many visual tokens is that? A rest that fills no whole patch or no whole window is left out.
+# one token. How many visual tokens is that? Pixels that fill no whole patch are left out, and so are
+# patches that fill no whole window.
 
 # %%
 ex = exercises.get("00.visual_tokens")
@@ -216,7 +217,7 @@ count = ex.or_lib(my_visual_tokens)
 # of the whole sequence, with the words.
 
 # %%
-features = model.encode(frames.pixels)  # what the vision tower sees
+features = model.encode(frames.pixels)  # what the vision tower makes of the frames
 visual = model.default_reducer(features, model.project)  # pooled and projected
 sequence = model.sequence(frames.pixels, model.prompt("What is the code?"))
 for name, array in (("frames", frames.pixels), ("features", features), ("visual tokens", visual.embeds)):
@@ -281,14 +282,15 @@ drawn = plots.score_intervals({f"tiny, {len(unseen)} unseen clips": scores})
 plots.titled(drawn, "Of twelve kinds of question, the code is the hardest")
 
 # %% [markdown]
-# Eleven of the twelve kinds are answered well, about nine times in ten or more. (The twelfth kind, *order*, needs a
-# clip of two scenes.) **The code is not: 0.50 of 96.** One clip could not show that. Why is it the code?
+# Eleven of the twelve kinds are answered well: about nine times in ten or more. (*Order* is new: it asks which of two
+# flashes came first or last. Our clip has only one.) **The code is not: 0.50 of 96.** One clip could not show that. Why
+# is it the code?
 #
 # ## 6. Detail against time
 #
 # The code's digits are small: 5 x 7 pixels, less than a patch of 8 x 8. Pooling mixes four patches into one token. Does
-# that lose half of the codes? Then more tokens a frame will bring them back. We vary how many of the 16 frames are
-# read, and how many tokens each becomes: 1, 4, 16 or 64, with a stride of 8, 4, 2 or 1.
+# that lose half of the codes? If so, more tokens a frame will bring them back. We read 1, 2, 4, 8 or all 16 frames, and
+# turn each into 1, 4, 16 or 64 tokens (with a stride of 8, 4, 2 or 1).
 #
 # **Predict before you run.** With 16 frames of 16 tokens, `tiny` reads 50 % of the codes. What percentage with 64
 # tokens a frame?
@@ -322,14 +324,20 @@ for stride in STRIDES:
     print(f"16 frames x {(8 // stride) ** 2:>2} tokens   code {shares[16, stride]['code']}")
 for number in FRAMES:
     print(f"{number:>2} frames x 16 tokens   flash {shares[number, 2]['flash']}")
+print(f"clips without a flash: {sum(not clip.flashes for clip in unseen)}")
 
 # %% [markdown]
 # It was the pooling: with 64 tokens a frame `tiny` reads **1.00** of the codes, with 16 tokens 0.50, with 4 tokens
 # 0.04. The flash does not need detail. It needs frames: 0.36 of the flashes are named from 1 frame, 0.50 from 4, 0.71
-# from 8, **1.00** from 16. (Some clips have no flash, and "none" is the right answer there. That is most of the 0.36.)
-# The table shows all twenty settings, in percent:
+# from 8, **1.00** from 16. (20 of these 66 clips have no flash, and "none" is right there. That alone is 0.30.) The
+# table shows all twenty settings in percent; ± is half the width of the 95 % interval:
 
 # %%
+later = [not clip.scenes[0].code for clip in unseen]  # the code is shown in the second scene only
+missed = [not hit for hit in grid[1, 1]["code"]]
+both = sum(a and b for a, b in zip(later, missed, strict=True))
+print(f"1 frame x 64 tokens: {sum(missed)} codes missed, {both} of them shown in the second scene only")
+
 kinds, columns = ("code", "flash"), [(kind, stride) for kind in ("code", "flash") for stride in STRIDES]
 table = np.array([[shares[frames, stride][kind][:3] for kind, stride in columns] for frames in FRAMES])
 names = [f"{kind}\n{(8 // stride) ** 2} a frame" for kind, stride in columns]
@@ -338,9 +346,9 @@ drawn = plots.share_table(rows, [""] * len(rows), names, table)
 plots.titled(drawn, "Codes need tokens a frame, flashes need frames")
 
 # %% [markdown]
-# The codes depend on the column, the tokens a frame. (One frame of 64 tokens reads only 88 %: some clips show their
-# code in a second scene, which it never sees.) The flashes depend on the row alone, the number of frames. So what do 64
-# tokens buy? That depends on how you spend them:
+# The codes depend on the column, the tokens a frame. One frame of 64 tokens misses 12 of the 96 codes; 10 of these 12
+# appear only in a second scene, which that frame does not show. The flashes depend on the row alone: the number of
+# frames. So what do 64 tokens buy? That depends on how you spend them:
 
 # %% tags=["readme"]
 ways = {}
@@ -425,14 +433,15 @@ figure, axes = plots.canvas(7.5, 2.6)
 for name, values, colour in (("in the clip", present, "right"), ("not in the clip", absent, "wrong")):
     axes[0, 0].plot(np.sort(values), np.arange(1, 61) / 60, color=plots.COLORS[colour], label=name)
 axes[0, 0].set(xlabel="probability of the answer's first token", ylabel="share of clips up to here")
-axes[0, 0].set_title("An invented colour comes with less certainty, but often with enough")
+axes[0, 0].set_title("Invented colours have lower probabilities, but many are above 0.9")
 axes[0, 0].legend()
 display(figure)
 
 # %% [markdown]
 # The probability helps to find inventions: AUC 0.83, interval 0.74 to 0.90. If the model refused to answer below 0.9,
-# it would stop 60 % of the inventions and lose 13 % of the good answers. The other 40 % of the inventions are at 0.9 or
-# above, like most true answers. Lesson 09 trains against inventions, and lesson 10 measures them.
+# it would stop 60 % of the inventions. It would also lose 13 % of the answers about things that are there. The other 40
+# % of the inventions are at 0.9 or above, like most answers about things that are there. Lesson 09 trains against
+# inventions, and lesson 10 measures them.
 #
 # ## 8. What if the input is wrong?
 #
@@ -455,7 +464,7 @@ for name, make_mistake in mistakes.items():
 # ## 9. Where do you go from here?
 #
 # - `make ask VIDEO=clip.mp4 Q="What happens?"` asks `tiny` in a terminal.
-# - `python -m lib ask clip.mp4 "What happens?" --model NAME` asks a real model. Lesson 11 takes two of them apart.
+# - `python -m lib ask clip.mp4 "What happens?" --model NAME` asks a real model. Lesson 11 shows how.
 # - `make doctor` says which real models and which jobs run on your machine, and why.
 # - `make progress` shows which exercises you have solved. It is kept only in `progress.json` in the course's folder.
 #   (On Colab, download that file before the session ends.)

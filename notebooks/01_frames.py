@@ -143,9 +143,9 @@ drawn = plots.packet_order([size for _, _, size in first], shown_as[:60], [key f
 plots.titled(drawn, "A file stores frames in another order than it shows them")
 
 # %% [markdown]
-# Frame 4 lies second: the three frames before it need it. The key frames (orange) are by far the largest packets. Frame
-# 57 has no fixed place in the file. A reader must start at the key frame before it and decode up to it. Some readers
-# get that wrong.
+# Frame 4 lies second: the three frames before it need it. The key frames (orange) are by far the largest packets. No
+# reader can jump straight to frame 57: it must start at the key frame before it and decode up to it. Some readers get
+# that wrong.
 #
 # ## 2. Does the reader of the official code return the right frames?
 #
@@ -271,7 +271,7 @@ right = np.array([  # (clips, files, readers, kinds)
      both_files(pair)] for pair in pairs
 ])  # fmt: skip
 counts = np.array([[len(questions(second, (kind,))) for kind in KINDS] for _, second in pairs])
-shares = bootstrap_shares(right, counts)  # (1 + 2000, files, readers, kinds): measured, then of redrawn clips
+shares = bootstrap_shares(right, counts)  # (1 + 2000, ...): the estimate, then bootstrap replicates
 for (file, reader, kind), _ in np.ndenumerate(shares[0]):
     score = percentile_interval(shares[:, file, reader, kind], len(pairs))
     print(f"{('stream.ts', 'old.avi')[file]:<10}{READERS[reader]:<8}{KINDS[kind]:<8}{score}")
@@ -377,7 +377,7 @@ uneven = write(place("uneven.mp4"), [draw(n) for n in range(140)], milliseconds=
 info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
 print(f"frame 60: number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
-plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is up to seconds off")
+plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is wrong by up to 3 seconds")
 
 # %% [markdown]
 # Frame 60 is shown at 1.98 s; number / rate says 5.15 s. So use the timestamps. `read_frames` returns them with the
@@ -485,7 +485,8 @@ ex.check(my_gain)
 # %%
 for rule, indices in three_rules(50, 50).items():
     missing = sorted(set(range(50)) - set(indices))
-    print(f"{rule:<15} 50 of 50: {len(set(indices))} different frames, missing {missing}")
+    twice = [i for i in range(50) if indices.count(i) == 2]
+    print(f"{rule:<15} 50 of 50: twice {twice}, never {missing}")
 documented = np.arange(0, 15, 15 / 13).astype(int)
 print(f"np.arange(0, 15, 15 / 13) returns {len(documented)} frames for 13 wanted")
 for rule in ("llava_next", "slowfast_llava", "huggingface"):

@@ -178,7 +178,7 @@ ex.check(my_plan)
 
 # %%
 sixty, hundred = (budget.answering(specs[VIDEO_7B], count).total / GIB for count in (60, 100))
-per_frame = (hundred - sixty) / 40  # the slope; what is there before the first is the start
+per_frame = (hundred - sixty) / 40  # the slope; the rest is there before the first frame
 settings = budget.card_bytes(CARD) / GIB, sixty - 60 * per_frame, per_frame, 10_240, 144, 356
 by_memory, by_context = ex.or_lib(my_plan)(*settings)
 print(f"by hand {by_memory:.0f} and {by_context:.0f} frames; lib {mine.by_memory} and {mine.by_context}")
@@ -237,8 +237,7 @@ print(f"a {CARD} has {budget.card_bytes(CARD) / GIB:.2f} GiB")
 # Formula and trace agree within 1 %. Training takes 8.99 of a T4's 14.75 GiB. `python -m lib plan jobs/7b-t4.yaml`
 # prints this for your own job and for every card, with hours. It downloads nothing.
 #
-# Only a run can show that the commands work at this size, and how long they take. This cell reports the runs that were
-# made:
+# Only a run can show that the commands work at this size, and how long they take. Which runs were made so far?
 
 # %%
 rehearsed, gpu = DATA / "measured" / "rehearsed.json", DATA / "measured" / "gpu.json"
@@ -254,6 +253,10 @@ if gpu.exists():
     print("the plan was held to a", json.loads(gpu.read_text())["machine"]["card"])
 else:
     print("on a GPU nothing was measured yet: `make gpu-check` writes data/measured/gpu.json")
+
+# %% [markdown]
+# All five commands ran on two CPU cores, at the 7B's full size and with random weights. Two training steps took 31
+# minutes, at a peak of 19.0 GiB.
 
 # %% [markdown]
 # ### Exercise 11.frame: what one more frame costs
@@ -329,8 +332,8 @@ said = model.answer(features, "What happens in this video?", max_new_tokens=8)
 print(f"\nthe 7B{'' if REAL else chr(39) + 's twin'} says: {said}")
 
 # %% [markdown]
-# The twin's answer is random, as it must be: `#7887` is an unused token of its vocabulary. The way from frames to
-# tokens is real. The same 16 frames are 256 tokens for tiny, 3,137 for the 0.5B and 2,304 for the 7B. Each
+# The twin's answer is random, as it must be: `#7887` is an unused token of its vocabulary. The path from frames
+# to tokens is the real one. The same 16 frames are 256 tokens for tiny, 3,137 for the 0.5B and 2,304 for the 7B. Each
 # configuration decides which layer is read, with CLS or without, and in which grid. It also decides the order of
 # projector and pooling, and whether a newline ends the video. `lib` follows it. `tests/test_real_weights.py` compares
 # the logits with transformers' own forward pass for all three architectures. Here is the comparison for the 7B:
@@ -361,8 +364,12 @@ for name, chat in (("7B and 7B-DPO", vlm.VICUNA), ("0.5B", vlm.QWEN), ("34B", vl
 # ## 4. SlowFast-LLaVA on the 7B: fifty frames, nothing trained
 #
 # SlowFast-LLaVA (lesson 05) needs no training, so it should run on the downloaded weights. Four things must be as in
-# its paper (arXiv 2407.15841v2, sections 3.2 and 4.2; apple/ml-slowfast-llava): 50 frames, **squashed** to 336 x 336;
-# features taken **behind the projector**; **its own prompt**; and its RoPE setting.
+# its paper (arXiv 2407.15841v2, sections 3.2 and 4.2; apple/ml-slowfast-llava):
+#
+# - 50 frames, **squashed** to 336 x 336;
+# - features taken **behind the projector**;
+# - **its own prompt**;
+# - its RoPE setting.
 #
 # Why squashed? From a frame that is not square, transformers keeps only the square in the middle, and film is wide.
 #
@@ -499,8 +506,8 @@ else:
     print("There is no record of real models yet (data/measured/real.json).")
 for row in real_check.answer_rows(report):
     clip, question, truth, *said = row.values()
-    told = "   ".join(f"{name}: {answer[:60]}" for name, answer in zip([*row][3:], said, strict=True))
-    print(f"{clip}: {question} ({truth})\n    {told}")
+    answered = "   ".join(f"{name}: {answer[:60]}" for name, answer in zip([*row][3:], said, strict=True))
+    print(f"{clip}: {question} ({truth})\n    {answered}")
 
 # %%
 from lib.evaluate import score  # a share with its 95 % interval (lesson 10)

@@ -17,8 +17,8 @@ visual_tokens = Write(
     title=Text("count the visual tokens", "시각 토큰 세기"),
     task=Text(
         "`frames` square frames of `pixels` x `pixels` are cut into patches of `patch` x `patch` pixels, and `stride` "
-        "x `stride` patches become one token. How many visual tokens is that? A rest that fills no whole patch or no "
-        "whole window is left out.",
+        "x `stride` patches become one token. How many visual tokens is that? Pixels that fill no whole patch are "
+        "left out, and so are patches that fill no whole window.",
         "한 변이 `pixels`픽셀인 정사각형 프레임 `frames`장을 `patch` x `patch`픽셀 패치로 자르고, 패치 `stride` x "
         "`stride`개를 토큰 하나로 모읍니다. 시각 토큰은 모두 몇 개입니까? 패치나 창을 다 채우지 못하는 나머지는 "
         "버립니다.",
@@ -118,7 +118,7 @@ interval = Choose(
         "- **1** ten answers about one clip are few, and they depend on each other\n"
         "- **2** the answers are drawn at random, and repeating averages that out\n"
         "- **3** 9 of 10 is above chance, and more is not needed",
-        '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90 %"라고 적습니다. 어떻게 하겠습니까? '
+        '모델이 클립 하나에 관한 질문 10개 중 9개를 맞혔습니다. 동료가 "정확도 90%"라고 적습니다. 어떻게 하겠습니까? '
         "이유는 무엇입니까?\n\n- **a** 그대로 받아들입니다. 서로 다른 질문이 열 개였습니다\n"
         "- **b** 같은 질문 10개를 열 번 묻고 평균을 적습니다\n"
         "- **c** 여러 클립에 묻고 신뢰 구간도 적습니다\n\n이유\n\n"
@@ -192,7 +192,7 @@ cheapest = Predict(
         Mistake(
             32,
             "With 32 tokens it stays below 90 %, in each way to spend them.",
-            "32토큰으로는 어떻게 나누어도 90 %에 못 미칩니다.",
+            "32토큰으로는 어떻게 나누어도 90%에 못 미칩니다.",
         ),
     ),
     hint_1=Text(

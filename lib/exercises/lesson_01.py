@@ -214,13 +214,13 @@ ends = Predict(
         "rule? (A number between 0 and 1, to 30 %.)",
         '실험입니다. "Where does the red circle end?" 같은 질문(`question.endswith(" end?")`)은 클립의 끝을 묻습니다. '
         "시드 0부터 63까지의 클립에서 프레임을 2장씩 풀링 없이 읽고, LLaVA-NeXT의 규칙과 Hugging Face의 규칙으로 각각 "
-        "물어보세요. 첫 번째 규칙의 정답 비율이 얼마나 더 높습니까? (0과 1 사이의 값, 오차 30 %)",
+        "물어보세요. 첫 번째 규칙의 정답 비율이 얼마나 더 높습니까? (0과 1 사이의 값, 오차 30%)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=0.23,
     tolerance=0.3,
     mistakes=(
-        Mistake(23, "As a share, please: 23 % is 0.23.", "0과 1 사이의 값으로 적으세요. 23 %는 0.23입니다."),
+        Mistake(23, "As a share, please: 23 % is 0.23.", "0과 1 사이의 값으로 적으세요. 23%는 0.23입니다."),
         Mistake(-0.23, "That is the other way round.", "두 규칙을 거꾸로 뺐습니다."),
         Mistake(
             0.84,

@@ -99,7 +99,7 @@ plan = Write(
         "`per_frame` GiB more. Its context has `context` positions, of which `text` are for prompt and answer; a frame "
         "is `tokens` tokens. Return two whole numbers: the frames that memory allows, and those that the context "
         "allows.",
-        "카드의 메모리는 `card` GiB이고 그 95 %만 계획에 씁니다. 모델이 `fixed` GiB를, 프레임마다 `per_frame` GiB를 더 "
+        "카드의 메모리는 `card` GiB이고 그 95%만 계획에 씁니다. 모델이 `fixed` GiB를, 프레임마다 `per_frame` GiB를 더 "
         "씁니다. 문맥 길이는 `context`이고 그중 `text`는 프롬프트와 답이 쓰며 프레임 하나는 `tokens`토큰입니다. "
         "메모리가 허용하는 프레임 수와 문맥이 허용하는 프레임 수를 정수 두 개로 돌려주세요.",
     ),
@@ -126,7 +126,7 @@ plan = Write(
         Mistake(
             lambda card, *others: my_plan(card / 0.95, *others),
             "You planned with the whole card: 5 % are lost between blocks of unequal size.",
-            "카드 전체를 썼습니다. 크기가 다른 블록 사이에서 5 %를 잃습니다.",
+            "카드 전체를 썼습니다. 크기가 다른 블록 사이에서 5%를 잃습니다.",
         ),
         Mistake(
             lambda card, fixed, *others: my_plan(card, 0, *others),

@@ -85,12 +85,13 @@ patch = 8
 rows = frame.reshape(64 // patch, patch, 64 // patch, patch, 3)  # row of patches, row in it, then columns
 patches = rows.swapaxes(1, 2).reshape(-1, patch, patch, 3)
 print("patches:", patches.shape)
-plots.token_grids(frame, patches=8, pooled=4)
+drawn = plots.token_grids(frame, patches=8, pooled=4)
+plots.titled(drawn, "2 x 2 pooling leaves a quarter: 64 patches become 16 tokens")
 
 # %% [markdown]
-# The cell cuts a Toybox frame into 64 patches. Next the patches are pooled. LLaVA-NeXT-Video takes the mean of 2 x 2
-# patches: 24 x 24 becomes 12 x 12 = **144 tokens per frame** ("How to represent videos?", blog of 30 April 2024). Tiny
-# does the same at its own size: 8 x 8 becomes 4 x 4.
+# The cell cuts a Toybox frame into 64 patches. Next, neighbouring patches are pooled. LLaVA-NeXT-Video takes the mean of
+# 2 x 2 patches: 24 x 24 becomes 12 x 12 = **144 tokens per frame** ("How to represent videos?", blog of 30 April 2024).
+# Tiny does the same at its own size: 8 x 8 becomes 4 x 4.
 
 # %%
 clip = toybox.render(toybox.sample(7))
@@ -101,7 +102,7 @@ beside("visual tokens of 16 frames", 16 * 4 * 4, len(vlm.default_reducer(feature
 # %% [markdown]
 # Both estimates are exact.
 #
-# ## 2. What if the side does not divide?
+# ## 2. What if the stride does not divide the side?
 #
 # CLIP's 24 patches a side divide by 2. SigLIP-384, the vision tower of LLaVA-Video, has 27. Average and max pooling
 # **leave out** the last row and column; bilinear pooling rounds **up** (LLaVA-NeXT `llava_arch.py:171-190`). Some
@@ -183,9 +184,9 @@ except ValueError as error:
 #
 # ## 3. How many frames fit the context?
 #
-# **Claim.** "24 x 24 x N + text < 4096" (blog, Technical Insights). Vicuna, the language model, was trained on 4,096
-# positions: its **context**. Prompt, video and answer share them. We try two answers: a short one of 256 tokens, and a
-# Korean caption of 932 (section 4).
+# **Claim.** For N unpooled frames the authors ask that "24 x 24 x N + text < 4096" (blog, Technical Insights). Vicuna,
+# the language model, was trained on 4,096 positions: its **context**. Prompt, video and answer share them. We count
+# pooled frames, 144 tokens each, beside two answers: a short one of 256 tokens, and a Korean caption of 932 (section 4).
 
 # %% [markdown]
 # ### Exercise 02.max_frames: frames that fit
@@ -245,7 +246,7 @@ for language in ("en", "ko"):
     captions = [toybox.caption(toybox.sample(seed), language) for seed in range(10_000, 10_300)]
     tokens, characters = sum(map(token_count, captions)), sum(map(len, captions))
     print(f"Toybox captions, {language}: {tokens / 300:.1f} tokens, {tokens / characters:.2f} per character")
-for sentence in ("Please describe this video in detail.", "이 영상을 한국어로 상세히 묘사해주세요."):
+for sentence in ("The park was filmed on a sunny day.", "맑은 날에 공원에서 촬영했습니다."):
     tokens = token_count(sentence)
     print(f"not from Toybox: {tokens} tokens, {tokens / len(sentence):.2f} per character: {sentence}")
 
@@ -328,8 +329,8 @@ print(f"its projector: {one + two:,}; one linear layer would have {one:,}")
 # The count is exact: 1,464,768 for tiny. The 7B has 7,063,431,168, which take 13.16 GiB in 16 bits. (You will read that
 # its projector is "a linear layer". It has two, with 20,979,712 parameters, the "21M" of the model card.)
 #
-# In 4 bits a weight takes `4 + 8/64 + 32/16384 = 4.127` bits. The parts behind the 4 are scales: one byte for every 64
-# weights, and one float32 for every 256 of these bytes ("double quantisation", QLoRA). We compare that with
+# In 4 bits a weight takes `4 + 8/64 + 32/16384 = 4.127` bits. The two terms after the 4 are scales: one byte for
+# every 64 weights, and one float32 for every 256 of these bytes ("double quantisation", QLoRA). We compare that with
 # bitsandbytes, the library that real models use for it:
 
 # %%
@@ -432,8 +433,8 @@ beside("operations of tiny, 16 frames", sum(reading(tiny, 256 + text)), operatio
 # %% [markdown]
 # The sum is exact for 16 frames.
 #
-# **Predict before you run.** How many times as many operations does tiny need for eight times the frames, 126? (A
-# linear cost would be 8.)
+# **Predict before you run.** Now tiny reads 126 frames, eight times as many. How many times as many operations does it
+# need? (A linear cost would be 8.)
 
 # %%
 my_ratio = None  # write your guess first
@@ -446,9 +447,9 @@ for model, per_frame in ((tiny, 16), (seven, 144)):
         print(f"{model.name:<5}{frames:>4} frames: attention's square is {share:.0%} of all")
 
 # %% [markdown]
-# 8 times the frames take 20 times the operations. Attention's square is why: it is 24 % of tiny's operations at 16
-# frames, 71 % at 126. In a wide model the linear layers weigh more. On the 7B, 32 times as wide, the square is 5 % at 8
-# frames and 16 % at 32, with far longer sequences.
+# 8 times the frames take 20 times the operations. The reason is attention's square: it is 24 % of tiny's operations at
+# 16 frames, 71 % at 126. In a wide model the linear layers weigh more. On the 7B, 32 times as wide, the square is 5 % at
+# 8 frames and 16 % at 32, with far longer sequences.
 #
 # How many seconds is that at least? A T4 does at most 65 TFLOP/s in 16 bits and reads 320 GB/s (its published data).
 # Reading the video is bound by operations. Writing the answer is bound by memory, because each new token reads all
@@ -568,7 +569,7 @@ print(f"{len(traced)} cases, planned and traced at most {largest:.1%} apart")
 # %%
 from lib.tools import explorer
 
-display(explorer.figure())
+display(plots.titled(explorer.figure(), "The same 16 frames become 32 to 3,136 tokens, by method"))
 explorer.show()
 
 # %% [markdown]

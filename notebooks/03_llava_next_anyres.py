@@ -230,7 +230,8 @@ with torch.no_grad():
     patches, size = [features.flatten(1, 2)], torch.tensor([[height, width]])
     packed, _ = vlm.model.model.pack_image_features(patches, size, "default", newline)
 print(f"{len(by_hand)} visual tokens; as in transformers: {torch.equal(by_hand, packed[0])}")
-plots.anyres_page(canvas, grid, side, box)
+drawn = plots.anyres_page(canvas, grid, side, box)
+plots.titled(drawn, "Each row runs through both tiles and ends in a newline")
 
 # %% [markdown]
 # The photo becomes 268 tokens, not 5 x 64 = 320: a quarter of the canvas was padding. `unpadded_box` rounds down twice,
@@ -407,7 +408,7 @@ images = {
 torn = np.array([still.scenes[0].code_at[0] in (16, 24) for still in stills])  # the middle cuts the code
 shown = {name: (vlm.crops(some[torn.argmax()]), 8) for name, some in images.items()}
 drawn = plots.rows_of_grids(shown, ["overview", "tile 1", "tile 2", "tile 3", "tile 4"])
-plots.titled(drawn, "The same world in three images: where do the borders cut the code?")
+plots.titled(drawn, "A border cuts the code in 'far, cut' and 'near'; in 'far' one tile shows it whole")
 
 # %% [markdown]
 # (The map of AnyRes adds 16 newlines to the 320 patches.) Each image is read in five ways: the overview alone, AnyRes,
@@ -459,7 +460,7 @@ predict("percentage of near codes without the overview", my_left, percentage)
 columns = [f"{name}\n{kind}" for name, kind in product(images, KINDS)]
 table = [[score(right[name, kind, way])[:3] for name, kind in product(images, KINDS)] for way in WAYS]
 drawn = plots.share_table(WAYS, [""] * len(WAYS), columns, np.array(table))
-plots.titled(drawn, "AnyRes reads codes that are far; near ones need the overview")
+plots.titled(drawn, "Percent right: AnyRes reads codes that are far; near ones need the overview")
 
 # %%
 for name, kind, way, other in (
@@ -484,8 +485,8 @@ for name, of in (("cut by a border", torn), ("whole", ~torn)):
 # - **The order of the patches repairs a cut; the newlines do not.** "far, cut": without newlines `tiny` still reads 98,
 #   a difference whose interval includes 0. Tile by tile it reads 70: all of the 45 codes that are whole, and none of
 #   the 19 that a border cuts. Row by row, as AnyRes does, it reads these 19 too.
-# - **Where the overview is enough, tiles add nothing.** "near": the overview alone reads all codes. Without it 0 are
-#   left, even of the codes that no border cuts. Tiles alone are not the problem: in "far" they read 100. The likely
+# - **Where the overview is enough, tiles add nothing.** "near": the overview alone reads all codes. Without it `tiny`
+#   reads 0 of them, even where no border cuts the code. Tiles alone are not the problem: in "far" they read 100. The likely
 #   cause is the size: these digits are twice as large as any that `tiny` has seen.
 #
 # But AnyRes also does harm: **in "near", the count falls from 97 with the overview alone to 34 with AnyRes.** Why?
@@ -533,6 +534,11 @@ for kind in ("whole", "cut"):
     for step, seen in steps.items():
         counted[kind, step] = right_answers(seen, some)["count"]
         print(f"{kind:<8}{step:<22}{score(counted[kind, step])}")
+table = np.array([[score(counted[kind, step])[:3] for kind in ("whole", "cut")] for step in steps])
+drawn = plots.share_table(list(steps), [""] * len(steps), ["nothing\ncut", "everything\ncut"], table)
+plots.titled(drawn, "Counts right, in percent: each cause does harm")
+
+# %%
 for kind, step, before in (
     ("whole", "+ three empty tiles", "one square"),
     ("whole", "+ doubled", "+ three empty tiles"),

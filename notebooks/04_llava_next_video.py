@@ -517,7 +517,7 @@ plots.titled(drawn, "A newline after each row adds a quarter, after each frame a
 # ## 7. What does an image model see in a video?
 #
 # The blog's image model answers questions about videos "zero-shot": it was trained on images alone. (LLaVA-NeXT-*Video* also saw 100 K videos beside
-# 760 K images, LLaVA-VL/LLaVA-NeXT#2. Fine-tuned on videos alone it scored 3.02, mixed from stage 1 on 3.32; blog, (2).)
+# 760 K images, LLaVA-VL/LLaVA-NeXT#2. Fine-tuned on videos alone it scored 3.02, on both from stage 1 on it scored 3.32; blog, (2).)
 #
 # Toybox shows what transfers. `tiny-image` saw single images only; `tiny` went on from it with videos. Both get 16 tokens a frame.
 #
@@ -666,7 +666,7 @@ ex.check(my_share)
 # ## Something to win: better than the mean
 #
 # 2 x 2 pooling takes the mean of four patches and loses half of the codes. Write `entry(features, project)`: at most 256 tokens that read
-# codes, and still count things and see motion. The lesson's own way scores 0.79; 0.93 wins. `exercises.challenge("04").play(entry)` scores
+# codes and still count things and see motion. The lesson's own way scores 0.79; 0.93 wins. `exercises.challenge("04").play(entry)` scores
 # yours.
 
 # %% [markdown]

@@ -17,9 +17,9 @@
 # LLaVA-NeXT-Video의 생각은 단순합니다. LLaVA-NeXT가 큰 이미지를 크롭 여러 장으로 읽듯이, 비디오에서는 프레임이 크롭을 대신합니다. 대신 프레임마다 24 x 24패치를 12 x 12로 풀링해
 # 144토큰으로 줄입니다. 이 수업에서는 풀링, 프로젝터, 끼워 넣기(splicing), newline을 직접 구현하고 transformers와 결과가 같은지 확인합니다.
 #
-# 왜 언어 모델이 패치를 읽을 수 있는지도 봅니다. 비전 인코더와 언어 모델을 고정하고 프로젝터만 200스텝 학습하면 맞힌 답이 22 %에서 84 %로 늘어납니다. 답에 필요한 토큰도 찾아봅니다. 코드는
-# 모든 프레임의 두 위치에 달려 있고, 번쩍임은 프레임 한 장에 달려 있습니다. bilinear 풀링은 stride 4에서 패치의 75 %를 읽지 않는데도 답이 나빠졌다고 볼 수 없습니다. 읽지 않는 패치의 내용을 이웃 패치가 전해 준다는
-# 설명은 실험으로 반박됩니다. 이미지만 배운 모델은 비디오에서도 한 프레임에 보이는 것을 잘 맞힙니다. 마지막으로 RoPE 배율을 측정합니다. 배율 2는 학습한 길이에서도 맞힌 비율을 0.89에서 0.63으로
+# 왜 언어 모델이 패치를 읽을 수 있는지도 봅니다. 비전 인코더와 언어 모델을 동결하고 프로젝터만 200스텝 학습하면 맞힌 답이 22 %에서 84 %로 늘어납니다. 답에 필요한 토큰도 찾아봅니다. 코드는
+# 모든 프레임의 두 위치에 달려 있고, 번쩍임은 프레임 한 장에 달려 있습니다. bilinear 풀링은 stride 4에서 패치의 75 %를 읽지 않는데도 답이 나빠졌다고 볼 수 없습니다. 읽지 않는 패치도 비전 인코더를 거쳐
+# 답에 도움이 됩니다. 이미지만 배운 모델은 비디오에서도 한 프레임에 보이는 것을 잘 맞힙니다. 마지막으로 RoPE 배율을 측정합니다. 배율 2는 학습한 길이에서도 맞힌 비율을 0.89에서 0.63으로
 # 떨어뜨리고, 배율이 없어도 학습 길이의 8배까지 잘 읽습니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
@@ -66,9 +66,9 @@ print("frames, rows, columns, numbers of each patch:", *features.shape)
 # %% [markdown]
 # ## 1. How can an image model read a video?
 #
-# **Claim.** LLaVA-NeXT reads a large image as several crops (lesson 03). For LLaVA-NeXT-Video a video is the same thing: **frames take the place of crops**, "a {1 x N} grid". Only
-# the price has to fall, because "24 x 24 x N + text" must stay below 4,096 tokens. So each frame is pooled from 24 x 24 to 12 x 12 (Zhang et al., blog of 30 April 2024, Technical
-# Insights (1)). At tiny's size:
+# **Claim.** LLaVA-NeXT reads a large image as several crops (lesson 03). LLaVA-NeXT-Video reads a video in the same way: **frames take the place of crops**, "a {1 x N} grid". Only the
+# price has to fall: "24 x 24 x N + text" must stay below 4,096 tokens. So each frame is pooled from 24 x 24 to 12 x 12 tokens (Zhang et al., blog of 30 April 2024, Technical
+# Insights (1)). `tiny` has 8 x 8 patches and pools them to 4 x 4:
 
 # %%
 image = toybox.render(toybox.sample(12), size=128, indices=[4])[0]  # twice as large as what the encoder takes
@@ -77,10 +77,10 @@ tiles = image.reshape(2, 64, 2, 64, 3).swapaxes(1, 2).reshape(4, 64, 64, 3)
 some = [0, 4, 8, 12, 15]
 shown = {"one image, tokens": ([overview, *tiles], 8), "a video, tokens": (frames[some], 4)}
 titles = ["overview\nframe 0", "tile 1\nframe 4", "tile 2\nframe 8", "tile 3\nframe 12", "tile 4\nframe 15"]
-plots.rows_of_grids(shown, titles)
+plots.titled(plots.rows_of_grids(shown, titles), "Frames take the place of crops, at a quarter of the tokens")
 
 # %% [markdown]
-# What the blog measured (main table; VDD is a judged score of detailed descriptions):
+# Five crops of one image cost 320 tokens. Five frames of a video cost 80. What the blog measured (main table; VDD is a judged score of detailed descriptions):
 #
 # | 7B model | frames | ActivityNet-QA | VDD |
 # |---|---|---|---|
@@ -94,7 +94,8 @@ plots.rows_of_grids(shown, titles)
 #
 # ## 2. How are patches pooled?
 #
-# **Claim.** "average" with stride 2: every token is the mean of 2 x 2 neighbouring patches of one frame (transformers `LlavaNextVideoPooler`; branch `video_inference` of the official code).
+# **Claim.** By "average" with stride 2: every token is the mean of 2 x 2 neighbouring patches of one frame. (transformers `LlavaNextVideoPooler`; branch `video_inference` of the official
+# code.)
 
 # %% [markdown]
 # ### Exercise 04.pool: pool what the vision tower returns
@@ -131,15 +132,17 @@ maps = {
     "8 x 8 patches": plots.feature_colours(patches, reference),
     "4 x 4 tokens": plots.feature_colours(pooled[0].numpy(), reference),
 }
-plots.pooled_maps(frames[0], maps, [(32, 48, 32, 48), (4, 6, 4, 6), (2, 3, 2, 3)])
+drawn = plots.pooled_maps(frames[0], maps, [(32, 48, 32, 48), (4, 6, 4, 6), (2, 3, 2, 3)])
+plots.titled(drawn, "One token stands for four patches: their mean")
 
 # %% [markdown]
-# (Colours: the three directions in which the features vary most. Outlined: token 10 and its four patches.)
+# The pooling equals transformers'. 16 frames of 64 patches become 16 x 16 = 256 visual tokens. (Outlined: token 10 and its four patches. Colours: the three main directions of the
+# features.)
 #
 # ## 3. Average, maximum or bilinear?
 #
 # **Claim.** The official code of August 2024 has a third way, "bilinear", and makes it the default (`llava/train/train.py:91`; `get_2dPool` in `llava/model/llava_arch.py:171-190`). It
-# shrinks the grid like a picture, without antialiasing. On an even grid at stride 2 that *is* the average. At stride 4 it reads four patches in the middle of each window.
+# shrinks the grid like a picture, without antialiasing. On an even grid at stride 2 that *is* the average. At stride 4 it is not.
 #
 # **Predict before you run.** What percentage of the patches does no token read, with "bilinear" at stride 4?
 
@@ -165,11 +168,14 @@ same = torch.allclose(pool_2d(grid, 2, "bilinear"), pool_2d(grid, 2, "average"),
 print("stride 2 on an even grid, bilinear is the average:", same)
 counts = {mode: SpatialPool(2, mode).count(1, 27, 27) for mode in ("average", "bilinear")}
 print("tokens of a SigLIP frame, 27 x 27, at stride 2:", counts)
-plots.reading_maps(read)
+plots.titled(plots.reading_maps(read), "At stride 4 bilinear reads a quarter of the patches")
 
 # %% [markdown]
-# Three quarters of the patches are read by no token. And on SigLIP's odd grid the average rounds down to 13 x 13 = 169 tokens and leaves an edge out; bilinear rounds up to 14 x 14 = 196
-# (LLaVA-VL/LLaVA-NeXT#271, #408). Does it cost answers? `tiny` was trained with all three, mostly with the average. We ask it about 64 clips at 4 tokens a frame:
+# Three quarters of the patches are read by no token (crosses): at stride 4 bilinear takes only the four in the middle of each window. (The darker a patch, the more it counts.) The two
+# also differ on SigLIP's odd grid. The average rounds down to 13 x 13 = 169 tokens and leaves an edge out. Bilinear rounds up to 14 x 14 = 196
+# (LLaVA-VL/LLaVA-NeXT#271, #408).
+#
+# Does that cost answers? `tiny` was trained with average, maximum and bilinear, mostly with the average. We ask for colours, shapes and sizes in 64 clips, at 4 tokens a frame:
 
 
 # %%
@@ -202,10 +208,10 @@ for mode in ("max", "bilinear"):
     compare(shares, mode, "average")
 
 # %% [markdown]
-# "max" costs 0.133; `tiny` met it seldom, so part of that may be habit. "bilinear" loses nothing that 64 clips can show, though it reads a quarter of the patches.
+# "max" costs 0.133. Part of that may be lack of practice: `tiny` met it seldom. "bilinear" loses nothing that 64 clips can show.
 #
-# Why does leaving out three quarters cost nothing? My guess: in the vision tower each patch has looked at its neighbours, so a read patch knows what an unread one shows. Paint over
-# the patches that are read, or those that are not, and ask again:
+# Why does leaving out three quarters cost nothing? My guess: in the vision tower every patch attends to the others, so a read patch knows what an unread one shows. To test that, we
+# paint over the read patches, or over the others:
 
 
 # %%
@@ -232,8 +238,10 @@ compare(visible, "only what is not read", "nothing")
 compare(visible, "only what is read", "everything")
 
 # %% [markdown]
-# The guess is wrong. What only unread patches show is lost: 0.275, against 0.252 with nothing visible at all, a difference that includes 0. No neighbour passes it on. But the read patches alone are not enough either: hiding the others costs 0.283. Colours survive best, 0.71 of
-# 0.82, since most things touch a read patch. Shape and size fall to 0.56 and 0.51: their outline reaches into the patches that no token reads. (Or the painted edges mislead the tower; this test does not separate the two.)
+# The guess is half right. What only unread patches show is lost: 0.275, against 0.252 with nothing visible at all, and the interval includes 0. And yet hiding the unread patches costs
+# 0.283, although no token reads them. So they reach the tokens through the tower. Colours need them least (0.82 falls to 0.71); shape and size fall to 0.56 and 0.51.
+#
+# This is likely: most things touch a read patch, and the tower completes what that patch shows in part. (Or the painted edges mislead the tower. This test does not separate the two.)
 #
 # ## 4. Pool then project, or project then pool?
 #
@@ -270,8 +278,8 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# The projector is two layers with a GELU between. If it were linear, the order would not matter for a mean. How far apart are the tokens, and does it cost answers? The witness is
-# `tiny-image`: it was trained on single images and only ever pooled first.
+# The projector is two layers with a GELU between them. If it were linear, the order would not matter for a mean. How far apart are the tokens, and does that cost answers? We test
+# `tiny-image`: it was trained on single images, and always pooled first.
 
 # %%
 image_model = load(TINY.parent / "tiny-image")
@@ -291,13 +299,13 @@ for order, visual in orders.items():
 compare(shares, "project before pooling", "project after pooling")
 
 # %% [markdown]
-# The tokens differ by 19 % of their length. The answers do not suffer: projecting first even answers 0.025 more, an interval without 0. I had expected a loss. It is one model; make no rule of it.
+# The tokens differ by 19 % of their length. The answers do not suffer: projecting first even gets 0.025 more right, and the interval excludes 0. I had expected a loss. Make no rule of
+# one model, and keep the trained order.
 #
 # ### Why can a language model read patches at all?
 #
-# It learned words; the vision tower never met one. The projector brings them together, and LLaVA's first stage trains nothing
-# else (558 K images). Watch it happen: we throw the projector of `tiny-image` away, freeze the rest and train a new one
-# on 1,024 images, with four questions each.
+# A language model reads the vectors of words; a vision tower returns vectors of its own. The projector leads from one to the other. LLaVA's first stage trains nothing else
+# (558 K images). We do the same: replace the projector of `tiny-image` by a random one, freeze the rest, and train on 1,024 images.
 #
 # **Predict before you run.** With a random projector 22 % of the answers are right, by guessing. What percentage after 200 steps?
 
@@ -351,11 +359,12 @@ print(f"{size:,} weights trained of {student.model.num_parameters():,}")
 three = f"before {np.mean(before):.3f}, after {np.mean(after):.3f}, shipped {np.mean(shipped):.3f}"
 print("right answers about 64 unseen images:", three)
 predict("% right after 200 steps", my_after, 100 * np.mean(after))
-plots.loss_curves({"projector alone": losses}, window=10)
+drawn = plots.loss_curves({"projector alone": losses}, window=10)
+plots.titled(drawn, "A new projector learns to be read in 200 steps")
 
 # %% [markdown]
-# **84 % instead of 22 %, after 200 steps on 28,928 of 1.5 million weights.** The shipped projector has 90 %. The language model did not change: it was taught nothing about pictures. The projector learned to write patches as vectors that the language model already reads, near the words for what
-# they show. The tower must have told colours, shapes and places apart before: two layers cannot add what is missing.
+# **84 % instead of 22 %, after 200 steps on 28,928 of 1.5 million weights.** The shipped projector has 90 %. So the tower's features held colours and shapes before: two
+# layers cannot add what is missing. One thing is easier here than in LLaVA: this language model met pictures before, through the old projector.
 #
 # ## 5. Where do the visual tokens go?
 #
@@ -398,7 +407,7 @@ with torch.no_grad():
 print("the scores of the next word, as transformers' own:", torch.allclose(ours, official, atol=1e-4))
 
 # %% [markdown]
-# What does transformers do with the common mistakes?
+# The spliced sequence gives the scores that transformers computes by itself. What does transformers do with the common mistakes?
 
 # %%
 written = tiny.model.generate(input_ids=ids[None], max_new_tokens=8, do_sample=False, pad_token_id=0)[0]
@@ -413,12 +422,15 @@ outputs = tiny.model.generate(**theirs, max_new_tokens=8, do_sample=False, pad_t
 print("decode(outputs[0]):", repr(tiny.tokenizer.decode(outputs, skip_special_tokens=True)))
 
 # %% [markdown]
-# A `<video>` without pixels raises no error: its embedding is read like a word's, and a code is made up. (`lib` refuses.) A wrong *count* does raise an error, the most asked one about this model
-# (huggingface/transformers#35869): a `max_length` has cut off some `<video>` ids, or a processor assumed another pooling. And `outputs[0]` begins with the prompt: decode only what is new.
+# - **A `<video>` without pixels** raises no error. Its embedding is read like a word's, and a code is made up. (`lib` refuses.)
+# - **A wrong count** does raise one, the most asked about this model (huggingface/transformers#35869). Either a `max_length` has cut off some `<video>` ids, or a processor assumed
+#   another pooling. (The 4,096 of the message are 32 tokens of 128 numbers.)
+# - **`outputs[0]`** begins with the prompt: decode only what is new.
 #
 # ### Which tokens does an answer need?
 #
-# The clip costs 256 tokens. Replace some of them by the mean of all, and look how much log-probability the true answer loses. We replace one token at a time; then the 16 tokens of a *place*, one in each frame; then the 16 tokens of a *frame*:
+# The clip costs 256 tokens. We replace some of them by the mean of all, and measure how much log-probability the true answer loses. First one token at a time; then the 16 tokens of a
+# *place*, one in each frame; then the 16 tokens of a *frame*:
 
 
 # %%
@@ -453,17 +465,18 @@ for qa, by in cases:
 rows = {"code, by place": np.tile(lost["code", "a place"], 16)}
 rows["flash, by frame"] = lost["flash", "a frame"].repeat(16)
 columns = {f"frame {t}": (t, by_frame[t]) for t in range(16)}
-title = "No token is needed alone: the code hangs on two places in all frames, the flash on one frame"
+title = "No token is needed alone: the code needs two places in all frames, the flash one frame"
 plots.needed_tokens(frames, tokens.box.numpy(), columns, rows, 8, title)
 
 # %% [markdown]
-# No token is needed! Each costs 0.02 at most, because the code stands in all 16 frames. Take away a *place* in all frames, and the code is gone: one place costs 14.5, a second 4.5, the others nothing. These two hold the three digits. With the flash no place is needed, but frame 8 is.
-# That is lesson 00's trade from inside: still things are stored sixteen times, brief things once.
+# (The redder a token's place, the more the answer needs it.) No single token is needed! Each costs 0.02 at most: the code stands in all 16 frames. Take away a *place* in all frames, and the
+# code is gone: one place costs 14.5, a second 4.5, the others nothing. These two hold the three digits. For the flash no place is needed, but frame 8 is. That is lesson 00's trade from
+# inside: still things are stored sixteen times, brief things once.
 #
 # ## 6. How does the model know where a row ends?
 #
-# **Claim.** The April 2024 model strings its tokens together without anything between. Since August 2024 the official code can put a learned vector, `image_newline`, at the end of every row ("grid", its default in
-# training, `train.py:111`), of every frame ("frame"), or of the clip ("one"; `llava_arch.py:222-249, 312-349`).
+# **Claim.** The April 2024 model puts nothing between its tokens. Since August 2024 the official code can add a learned vector, `image_newline` (`llava_arch.py:222-249, 312-349`). It
+# stands at the end of every row ("grid", the default in training, `train.py:111`), of every frame ("frame"), or of the clip ("one").
 
 # %% [markdown]
 # ### Exercise 04.newlines: a newline for each row
@@ -494,18 +507,21 @@ for mode in ("none", "one", "frame", "grid"):
     of_siglip = SpatialPool(2, "bilinear", "before", mode, embed).count(1, 27, 27)
     print(f"{mode:<6} CLIP 24 x 24: {of_clip}   SigLIP 27 x 27, bilinear: {of_siglip}")
 print("grid, by your function or lib's:", len(with_rows(torch.zeros(1, 12, 12, 8), torch.zeros(8))))
-plots.token_strips(strips, {"patch": "a visual token", "newline": "the newline vector"})
+drawn = plots.token_strips(strips, {"patch": "a visual token", "newline": "the newline vector"})
+plots.titled(drawn, "A newline after each row adds a quarter, after each frame almost nothing")
 
 # %% [markdown]
-# LLaVA-Video-7B's 210 tokens a frame are 14 x 14 + 14: bilinear on 27 x 27, "grid". `transformers` puts no newline into LLaVA-NeXT-Video's videos, and one per clip into OneVision's.
+# To two frames of 4 x 4 tokens "grid" adds 8 newlines, "frame" 2. LLaVA-Video-7B's 210 tokens a frame are 14 x 14 + 14: bilinear on 27 x 27, "grid". `transformers` puts no newline into
+# LLaVA-NeXT-Video's videos, and one per clip into OneVision's.
 #
 # ## 7. What does an image model see in a video?
 #
-# The blog's image model answers questions about videos "zero-shot". (LLaVA-NeXT-*Video* does not: it saw 100 K videos beside 760 K images, LLaVA-VL/LLaVA-NeXT#2. How they are mixed matters: images and videos in each batch from stage 1 on scored 3.32,
-# fine-tuning on videos alone 3.02, below the image model's 3.14; blog, (2).) With Toybox we can ask what transfers. `tiny-image` saw
-# single images only; `tiny` went on from it with videos. Both get 16 tokens a frame.
+# The blog's image model answers questions about videos "zero-shot": it was trained on images alone. (LLaVA-NeXT-*Video* also saw 100 K videos beside
+# 760 K images, LLaVA-VL/LLaVA-NeXT#2. Fine-tuned on videos alone it scored 3.02, on both from stage 1 on it scored 3.32; blog, (2).)
 #
-# Motion and speed are left out: `tiny-image` has no words for them, so its score would be 0 by construction. It knows the words of all kinds below, but nobody ever asked it for an order or for the number of scenes.
+# Toybox shows what transfers. `tiny-image` saw single images only; `tiny` went on from it with videos. Both get 16 tokens a frame.
+#
+# Motion and speed are left out: `tiny-image` was taught no words for them. It knows the words of all kinds below, but nobody ever asked it for an order or for the number of scenes.
 
 # %%
 from collections import Counter
@@ -539,7 +555,7 @@ usual = {}
 for kind in KINDS:
     truths = Counter(qa.answer for questions in asked for qa in questions if qa.kind == kind)
     usual[kind] = max(truths.values()) / truths.total()
-print(f"{'always the usual answer':<23}", *(f"{kind} {share:.2f}" for kind, share in usual.items()))
+print(f"{'the most common answer':<23}", *(f"{kind} {share:.2f}" for kind, share in usual.items()))
 one_scene = [at for at, clip in enumerate(some) if len(clip.scenes) == 1]
 for scenes, which in (("one scene", one_scene), ("two scenes", sorted({*range(48)} - {*one_scene}))):
     colours = [score(hits_of(f"images only, {n}", "colour", which)) for n in ("1 frame", "4 frames")]
@@ -547,21 +563,23 @@ for scenes, which in (("one scene", one_scene), ("two scenes", sorted({*range(48
 for name in list(VIEWS)[1:]:
     print(f"{name:<23}", *(f"{kind} {np.mean(hits_of(name, kind)):.2f}" for kind in KINDS))
 table = np.array([[score(hits_of(name, kind))[:3] for kind in KINDS] for name in VIEWS])
-figure = plots.share_table(list(VIEWS), [""] * 3 + ["videos"], KINDS, table)
-figure.suptitle("What one frame shows transfers, what lies between frames does not (% right)", fontsize=11)
-figure
+title = "What one frame shows transfers, what lies between frames does not (% right)"
+plots.share_table(list(VIEWS), [""] * 3 + ["videos"], KINDS, table, title=title)
 
 # %% [markdown]
-# **What one frame shows transfers.** From four frames `tiny-image` names 92 % of the colours and 95 % of the shapes, without ever having seen two frames. Why do four frames help? Because of second scenes: where a clip has one scene, one frame is enough (0.91 against 0.94); where it has
-# two, colours rise from 0.46 to 0.87. That is the blog's step from one frame to many.
+# **What one frame shows transfers.** From four frames `tiny-image` names 92 % of the colours and 95 % of the shapes, without ever having seen two frames together. Why do four frames help?
+# Second scenes. In clips of one scene, one frame is enough (0.91 against 0.94). In clips of two, colours rise from 0.46 to 0.87.
 #
-# **What lies between frames does not.** At 16 frames the order of flashes is right in 0.21 (always the usual answer would give 0.18), the number of scenes in 0.35 (0.71), the flash in 0.32 against 1.00 for `tiny`. In an image a flash is the colour of the whole picture; that one frame in 16 counts, only videos teach.
-# And 16 frames answer no better than 4 (colours: 0.86 against 0.92). It is not the length alone (section 8). Lesson 05 has a suspect: the same thing, shown many times.
+# **What lies between frames does not.** At 16 frames the order of flashes is right in 0.21 (the most common answer alone would give 0.18), and the number of scenes in 0.35 (0.71). The
+# flash is right in 0.32, against 1.00 for `tiny`. A likely reason: in an image a flash is the colour of the whole picture, and only videos teach that one frame in 16 counts.
+#
+# And 16 frames give no more colours than 4 (0.86 against 0.92). The length alone is not the cause (section 8). Lesson 05 has a suspect: the same thing, shown many times.
 #
 # ## 8. What if the video is longer than the training?
 #
-# **Claim.** A rotary embedding turns each pair of numbers in a query or key by `position x frequency`. Positions beyond the training length mean angles that the model never saw. Linear RoPE scaling divides all frequencies by a
-# factor, so that more positions fit into the known angles. With the factor 2 the image model, trained on 4,096 tokens, read 8,192 (blog, Technical Insights (2): 32 frames instead of 16 lift VDD from 2.76 to 3.12).
+# **Claim.** A rotary embedding turns each pair of numbers in a query or key by the angle `position x frequency`. Positions beyond the training length mean angles that the model never saw.
+# Linear RoPE scaling divides all frequencies by a factor, so that more positions fit into the known angles. With the factor 2 the image model, trained on 4,096 tokens, read 8,192:
+# 32 frames instead of 16 lift VDD from 2.76 to 3.12 (blog, Technical Insights (2)).
 
 # %%
 text = tiny.model.config.text_config
@@ -581,10 +599,13 @@ unchanged = torch.equal(late.model.language_model.rotary_emb.inv_freq, rotary)
 print(f"factor 2 written into the configuration of a loaded model: frequencies unchanged: {unchanged}")
 
 # %% [markdown]
-# Note the base: Vicuna's is 10,000, tiny's is 1,000,000. The official demo sets its factor only if "vicuna" stands in the model's path (`playground/demo/video_demo.py:129-142`), and a factor written into a loaded model does nothing.
-# Look at `inv_freq` before you believe a factor.
+# A pair that makes no full turn within the training length meets new angles beyond it: 81 % of `tiny-image`'s pairs, 28 % of Vicuna's. By this account `tiny-image` needs scaling more.
 #
-# The blog compared 16 frames with 32, not the same frames with and without the factor. We separate the two. `tiny-image`, trained on at most 64 visual tokens, is shown 1 to 8 frames x 64 tokens, each with factors from 1 to 8.
+# A factor written into a loaded model does nothing. And the official demo sets its own only if "vicuna" stands in the model's path (`playground/demo/video_demo.py:129-142`). So look at
+# `inv_freq` before you believe a factor.
+#
+# The blog compared 16 frames with 32, not the same frames with and without the factor. We separate the two: `tiny-image`, trained on at most 64 visual tokens, sees 1 to 8 frames of 64
+# tokens, with factors from 1 to 8.
 #
 # **Predict before you run.** Without a factor it answers 89 % at 64 tokens, its own length. What percentage is left there with the factor 2?
 
@@ -618,15 +639,16 @@ means = np.array([[np.mean(grid[length, factor]) for length in LENGTHS] for fact
 half = np.array([[1.96 * np.std(grid[length, factor]) / 32**0.5 for length in LENGTHS] for factor in FACTORS])
 names = [f"{length} x 64\ntokens" for length in LENGTHS]
 rows = [f"factor {factor}" for factor in FACTORS]
-figure = plots.share_table(rows, [""] * 4, names, np.stack([means, means - half, means + half], axis=-1))
-figure.suptitle("Factor 2 costs answers at every length (% right)", fontsize=11)
-figure
+table = np.stack([means, means - half, means + half], axis=-1)
+plots.share_table(rows, [""] * 4, names, table, title="Factor 2 costs answers at every length (% right)")
 
 # %% [markdown]
-# **Without a factor the model needs no help:** 0.985 at 512 tokens, eight times its training length. (At 64 tokens it is 0.89: one frame misses second scenes, section 7.) **The factor 2 costs 0.26 at the trained length already**, where nothing was too long, and as much or more at every other. Factors 4 and 8 cost 0.05 to 0.06 there. So
-# the loss says nothing about length, and it does not grow with the factor. Why 2 is worse than 4, I do not know.
+# **Without a factor the model needs no help:** 0.985 at 512 tokens, eight times its training length. (At 64 tokens it is 0.89: one frame misses second scenes, section 7.) New angles alone
+# do no harm here. **The factor 2 costs 0.26 at the trained length already**, where nothing was too long, and more at every other. Factors 4 and 8 cost 0.05 to 0.06 there. So the loss
+# does not come from the length, and it does not grow with the factor. Why 2 is worse than 4, I do not know.
 #
-# So this model cannot show what linear scaling is for. Its large base may be the reason; only a twin with base 10,000 could tell. What carries over is the method: vary factor and length separately, and measure short prompts too, because a linear factor is never switched off.
+# This model cannot show what linear scaling is for. Its base of 1,000,000 may be the reason; only a twin with Vicuna's 10,000 could tell. What carries over is the method: vary factor
+# and length separately, and measure short prompts too. A linear factor is never switched off.
 
 # %% [markdown]
 # ### Exercise 04.factor: a factor in between
@@ -656,10 +678,10 @@ calibration()
 # %% [markdown]
 # ## What to remember
 #
-# - LLaVA-NeXT-Video treats frames as the crops of one image: 24 x 24 patches a frame, pooled to 12 x 12, one frame after the other.
-# - "average" at stride 2 equals "bilinear" on even grids only. At stride 4 bilinear leaves 75 % of the patches unread; it cost no answers that we could see, and not because neighbours pass things on.
-# - A new projector of 28,928 weights, trained for 200 steps between a frozen tower and a frozen language model, brings 22 % to 84 %.
-# - Splicing is a `cat`. A `<video>` without pixels is answered in silence by transformers.
+# - LLaVA-NeXT-Video treats frames as the crops of one image: 24 x 24 patches a frame, pooled to 12 x 12.
+# - "average" at stride 2 equals "bilinear" on even grids only. At stride 4 bilinear leaves 75 % of the patches unread, and we saw no loss. Unread patches still help, through the tower.
+# - A new projector of 28,928 weights, trained for 200 steps between frozen parts, brings 22 % to 84 %.
+# - Splicing is a `cat`. transformers answers a `<video>` without pixels, and raises no error.
 # - No single token of a clip is needed: what stands still is stored in every frame, what is brief in one.
-# - Trained on images only, a model sees in a video what a frame shows, and misses what lies between frames.
-# - A RoPE factor of 2 cost 26 points at the trained length; without a factor eight times the length was read. Measure before you set one.
+# - Trained on images only, a model sees in a video what one frame shows, and misses what lies between frames.
+# - A RoPE factor of 2 cost 26 points at the trained length. Without a factor, eight times that length was read. Measure before you set one.

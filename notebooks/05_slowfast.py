@@ -73,7 +73,7 @@ print("frames, rows, columns, numbers of each patch:", *projected.shape)
 plots.pipeline(
     video=[("10 slow frames", "of 50"), ("1 x 2 maximum", "24 x 12 tokens each")],
     text=[("50 fast frames", "the slow ones too"), ("6 x 6 means", "4 x 4 tokens each")],
-    joined=[("one after other", "slow, then fast"), ("language model", "3,680 tokens")],
+    joined=[("two blocks", "slow, then fast"), ("language model", "3,680 tokens")],
     title="SlowFast-LLaVA: two blocks, and time runs through the video twice",
 )
 
@@ -81,7 +81,7 @@ plots.pipeline(
 plots.pipeline(
     video=[("every 3rd frame", "is slow"), ("p x p means", "and a newline a row")],
     text=[("all other frames", "are fast"), ("2p x 2p means", "and a newline a row")],
-    joined=[("in time order", "a token ends each"), ("language model", "trained with this")],
+    joined=[("in time order", "1 token ends a frame"), ("language model", "trained with this")],
     title="LLaVA-Video: each frame once, slow and fast ones in the order of time",
 )
 
@@ -121,7 +121,8 @@ slow_frames = ex.or_lib(my_slow_indices)
 # %%
 print("10 of 50:", slow_frames(50, 10))
 print("10 of 4: ", slow_frames(4, 10))
-plots.timeline(50, {"fast: all 50": range(50), "slow: 10": slow_frames(50, 10)})
+drawn = plots.timeline(50, {"fast: all 50": range(50), "slow: 10": slow_frames(50, 10)})
+plots.titled(drawn, "Slow frames end at frame 45: only the fast pathway sees the last four")
 
 # %% [markdown]
 # Each slow frame is the *first* of its part. The last one is frame 45, so only the fast pathway sees how the video ends. A clip of 4 frames
@@ -167,11 +168,13 @@ def who_reads(height, width, official):
 
 
 maps = {"official code, 5 x 5 patches": who_reads(5, 5, True), "as the paper says": who_reads(5, 5, False)}
-plots.token_numbers(maps)
+drawn = plots.token_numbers(maps)
+plots.titled(drawn, "On an odd width the official code tears tokens, the paper's rule does not")
 
 # %% [markdown]
-# **Predict before you run.** CLIP has 24 x 24 patches, SigLIP-384 has 27 x 27. How many of a SigLIP frame's slow tokens mix the right edge of the
-# picture with the left one?
+# (Each square is a patch, with the number of its token. Orange: a torn token, half right edge, half left edge.)
+#
+# **Predict before you run.** CLIP has 24 x 24 patches, SigLIP-384 has 27 x 27. How many of a SigLIP frame's slow tokens are torn?
 
 # %%
 my_torn = None  # write your guess first
@@ -183,7 +186,7 @@ same = np.array_equal(who_reads(24, 24, True), who_reads(24, 24, False))
 print(f"of {official.max() + 1}; on 24 x 24 patches code and paper agree: {same}")
 
 # %% [markdown]
-# 13 tokens of 364 are torn: they mix the two edges of the picture. Every second row is shifted by a patch. On the paper's own 24 x 24
+# 13 tokens of 364 are torn, and every second row is shifted by a patch. On the paper's own 24 x 24
 # patches, code and paper agree. With SigLIP the code makes torn tokens without a warning, so `lib` follows the paper.
 #
 # ## 3. How are the two put together?
@@ -250,7 +253,8 @@ sequences = {
     "LLaVA-Video: every third slow": (in_time.frame.tolist(), theirs),
 }
 legend = {"slow": "slow token", "fast": "fast token", "newline": "newline", "separator": "frame token"}
-plots.token_timelines(sequences, legend)
+drawn = plots.token_timelines(sequences, legend)
+plots.titled(drawn, "One goes through time twice, the other once, with nearly as many tokens")
 
 # %% [markdown]
 # In the upper row, time runs through the video twice, and slow frames appear twice. In the lower row it runs once, and a slow frame is a
@@ -342,9 +346,7 @@ for name, (method, count) in WAYS.items():
     visual = [method(features[sample_uniform(16, count)], tiny.project).embeds for features in seen]
     right[name] = right_answers(tiny, visual, clips, KINDS)
 table = np.array([[share(right[name][kind])[:3] for kind in KINDS] for name in WAYS])
-figure = plots.share_table(list(WAYS), [""] * 3, KINDS, table)
-figure.suptitle("SlowFast sees both ends and pays with motion (% right)", fontsize=11)
-figure
+plots.share_table(list(WAYS), [""] * 3, KINDS, table, title="SlowFast sees all four, motion less (% right)")
 
 # %%
 for kind in KINDS:
@@ -402,13 +404,13 @@ first, second = np.sort(need["flash"])[::-1][:2]
 most = list(columns)[need["flash"].argmax()]
 print(f"flash {flash.answer}: picture {most}: {first:.1f}, the next {second:.1f}")
 rows = {"code": need["code"], "flash": np.repeat(need["flash"], [64] + [4] * 16)}
-title = "The code hangs on three tokens of the slow frame, the flash on the four fast tokens of its frame"
+title = "The code needs three tokens of the slow frame, the flash the four fast tokens of its own frame"
 plots.needed_tokens(frames, tokens.box.numpy(), columns, rows, 8, title)
 
 # %% [markdown]
-# The code depends on three slow tokens. Without the one that shows its first digit, the true answer loses 20 units of log-probability; no
-# other token matters. The flash depends on the four fast tokens of frame 2 together: without them its answer loses 13.5. So `tiny` uses both
-# pathways, each for what it shows best.
+# The code depends on three slow tokens, one a digit. Without the first, the true answer loses 20 units of log-probability; no fourth token
+# matters. The flash depends on the four fast tokens of frame 2 together: without them its answer loses 13.5. So `tiny` uses both pathways,
+# each for what it shows best.
 #
 # ## 6. Does it work without training on videos?
 #

@@ -231,7 +231,7 @@ order = Choose(
         "- **2** both orders give the same tokens; projecting first only takes longer\n"
         "- **3** the order of the frames changes, and with it what they tell",
         '"풀링한 뒤 투영"으로 학습한 가중치를 투영부터 하는 코드에서 돌립니다. 오류는 나지 않습니다. 어떻게 '
-        "하겠습니까? 이유는 무엇입니까?\n\n- **a** 그대로 둡니다. 어느 것을 먼저 하든 평균은 평균입니다\n"
+        "하겠습니까? 이유는 무엇입니까?\n\n- **a** 그대로 둡니다. 어차피 평균이므로 결과가 같습니다\n"
         "- **b** 가중치를 학습한 순서를 씁니다\n- **c** newline 벡터를 이 코드의 순서로 새로 학습합니다\n\n이유\n\n"
         "- **1** 프로젝터가 선형이 아니므로 토큰이 달라집니다\n"
         "- **2** 토큰은 어느 쪽이든 같고, 투영을 먼저 하면 느려질 뿐입니다\n"

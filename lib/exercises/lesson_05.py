@@ -132,8 +132,8 @@ slow_pool = Write(
         "unflatten(2, (-1, 2)) 뒤 새로 생긴 3번 차원에서 amax를 구합니다.",
     ),
     why=Text(
-        'The answer to "properly pooling but what?": 24 rows of 12 from 24 x 24 patches, 288 tokens a slow frame.',
-        '"제대로 풀링한다는데 무엇을?"의 답입니다. 24 x 24패치에서 12개씩 24줄, slow 프레임 하나에 288토큰입니다.',
+        "From 24 x 24 patches that makes 24 rows of 12: 288 tokens a slow frame.",
+        "24 x 24패치에서 12토큰짜리 줄 24개가 나오므로, slow 프레임 하나는 288토큰입니다.",
     ),
 )
 

@@ -268,11 +268,11 @@ again = Write(
     title=Text("go on with fewer machines", "컴퓨터가 줄어도 이어서 학습하기"),
     task=Text(
         "A run takes `examples` examples in each step. Now there are `machines` machines with `cards` cards each, and "
-        "one process per card takes `batch` examples at a time. Which `accumulation` keeps the run what it was? Return "
-        "0 where no whole number does.",
+        "one process per card takes `batch` examples at a time. With which `accumulation` does a step still see "
+        "`examples` examples? Return 0 where no whole number fits.",
         "한 스텝에 샘플 `examples`개를 쓰는 학습입니다. 이제 컴퓨터가 `machines`대이고 한 대에 카드가 `cards`장씩 "
-        "있습니다. 카드마다 프로세스 하나가 한 번에 샘플 `batch`개를 처리합니다. 같은 학습으로 이어 가려면 "
-        "`accumulation`은 얼마여야 합니까? 맞는 정수가 없으면 0을 돌려주세요.",
+        "있습니다. 카드마다 프로세스 하나가 한 번에 샘플 `batch`개를 처리합니다. 한 스텝의 샘플이 그대로 "
+        "`examples`개이려면 `accumulation`은 얼마여야 합니까? 맞는 정수가 없으면 0을 돌려주세요.",
     ),
     card=Card(difficulty=2, importance=4, minutes=6),
     answer=my_accumulation,

@@ -192,8 +192,8 @@ CHALLENGES = (
         id="06",
         title=Text("two tokens a frame that know the question", "질문을 아는 프레임당 두 토큰"),
         task=Text(
-            "Write `entry(features, project, question)`: at most 32 tokens for 16 frames. You know the question. "
-            "It asks for a colour, a shape, the number of things or the code.",
+            "Write `entry(features, project, question)`: at most 32 tokens for 16 frames. You know the question. It "
+            "asks for a colour, a shape, the number of things or the code.",
             "`entry(features, project, question)`를 작성하세요. 16프레임에 최대 32토큰이고 질문을 볼 수 있습니다. "
             "질문은 색, 모양, 물체의 수, 코드 가운데 하나를 묻습니다.",
         ),

@@ -31,8 +31,9 @@ test: $(READY)  ## set up, run every test (each lesson is one of them)
 lab: $(READY)  ## open the lessons in JupyterLab
 	@$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
 
-notebooks: $(READY)  ## make the committed .ipynb from notebooks/*.py (one of them: NAME=01_frames)
+notebooks: $(READY)  ## make the committed .ipynb from notebooks/*.py, and the Korean ones (one: NAME=01_frames)
 	@$(RUN) notebooks/build.py notebooks $$NAME
+	@$(RUN) -m notebooks.korean $$NAME
 
 book: $(READY)  ## make the website in build/book, from the lessons as they are committed
 	@rm -rf build/book

@@ -20,16 +20,21 @@ from packaging.requirements import Requirement
 
 from lib import quiet
 from lib.files import ROOT
+from lib.text import begin_notebook
 
 NEEDED = ROOT / "requirements-colab.txt"
 PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's own packages may have others
 
 
-def set_up() -> None:
+def set_up(language: str = "en") -> None:
     """Makes notebooks/ the working folder, so that every path of a lesson holds; switches off what libraries print.
 
-    On Colab it first installs what is missing. Raises RuntimeError as `install_missing` does.
+    On Colab it first installs what is missing. `language` is the notebook's ("en" or "ko"): messages come in it unless
+    F2T_LANGUAGE names another. An English notebook leaves the choice to the learner's file and the locale. Raises
+    RuntimeError as `install_missing` does.
     """
+    if language != "en":
+        begin_notebook(language)
     os.chdir(ROOT / "notebooks")
     if "google.colab" in sys.modules:
         install_missing()

@@ -1,12 +1,44 @@
-"""Sentences in English and Korean, and the form in which texts are compared."""
+"""Sentences in English and Korean, the one switch between them, and the form in which texts are compared.
+
+The variable F2T_LANGUAGE ("en" or "ko") is the switch. Where it names neither, the locale decides (LC_ALL, LC_MESSAGES,
+LANG): Korean where that is Korean, else English. `exercises.language` and a Korean notebook set the variable.
+"""
 
 import os
+import re
 import unicodedata
 from typing import NamedTuple
 
 LANGUAGES = ("en", "ko")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}  # "！" to "～", and the blank
 ZERO_WIDTH = dict.fromkeys([0x200B, 0x200C, 0x200D, 0xFEFF])  # None: str.translate deletes them
+
+_notebook = "en"  # in which this session's notebook is written
+
+
+def switched() -> str | None:
+    """The language that F2T_LANGUAGE names; None where it names none."""
+    named = os.environ.get("F2T_LANGUAGE")
+    return named if named in LANGUAGES else None
+
+
+def spoken() -> str:
+    """The language of messages: that of F2T_LANGUAGE, else Korean in a Korean locale, else English."""
+    named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return switched() or ("ko" if re.fullmatch(r"ko([_.@].*)?", named) else "en")
+
+
+def begin_notebook(language: str) -> None:
+    """A notebook in this language begins: messages come in it, unless F2T_LANGUAGE names one already."""
+    global _notebook
+    _notebook = language
+    if not switched():
+        os.environ["F2T_LANGUAGE"] = language
+
+
+def notebook_language() -> str:
+    """The language in which this session's notebook is written."""
+    return _notebook
 
 
 class Text(NamedTuple):
@@ -23,9 +55,8 @@ class Text(NamedTuple):
         return Text(self.en.format(**values), self.ko.format(**values))
 
     def say(self, **values) -> str:
-        """The filled sentence in the language of the variable F2T_LANGUAGE; in English where it names neither."""
-        language = os.environ.get("F2T_LANGUAGE")
-        return getattr(self.fill(**values), language if language in LANGUAGES else "en")
+        """The filled sentence in the language of messages (`spoken`)."""
+        return getattr(self.fill(**values), spoken())
 
 
 def composed(text: str) -> str:

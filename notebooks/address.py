@@ -13,7 +13,10 @@ import tomllib
 
 from lib.files import ROOT, write_text
 
-FILES = ("pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "notebooks/[0-9c]*_*.py", "notebooks/*.ipynb")
+FILES = (
+    "pyproject.toml", "CITATION.cff", "*.md", "docs/*.md", "docs/ko/*.md",
+    "notebooks/[0-9c]*_*.py", "notebooks/*.ipynb", "notebooks/ko/*.md",
+)  # fmt: skip
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -61,7 +61,7 @@ def test_a_lesson_started_in_any_folder_of_its_course_finds_that_course(tmp_path
         (course / folder).mkdir(parents=True)
     (course / "data" / "clips").mkdir()
     (tmp_path / "lib").mkdir()  # somebody else's
-    for name in ("__init__.py", "colab.py", "files.py"):
+    for name in ("__init__.py", "colab.py", "files.py", "text.py"):
         shutil.copy(ROOT / "lib" / name, course / "lib")
     assert start(course / place) == [str(course / "lib"), str(course / "notebooks")]
 

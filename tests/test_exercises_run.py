@@ -30,7 +30,7 @@ def file(tmp_path, monkeypatch):
     """A progress file of a learner who has none yet; English unless chosen otherwise."""
     monkeypatch.setenv("F2T_PROGRESS", str(tmp_path / "progress.json"))
     monkeypatch.delenv("F2T_LANGUAGE")
-    monkeypatch.setattr(progress, "_chosen", None)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")  # no Korean locale
     return tmp_path / "progress.json"
 
 
@@ -345,7 +345,7 @@ def test_language_is_switched_remembered_and_overruled(file, monkeypatch, capsys
     assert "아직 아닙니다. `<video>` 자체는 남지 않습니다." in out and "한 시퀀스에 놓입니다" in out
     assert "### 연습 문제 00.sequence: 시퀀스의 길이" in out and "난이도 ●○○○○" in out and "달라지는 것은 클립" in out
     assert json.loads(file.read_text())["language"] == "ko"
-    monkeypatch.setattr(progress, "_chosen", None)  # another session
+    monkeypatch.delenv("F2T_LANGUAGE")  # another session
     assert progress.current_language() == "ko"
     monkeypatch.setenv("F2T_LANGUAGE", "en")
     assert progress.current_language() == "en"

@@ -24,6 +24,8 @@ def strings(path):
 def korean_texts():
     """Every Korean text that keeps to the glossary, by the place where it stands."""
     yield from ((pair.korean_place, pair.korean) for pair in twins())
+    for folder in ("notebooks/ko", "docs/ko"):
+        yield from ((f"{folder}/{path.name}", path.read_text("utf-8")) for path in sorted((ROOT / folder).glob("*.md")))
     yield from ((f"lib/exercises/{path.name}", strings(path)) for path in sorted((ROOT / "lib/exercises").glob("*.py")))
 
 

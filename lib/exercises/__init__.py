@@ -4,7 +4,8 @@
     ex.check(my_pool)               # one sentence; counted in progress.json
     ex.hint(1); ex.hint(2); ex.solution()
     pool = ex.or_lib(my_pool)       # yours if the check found it right, else lib's: so the lesson goes on
-    exercises.language("ko")        # or "en"; remembered. Then `get` prints the statement in Korean, too
+    exercises.language("ko")        # or "en"; remembered. Then `get` prints the statement in Korean, too; in a
+                                    # Korean notebook (notebooks/korean.py) all is Korean without it
     exercises.challenge("04")       # the lesson's open task (challenges.py)
 
 One file for each lesson, lesson_NN.py, with TITLE and EXERCISES, in the order of the notebook. To add an exercise:
@@ -23,6 +24,7 @@ from lib import plots
 from lib.exercises.base import Exercise
 from lib.exercises.predictions import calibration, predict
 from lib.exercises.progress import Text, current_language, language, peek, read_progress, say
+from lib.text import notebook_language
 
 __all__ = [
     "Exercise", "board", "calibration", "challenge", "get", "language", "leaders", "lessons", "picture", "predict",
@@ -53,7 +55,7 @@ def lessons() -> dict[str, ModuleType]:
 
 
 def get(identity: str) -> Exercise:
-    """The exercise with this id; in Korean, its statement is printed, since lessons show the English one.
+    """The exercise with this id; its statement is printed where the notebook shows it in another language.
 
     Raises ValueError, listing the lesson's exercises, where there is none of this id.
 
@@ -64,7 +66,7 @@ def get(identity: str) -> Exercise:
     if identity not in found:
         near = [known for known in found if known[:2] == identity[:2]] or list(lessons())
         raise ValueError(f"no exercise {identity!r}: choose one of {', '.join(near)}")
-    if current_language() == "ko":
+    if current_language() != notebook_language():
         found[identity].statement()
     return found[identity]
 

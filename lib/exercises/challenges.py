@@ -38,6 +38,13 @@ SHORT = Text(
     "{id}: {score}. 목표는 {goal}이고 수업의 방법은 {owns}입니다.",
 )
 
+HEADING = Text("Something to win", "도전 과제")
+SCORED = Text(
+    'The lesson\'s own way scores {owns}; {goal} wins. `exercises.challenge("{id}").play(entry)` scores yours.',
+    "수업의 방법은 {owns}점이고 {goal}점 이상이면 성공입니다. 작성한 함수는 "
+    '`exercises.challenge("{id}").play(entry)`로 채점합니다.',
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
@@ -68,12 +75,11 @@ class Challenge:
             print(f"--seed {first}")
         return range(first, first + CAPSTONE_CLIPS)
 
-    def markdown(self) -> str:
+    def markdown(self, language: str = "en") -> str:
         """The challenge as its lesson shows it."""
-        return (
-            f"## Something to win: {self.title.en} {self.task.en} The lesson's own way scores {self.owns:g}; "
-            f'{self.goal:g} wins. `exercises.challenge("{self.id}").play(entry)` scores yours.'
-        )
+        title, task, end = (getattr(text, language) for text in (self.title, self.task, SCORED))
+        end = end.format(owns=f"{self.owns:g}", goal=f"{self.goal:g}", id=self.id)
+        return f"## {getattr(HEADING, language)}: {title}\n\n{task} {end}"
 
     def __repr__(self) -> str:
         """The task in the learner's language."""

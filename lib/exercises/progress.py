@@ -14,13 +14,10 @@ from datetime import date
 from pathlib import Path
 
 from lib.files import written_whole
-from lib.text import LANGUAGES, Text
+from lib.text import LANGUAGES, Text, spoken, switched
 
 VERSION = 1
 PROGRESS_FILE = Path(__file__).resolve().parent.parent.parent / "progress.json"
-
-_chosen: str | None = None  # by language("ko") in this session
-
 
 SWITCHED = Text("Hints and verdicts come in English now.", "이제 힌트와 채점 결과가 한국어로 나옵니다.")
 UNREADABLE = Text(
@@ -141,11 +138,8 @@ def record_score(challenge: str, score: float, won: bool) -> None:
 
 
 def current_language(data: dict | None = None) -> str:
-    """What `language` chose, else the variable F2T_LANGUAGE, else what the progress file remembers, else "en"."""
-    named = os.environ.get("F2T_LANGUAGE")
-    if _chosen or named in LANGUAGES:
-        return _chosen or named
-    return (peek() if data is None else data)["language"] or "en"
+    """That of F2T_LANGUAGE, which `language` sets; else what the progress file remembers; else the locale's."""
+    return switched() or (peek() if data is None else data)["language"] or spoken()
 
 
 def say(text: Text, data: dict | None = None) -> str:
@@ -155,9 +149,8 @@ def say(text: Text, data: dict | None = None) -> str:
 
 def language(name: str) -> None:
     """Switch hints, verdicts and solutions to "en" or "ko"; the progress file remembers it. Else raises ValueError."""
-    global _chosen
     if name not in LANGUAGES:
         raise ValueError(f"unknown language {name!r}: choose one of {', '.join(LANGUAGES)}")
-    _chosen = os.environ["F2T_LANGUAGE"] = name  # the variable: what lib.text says, too
+    os.environ["F2T_LANGUAGE"] = name  # the switch of lib.text
     change(lambda data: data.update(language=name))
     print(say(SWITCHED))

@@ -18,8 +18,8 @@
 # Q-Former와 두 토큰을 직접 구현해 `lib`와 결과가 같은지 확인하고, 공식 코드에만 있는 키 투영과 1/√C를 살펴봅니다.
 #
 # 질문에 따라 프레임의 어디를 보는지도 그립니다. 다만 우리 Q-Former는 정답 위치를 레이블로 받아 학습했으므로, 그곳을 본다는 사실은 새로운 발견이 아닙니다. 레이블 없이 답만으로 150스텝 학습하면 대상에 가는 어텐션은 14%에서 44%로, 정답률은 42%에서
-# 60%로 오릅니다. 레이블로 학습하면 91%와 93%입니다. 논문의 절제 실험(ablation) 수치는 구할 수 없어서 직접 측정합니다. 컨텍스트 토큰은 고를 물체가 많을수록 유리하고, 콘텐츠 토큰은 개수를 셀 때 필요합니다. 그러나 한 질문으로 만든 토큰은 다른
-# 질문에는 쓸모가 없습니다. 색을 맞힌 비율이 0.91에서 0.28로 떨어집니다. 끝으로 긴 영상에 숨긴 "바늘" 질문에 얼마나 답하는지 측정합니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
+# 60%로 오릅니다. 레이블로 학습하면 91%와 93%입니다. 논문의 절제 실험(ablation) 수치는 구할 수 없어서 직접 측정합니다. 컨텍스트 토큰은 고를 물체가 많을수록 유리하고, 콘텐츠 토큰은 개수를 셀 때 필요합니다. 그러나 코드를 묻는
+# 질문으로 만든 토큰은 색을 물을 때 쓸모가 없습니다. 맞힌 비율이 0.91에서 0.28로 떨어집니다. 끝으로 긴 영상에 숨긴 "바늘" 질문에 얼마나 답하는지 측정합니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import sys
@@ -223,7 +223,7 @@ print(f"without W_k and the root: {(no_keys - context).norm() / context.norm():.
 #
 # The mean of 32 weighted means is *one* weighted mean: the second line above checks it. So the whole context token is one map over the frame, and we can draw it.
 #
-# **Before you look: our Q-Former was trained to look there.** Its first stage, "reading", had the true patches as labels, which Toybox knows (`asked_patches`). It also had a head start: a named colour or shape first attended to patches of that colour or shape (`start_reader`).
+# **Before you look: our Q-Former was trained to look there.** Its first stage, "reading", had the true patches as labels, which Toybox knows (`asked_patches`). It also had a head start: a question that names a colour or a shape attended to such patches from the first step (`start_reader`).
 # The paper's Q-Former had neither. So high attention on the target is no discovery: we asked for it. What comes out *without* the labels?
 #
 # We train two fresh Q-Formers, without the head start, for the same 150 steps on the same images. One learns from the labels, the other from the answers alone, as real data allows. Only the reducer is trained; `tiny` stays as it is.
@@ -329,12 +329,12 @@ others = ["Where does the yellow cross start?", "Where does the cyan ring start?
 shipped = readers["shipped, after reading"]
 maps |= {f"shipped: {other}": shipped.attention_map(features[8:9], other)[0].numpy() for other in others}
 figure = plots.attention_maps(frames[8], maps)
-title = "Trained on labels, attention lies on the target; trained on answers alone, it need not"
+title = "Trained on labels, attention (bright) lies on the target; trained on answers alone, it need not"
 figure.suptitle(title, fontsize=11)
 figure
 
 # %% [markdown]
-# (Bright patches have the most attention.) **Labels teach attention on the target. Answers alone teach it only in part.** From answers alone, attention on the target rises from 14 % to 44 %, and right answers from 42 % to 60 %. In the figure that attention lies on the ring, although the square is asked about. The same 150 steps on labels give 91 % and 93 %.
+# **Labels teach attention on the target. Answers alone teach it only in part.** From answers alone, attention on the target rises from 14 % to 44 %, and right answers from 42 % to 60 %. In the figure that attention lies on the ring, although the square is asked about. The same 150 steps on labels give 91 % and 93 %.
 # The shipped reducer, which had labels and a head start, has 87 %.
 #
 # More steps on answers may bring more; we did not try. But whoever shows an attention map has to say what it was trained on. The paper's Q-Former comes from millions of pictures with texts. The next sections ask what *good* attention is worth, wherever it comes from.
@@ -374,7 +374,7 @@ print(f"6 of these clips, asked again here: {again} right answers; in the file: 
 #
 # ## 6. When does the context token earn its place?
 #
-# We compare four ways to spend one or two tokens on a frame. One set of weights reads them all: training took the four in turn. The fair rival of context + content is **two content tokens**, the means of the left and the right half. It costs as much and needs no question. 300 clips:
+# We compare four ways to spend one or two tokens on a frame. One set of weights reads them all: each training batch drew one of the four. The fair rival of context + content is **two content tokens**, the means of the left and the right half. It costs as much and needs no question. 300 clips:
 
 # %%
 WAYS = ("context + content", "context only", "content only", "two content tokens")
@@ -398,7 +398,7 @@ print(f"count   context + content minus context only {gap}")
 # %% [markdown]
 # **The context token does nearly all the work.** With it colours are 39 points better than from two content tokens, and places 55. Three small digits hardly fit into any mean: for the code it gains 0.10 only. A flash fills the frame, so every way sees it.
 #
-# The content token earns its place at counting, which names no thing: 0.17.
+# The content token earns its place at counting: 0.17. ("How many things are there?" names no thing to look at. That may be the reason.)
 #
 # Does the gain depend on how much there is to choose from? We take the questions about one thing, and sort the clips by the number of things to be seen at once:
 
@@ -485,7 +485,7 @@ for seconds, megabytes in measured["stream_megabytes"].items():
     print(f"{int(seconds):>6,} frames: peak {megabytes:.0f} MB as a stream; the features are {held:.0f} MB")
 
 # %% [markdown]
-# **A stream needs nearly constant memory.** From five minutes to three hours the peak grows from 486 to 505 MB. (The program alone takes most of that.) The features of three hours would take 265 MB more.
+# **A stream needs nearly constant memory.** From five minutes to three hours the peak grows from 486 to 505 MB. (Most of it is the program: the features of five minutes are 7 MB.) The features of three hours would take 265 MB more.
 
 # %% [markdown]
 # ### Exercise 06.factor: three hours
@@ -529,9 +529,9 @@ figure.axes[0].set_title("The longer the video, the fewer needles are found")
 figure
 
 # %% [markdown]
-# **The longer the video, the fewer needles are found:** 91 % in 16 frames, 60 % in 256, 40 % in 960. In an hour they are 31 %, and the interval comes close to chance, 18 %. (Each point rests on at least 48 questions.) No training went beyond 1,024 tokens, and an hour has 7,200.
+# **The longer the video, the fewer needles are found:** 91 % in 16 frames, 60 % in 256, 40 % in 960. In an hour they are 31 %, and the interval comes close to chance, 18 %. (Each point rests on at least 48 questions.) No training went beyond 1,024 tokens, and an hour has 7,200. But that is not the whole reason: 256 frames are only 512 tokens.
 #
-# A linear RoPE factor squeezes these into `tiny`'s 2,048 positions. Without training it finds 31 % too. Nor does stage 3 help: before and after it the curves coincide. LLaMA-VID's own third stage goes up to 65,536 tokens, and our curve says nothing against it. It shows that *holding* an hour is not *using* it. Measure before you promise hours.
+# A linear RoPE factor squeezes an hour into `tiny`'s 2,048 positions. Without training it finds 31 % too. Nor does stage 3 help: before and after it the curves coincide. LLaMA-VID's own third stage goes up to 65,536 tokens, and our curve says nothing against it. It shows that *holding* an hour is not *using* it. Measure before you promise hours.
 #
 # How good were your guesses?
 
@@ -551,5 +551,5 @@ calibration()
 # - A Q-Former is self-attention over queries and words, plus cross-attention to patches. The context token is one weighted mean of patches, so its map can be drawn.
 # - Ask of every attention map what it was trained on. From labels: 91 % on target. From answers alone, in as many steps: 44 %.
 # - The fair rival is two content tokens. The context token beats it, and by more where there is more to choose from. The content token earns its place at counting.
-# - Tokens made for one question are worth nothing for another: 0.28 instead of 0.91.
+# - Tokens made for one question need not help with another. Made for the code, they give 0.28 of the colours instead of 0.91.
 # - Tokens can be made as a stream, in nearly constant memory. Whether the language model uses them is another question: of the needles in an hour it found 31 %.

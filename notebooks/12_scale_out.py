@@ -62,7 +62,7 @@ PROCESSES = 2
 # ## 1. How do you know that there are two processes?
 #
 # A *launcher* starts your script several times. It gives each copy two environment variables: its number, `RANK` (0, 1,
-# ...), and the number of copies, `WORLD_SIZE` (PyTorch documentation, *torchrun*). Only by them does the script know
+# ...), and the number of copies, `WORLD_SIZE` (PyTorch documentation, *torchrun*). Only these two tell the script
 # that it is not alone. Some launchers silently start one process. Your script runs, prints no error, and trains on one
 # card (huggingface/accelerate#2741).
 #
@@ -666,7 +666,7 @@ for card in PEAKS:
     lora = " to ".join(f"{end.training_hours(card):.1f}" for end in ends(job_7b, card))
     print(f"{card:<9}{PEAKS[card].precision:<12}{job_7b.batch(card):>7}{hours:>19}{cards:>22}{lora:>19}")
 title = "Captioning 10,000 clips takes a T4 one to four days, an H100 a few hours"
-plots.hour_ranges(captioning_hours, title, "card hours (a range of guesses)")
+plots.hour_ranges(captioning_hours, title, "card hours, log scale (a range of guesses)")
 
 # %% [markdown]
 # 10,000 clips take a T4 20 to 84 hours. A free Colab session ends before that. This is why features lie in shards, and

@@ -5,7 +5,7 @@
 #
 # | | |
 # |---|---|
-# | **You will be able to** | write a Q-Former and LLaMA-VID's two tokens by hand; say where the attention on the target comes from; measure when the question-dependent token earns its place and what it is worth for the next question; say what hours of video ask of the language model |
+# | **You will be able to** | write a Q-Former and LLaMA-VID's two tokens by hand; say where the attention on the target comes from; measure when the question-dependent token earns its place, and what it is worth for the next question; test whether a model can use hours of video |
 # | **Minutes** | 60 to read and think; 1 to run on two CPU cores or on a T4 |
 # | **Memory** | 1 GB |
 # | **Downloads** | none |
@@ -14,12 +14,12 @@
 # %% [markdown]
 # ## 한국어 요약
 #
-# LLaMA-VID는 프레임 하나를 토큰 두 개로 줄입니다. 질문에 따라 달라지는 **컨텍스트 토큰**과, 프레임의 패치를 평균한 **콘텐츠 토큰**입니다. 1초에 한 장씩 읽으면 한 시간이 7,200토큰입니다. 이 수업에서는
+# LLaMA-VID는 프레임 하나를 토큰 두 개로 줄입니다. 질문에 따라 달라지는 **컨텍스트 토큰**과, 프레임의 패치를 평균한 **콘텐츠 토큰**입니다. 1초에 한 프레임씩 읽으면 한 시간이 7,200토큰입니다. 이 수업에서는
 # Q-Former와 두 토큰을 직접 구현해 `lib`와 결과가 같은지 확인하고, 공식 코드에만 있는 키 투영과 1/√C를 살펴봅니다.
 #
-# 질문이 프레임의 어디를 보는지도 그립니다. 먼저 밝혀 둡니다. 우리 Q-Former는 정답 위치를 레이블로 받아 학습했으므로 그곳을 보는 것은 발견이 아닙니다. 레이블 없이 답만으로 150스텝 학습한 Q-Former는 대상에 어텐션의 44 %를 두고
-# 60 %를 맞힙니다. 레이블로 학습하면 91 %와 93 %입니다. 논문의 절제 실험(ablation) 표는 구할 수 없어서 직접 측정합니다. 컨텍스트 토큰은 물체가 많을수록 유리하고, 콘텐츠 토큰은 수를 셀 때 필요합니다. 그러나 다른 질문으로 만든 토큰은 다음
-# 질문에 쓸모가 없습니다. 색을 맞힌 비율이 0.91에서 0.28로 떨어집니다. 끝으로 긴 영상에서 "바늘" 질문에 얼마나 답하는지 봅니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
+# 질문에 따라 프레임의 어디를 보는지도 그립니다. 다만 우리 Q-Former는 정답 위치를 레이블로 받아 학습했으므로, 그곳을 본다는 사실은 새로운 발견이 아닙니다. 레이블 없이 답만으로 150스텝 학습하면 대상에 가는 어텐션은 14%에서 44%로, 정답률은 42%에서
+# 60%로 오릅니다. 레이블로 학습하면 91%와 93%입니다. 논문의 절제 실험(ablation) 수치는 구할 수 없어서 직접 측정합니다. 컨텍스트 토큰은 고를 물체가 많을수록 유리하고, 콘텐츠 토큰은 개수를 셀 때 필요합니다. 그러나 코드를 묻는
+# 질문으로 만든 토큰은 색을 물을 때 쓸모가 없습니다. 맞힌 비율이 0.91에서 0.28로 떨어집니다. 끝으로 긴 영상에 숨긴 "바늘" 질문에 얼마나 답하는지 측정합니다. `exercises.language("ko")`를 한 번 실행하면 연습 문제가 한국어로 나옵니다.
 
 # %% tags=["setup"]
 import sys
@@ -63,11 +63,13 @@ print("frames, rows, columns, numbers of each patch:", *features.shape)
 print(toybox.caption(clip))
 
 # %% [markdown]
-# The official weights (CC BY-NC) need the official code, and transformers has no LLaMA-VID class. So we trained a small one on top of `tiny` with the paper's parts (`make llama-vid`, ten minutes).
+# Lessons 04 and 05 made the same tokens whatever the question was. LLaMA-VID reads the question first, and makes only two tokens of a frame. When is that enough?
+#
+# The official weights (CC BY-NC) need the official code; transformers has no class for them. So we trained a small LLaMA-VID on top of `tiny`, with the paper's parts (`make llama-vid`, ten minutes).
 #
 # ## 1. How few tokens can a frame have?
 #
-# **Claim.** "An image is worth 2 tokens" (Li, Wang and Jia, arXiv 2311.17043). Each frame becomes a **context token**, which depends on the question, and a **content token**, which does not.
+# **Claim.** "An image is worth 2 tokens" (Li, Wang and Jia, arXiv 2311.17043). Each frame becomes a **context token**, which depends on the question, and a **content token**, which does not. Both are made from the frame's patches:
 
 # %%
 plots.pipeline(
@@ -87,18 +89,18 @@ for name, per_frame in {"all patches, 24 x 24": 576, "LLaVA-NeXT-Video": 144, "L
     print(f"{name:<24}{total:>12,}{budget.kv_bytes(budget.MODELS['7b'], total) / GIB:>12.1f} GiB")
 
 # %% [markdown]
-# At one frame a second an hour is 7,200 tokens instead of 518,400: that is why one would try.
+# At one frame a second an hour is 7,200 tokens instead of 518,400. The 7B's KV cache shrinks from 253 GiB to 3.5. That is the promise. What is lost?
 #
 # ## 2. What is the content token?
 #
-# **Claim.** A mean of patches, taken *before* the projector (`compress_type`, `llamavid_arch.py:392-411`): over the whole frame for videos ("mean"), over the cells of a grid ("grid:4"), or none at all for images, which keep every patch.
+# **Claim.** It is a mean of patches, taken *before* the projector (`compress_type`, `llamavid_arch.py:392-411`). For videos the mean runs over the whole frame ("mean"). A grid gives one mean per cell, 16 of them with "grid:4". For images nothing is averaged: every patch stays a token.
 
 # %% [markdown]
 # ### Exercise 06.content: content tokens on a grid
 #
 # difficulty ●●●○○ · importance ●●●●○ · 10 minutes
 #
-# Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each frame, row by row, (T, rows x columns, C). Both sides divide. (1 x 1 is compress_type "mean", 4 x 4 is "grid:4", 1 x 2 two halves.)
+# Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each frame, row by row, (T, rows x columns, C). `rows` divides H and `columns` divides W. (1 x 1 is compress_type "mean", 4 x 4 is "grid:4", 1 x 2 two halves.)
 
 # %%
 ex = exercises.get("06.content")
@@ -120,18 +122,20 @@ print("the content token is lesson 04's pooling with a window as large as the fr
 for rows in (8, 4, 2, 1):
     of_cells = means(features[:1], rows, rows) - features[:1].mean((1, 2))
     left = of_cells.square().mean() / (features[:1] - features[:1].mean((1, 2))).square().mean()
-    print(f"{rows**2:>2} content tokens keep {left:.2f} of the variation between patches")
+    print(f"content tokens of a frame {rows**2:>2}: {left:.2f} of the variation between patches is left")
 
 # %% [markdown]
-# So the content token is nothing new, and details are what it loses. (The official code pools with kernel and stride `side // g`. "grid:6" on 16 x 16 patches would make 8 x 8 = 64 tokens, not 36; `lib` refuses it.)
+# **The content token is lesson 04's pooling, with a window as large as the frame.** What it loses is detail. Sixteen tokens keep 0.60 of the variation between patches, four keep 0.31, and one keeps none.
+#
+# (The official code pools with kernel and stride `side // g`. So "grid:6" on 16 x 16 patches makes 8 x 8 = 64 tokens, not 36; `lib` refuses it.)
 #
 # ## 3. How is the context token made?
 #
-# **Claim.** A *Q-Former* (InstructBLIP's) has 32 learned queries. They read the question by self-attention and the frame by cross-attention. The 32 vectors Q that come out attend to the patches X, and what they find is averaged and projected (`llamavid_arch.py:298-390`):
+# **Claim.** A *Q-Former* (InstructBLIP's) has 32 learned queries. They read the question by self-attention and the frame by cross-attention. The result is 32 vectors Q, which attend to the patches X. What they find is averaged and projected (`llamavid_arch.py:298-390`):
 #
 # > E = mean over queries of softmax( Q (X W_k)ᵀ / √C ) X,  context token = E W_v
 #
-# First the Q-Former, in full. The cell loads nothing: it uses the shipped weights of `reducer`.
+# First we write the whole Q-Former. The cell loads nothing: it uses the trained weights of `reducer`.
 
 # %%
 from math import sqrt
@@ -176,11 +180,14 @@ size = sum(weight.numel() for weight in reducer.qformer.parameters())
 print(f"{size:,} parameters in {len(reducer.qformer.encoder.layer)} layers")
 
 # %% [markdown]
+# Two layers and 192,768 parameters turn a question and a frame into 32 vectors. Now you make one token of them.
+
+# %% [markdown]
 # ### Exercise 06.context: the context attention
 #
 # difficulty ●●●●○ · importance ●●●●● · 15 minutes
 #
-# For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, C), the weight of a `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).
+# You are given, for T frames, `queries` (T, L, C), made from question and frame; `patches` X (T, N, C); and `key_weight` W (C, C), the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).
 
 # %%
 ex = exercises.get("06.context")
@@ -210,21 +217,18 @@ no_keys = reducer.value_proj(((queries @ patches.transpose(1, 2)).softmax(dim=-1
 print(f"without W_k and the root: {(no_keys - context).norm() / context.norm():.2f} of its length away")
 
 # %% [markdown]
-# The code has the key projection W_k and the root. The formula as we know it, second-hand, has neither; without them the token is 0.45 of its length away. Port the code, not the formula.
+# **The code has a key projection W_k and the root √C. The paper's formula, which we know only second-hand, has neither.** Without them the context token is 0.45 of its length away. Port the code, not the formula.
 #
 # ## 4. Where does a question look?
 #
-# The mean of 32 weighted means is *one* weighted mean. So the whole context token is one map over the frame, and it can be drawn. **Before you look: our Q-Former was trained to look there.** Its first stage
-# ("reading") had the true patches as labels, which Toybox knows (`asked_patches`), and it started with attention on patches that match the question's words. The paper's Q-Former had no such labels. So high attention on the target
-# is no discovery; it is what was asked for. The question is what comes out *without* the labels.
+# The mean of 32 weighted means is *one* weighted mean: the second line above checks it. So the whole context token is one map over the frame, and we can draw it.
 #
-# We train two fresh Q-Formers for the same 150 steps on the same images: one on the labels, one on the answers alone, as real data allows. Only the reducer is trained; `tiny` stays as it is.
+# **Before you look: our Q-Former was trained to look there.** Its first stage, "reading", had the true patches as labels, which Toybox knows (`asked_patches`). It also had a head start: a question that names a colour or a shape attended to such patches from the first step (`start_reader`).
+# The paper's Q-Former had neither. So high attention on the target is no discovery: we asked for it. What comes out *without* the labels?
 #
-# **Predict before you run.** The target covers 10 % of the patches. What percentage of its attention does the Q-Former trained on answers alone put there?
+# We train two fresh Q-Formers, without the head start, for the same 150 steps on the same images. One learns from the labels, the other from the answers alone, as real data allows. Only the reducer is trained; `tiny` stays as it is.
 
 # %%
-my_attention = None  # write your guess first
-
 import random
 
 from lib.packing import answer_logits, pack_questions, states
@@ -299,11 +303,18 @@ def judged(reader):
     return on_target, [hit for (hit,) in marks]
 
 
+target = np.mean([(area > 0).mean() for *_, area in exam])
+print(f"{len(exam)} questions; the target is {target:.0%} of the patches")
+
+# %% [markdown]
+# **Predict before you run.** The target covers 10 % of the patches. Take the Q-Former trained on answers alone: what percentage of its attention lies on the target?
+
+# %%
+my_attention = None  # write your guess first
+
 readers = {"untrained": trained(None), "150 steps on answers": trained(loss_on_answers)}
 readers["150 steps on labels"] = trained(loss_on_labels)
 readers["shipped, after reading"] = load_llama_vid("reading")[1]
-target = np.mean([(area > 0).mean() for *_, area in exam])
-print(f"{len(exam)} questions; the target is {target:.0%} of the patches")
 verdicts = {name: judged(reader) for name, reader in readers.items()}
 for name, (on_target, hits) in verdicts.items():
     print(f"{name:<24}attention on target {np.mean(on_target):.2f}   answers {score(hits)}")
@@ -314,16 +325,21 @@ question = next(qa.question for qa in toybox.questions(clip) if qa.kind == "colo
 maps = {}
 for name, reader in readers.items():
     maps[f"{name}: {question}"] = reader.attention_map(features[8:9], question)[0].numpy()
-others = [qa.question for qa in toybox.questions(clip) if qa.kind in ("where", "code")][:3]
+others = ["Where does the yellow cross start?", "Where does the cyan ring start?", "What is the code?"]
 shipped = readers["shipped, after reading"]
 maps |= {f"shipped: {other}": shipped.attention_map(features[8:9], other)[0].numpy() for other in others}
-plots.attention_maps(frames[8], maps)
+figure = plots.attention_maps(frames[8], maps)
+title = "Trained on labels, attention (bright) lies on the target; trained on answers alone, it need not"
+figure.suptitle(title, fontsize=11)
+figure
 
 # %% [markdown]
-# **Attention on the target is taught by the labels, and only in part by the answers.** From answers alone the share rises from 14 % to 44 %, and 60 % of the answers are right; in the figure it looks at the wrong thing. The same 150 steps on labels give 91 % and 93 %.
-# The shipped reducer, which started with likeness and learned from labels, has 87 %. More training on answers would surely add something. But whoever shows an attention map has to say what it was trained on. The paper's Q-Former comes from millions of pictures with texts; what follows below is true of *good* attention, wherever it comes from.
+# **Labels teach attention on the target. Answers alone teach it only in part.** From answers alone, attention on the target rises from 14 % to 44 %, and right answers from 42 % to 60 %. In the figure that attention lies on the ring, although the square is asked about. The same 150 steps on labels give 91 % and 93 %.
+# The shipped reducer, which had labels and a head start, has 87 %.
 #
-# ## 5. What does each stage of training do?
+# More steps on answers may bring more; we did not try. But whoever shows an attention map has to say what it was trained on. The paper's Q-Former comes from millions of pictures with texts. The next sections ask what *good* attention is worth, wherever it comes from.
+#
+# ## 5. What does each stage of training add?
 #
 # | stage | the paper's data | what is trained | learning rate |
 # |---|---|---|---|
@@ -331,7 +347,7 @@ plots.attention_maps(frames[8], maps)
 # | 2 instruction | 665 K image + 98 K video conversations | everything but the vision tower | 2e-5 |
 # | 3 long video | 15 K: 9 K about movies, 6 K long texts | language model and content projector | 2e-5 |
 #
-# (Official scripts.) Ours has the stage "reading" before. The share of right answers about 100 clips of 16 frames that training never drew (`data/measured/llama_vid.json`, measured by `make llama-vid`):
+# (Official scripts.) Ours has the stage "reading" before these three. We ask about 100 clips of 16 frames that training never drew. Which share of the answers is right after each stage? (`data/measured/llama_vid.json`, made by `make llama-vid`.)
 
 # %%
 from lib.vlm.shipped import TRAINED
@@ -345,20 +361,20 @@ stages = np.stack([measured["right"][stage]["context + content"][:first] for sta
 out_of = asked_of[:first].sum(axis=1, keepdims=True)
 shares = bootstrap_shares(stages.sum(axis=2, keepdims=True), out_of)[..., 0]
 for row, stage in enumerate(TRAINED):
-    step = f"   step {percentile_interval(shares[:, row] - shares[:, row - 1], first)}" if row else ""
-    print(f"after {stage:<12}{percentile_interval(shares[:, row], first)}{step}")
+    gain = f"   gain {percentile_interval(shares[:, row] - shares[:, row - 1], first)}" if row else ""
+    print(f"after {stage:<12}{percentile_interval(shares[:, row], first)}{gain}")
 way = ["context + content"]
 again = sum(np.sum(count_llama_vid(vlm, reducer, toybox.sample(seed), way)) for seed in range(6))
-print(f"6 of the clips again, here: {again} right answers, {stages[:6, 2].sum()} in the file")
+print(f"6 of these clips, asked again here: {again} right answers; in the file: {stages[:6, 2].sum()}")
 
 # %% [markdown]
-# Instruction tuning brings the gain, 0.059. Alignment adds nothing that 100 clips can show; a likely reason is that our value projection starts as a fit to the content projector. Stage 3 does not hurt here: +0.005, with an interval that begins at 0. The official one does: its author confirms that it lowers scores on short videos
-# (dvlab-research/LLaMA-VID#58).
+# **Instruction tuning brings the gain, 0.059.** Alignment adds nothing that 100 clips can show. A possible reason, which we did not test: our value projection starts as a fit to the content projector, so little is left to align.
+#
+# Stage 3 does not hurt here: +0.005, with an interval that begins at 0. The official stage 3 does: its author confirms that it lowers scores on short videos (dvlab-research/LLaMA-VID#58).
 #
 # ## 6. When does the context token earn its place?
 #
-# Four ways to spend one or two tokens on a frame, one set of weights, trained with all four in turn. The fair rival of context + content is **two content tokens**, the means of the left and the right half: it costs as much and
-# needs no question. 300 clips, in percent:
+# We compare four ways to spend one or two tokens on a frame. One set of weights reads them all: each training batch drew one of the four. The fair rival of context + content is **two content tokens**, the means of the left and the right half. It costs as much and needs no question. 300 clips:
 
 # %%
 WAYS = ("context + content", "context only", "content only", "two content tokens")
@@ -378,30 +394,39 @@ for kind in ("colour", "where", "count", "code", "flash"):
 count = by_kind[..., SCORED_KINDS.index("count")]
 gap = percentile_interval(count[:, 0] - count[:, 1], clips)
 print(f"count   context + content minus context only {gap}")
+
+# %% [markdown]
+# **The context token does nearly all the work.** With it colours are 39 points better than from two content tokens, and places 55. Three small digits hardly fit into any mean: for the code it gains 0.10 only. A flash fills the frame, so every way sees it.
+#
+# The content token earns its place at counting: 0.17. ("How many things are there?" names no thing to look at. That may be the reason.)
+#
+# Does the gain depend on how much there is to choose from? We take the questions about one thing, and sort the clips by the number of things to be seen at once:
+
+# %%
 about_things = [SCORED_KINDS.index(kind) for kind in ("colour", "shape", "size", "motion", "speed", "where")]
 things, curves = crowd(clips), {way: {} for way in WAYS}
 for number in (1, 2, 3, 4):
-    chosen = things == number
+    chosen = things == number  # of the clips
     hits, out_of = right[chosen][:, :, about_things], asked_of[:clips][chosen][:, about_things]
     shares = bootstrap_shares(hits.sum(axis=2, keepdims=True), out_of.sum(axis=1, keepdims=True))[..., 0]
     for row, way in enumerate(WAYS):
         curves[way][number] = percentile_interval(shares[:, row], int(chosen.sum()))
     gap = percentile_interval(shares[:, 0] - shares[:, 3], int(chosen.sum()))
     both = percentile_interval(shares[:, 0] - shares[:, 1], int(chosen.sum()))
-    print(f"{number} to be seen: minus two content tokens {gap}   minus context only {both}")
+    print(f"{number} to be seen: context + content minus two content tokens {gap}")
+    print(f"              context + content minus context only {both}")
 figure = plots.score_curves(curves, "things to be seen at once", "share of right answers about one thing")
 figure.axes[0].set_title("The more there is to choose from, the more the context token gains")
 figure
 
 # %% [markdown]
-# **The context token does nearly all the work.** With it colours are 39 points better than from two content tokens, and places 55. The gain grows with what there is to choose from: from 0.25 with one thing to 0.49 with four. Beside it the content token adds nothing where a question names a thing: the two curves lie on each other.
-# It earns its place at counting, which names no thing: 0.17. A flash fills the frame, so every way sees it. And three small digits hardly fit into any mean: for the code it gains 0.10 only.
+# **The more there is to choose from, the more the context token gains:** from 0.25 with one thing to 0.49 with four. The content token beside it adds nothing here: the two upper curves lie on each other. A question that names a thing needs only the context token.
 #
 # ### What are these tokens worth for the next question?
 #
-# A chat asks more than once about a video. The content token stays the same. The context token was made for the first question. Suppose we keep it, to save the second pass: it was made for "What is the code?", and now we ask for a colour.
+# A chat asks more than once about a video. The content token stays the same, but the context token was made for the first question. Suppose we keep it, to save a second reading. It was made for "What is the code?"; now we ask for a colour.
 #
-# **Predict before you run.** With tokens made for the question itself 91 % of the colours are right. What percentage with tokens made for the code?
+# **Predict before you run.** With tokens made for the question itself, 91 % of the colours are right. What percentage is right with tokens made for the code?
 
 # %%
 my_kept = None  # write your guess first
@@ -429,7 +454,7 @@ print(f"made for the code minus content token alone: {difference(kept, alone)}")
 predict("% of colours, tokens made for the code", my_kept, 100 * np.mean(kept))
 
 # %% [markdown]
-# **Worth nothing: 0.28 instead of 0.91, as many as the content token alone gives.** The context token holds what was asked and forgets the rest. So a chat about a video needs new tokens for every question, and the language model must read them anew; the context half cannot be kept. With patch tokens (lessons 04 and 05) the second question costs only its words.
+# **They are worth nothing: 0.28 instead of 0.91, as many as the content token alone gives.** The context token holds what was asked and forgets the rest. So in a chat every question needs new tokens, and the language model must read them anew. With patch tokens (lessons 04 and 05) the second question costs only its words.
 
 # %% [markdown]
 # ### Exercise 06.kept: tokens for a question about another thing
@@ -444,11 +469,11 @@ my_share = ...  # your number
 ex.check(my_share)
 
 # %% [markdown]
-# ## 7. Hours?
+# ## 7. Can it read hours of video?
 #
-# **Claim.** LLaMA-VID "supports hour-long videos". Two things are needed: *making* the tokens without holding the video, and a language model that can *use* them.
+# **Claim.** LLaMA-VID "supports hour-long videos". That takes two things: *making* the tokens without holding the video in memory, and a language model that can *use* them.
 #
-# *Making.* No frame's tokens depend on another frame. So a video can come in blocks, each forgotten at once:
+# *Making.* No frame's tokens depend on another frame. So the video can come in blocks, and each block is forgotten at once:
 
 # %%
 blocks = (features[start : start + 5] for start in range(0, 16, 5))
@@ -460,11 +485,14 @@ for seconds, megabytes in measured["stream_megabytes"].items():
     print(f"{int(seconds):>6,} frames: peak {megabytes:.0f} MB as a stream; the features are {held:.0f} MB")
 
 # %% [markdown]
+# **A stream needs nearly constant memory.** From five minutes to three hours the peak grows from 486 to 505 MB. (Most of it is the program: the features of five minutes are 7 MB.) The features of three hours would take 265 MB more.
+
+# %% [markdown]
 # ### Exercise 06.factor: three hours
 #
 # difficulty ●●○○○ · importance ●●●○○ · 4 minutes
 #
-# Three hours at one frame per second, two tokens a frame, text left out. Which whole linear RoPE factor is needed at least to read them with Vicuna's 4,096 positions?
+# A video of three hours is read at one frame per second, with two tokens a frame. Leave out the text. What is the smallest whole linear RoPE factor with which Vicuna's 4,096 positions are enough?
 
 # %%
 ex = exercises.get("06.factor")
@@ -472,9 +500,9 @@ my_rope = ...  # your number
 ex.check(my_rope)
 
 # %% [markdown]
-# *Using.* Vicuna was made for 4,096 positions. LLaMA-VID set linear RoPE scaling to 16 and trained with it (`train.py:1037-1047`). Our stage 3 saw at most 1,024 tokens. Now we hide a *needle*: a question that exactly one clip in the video answers.
+# *Using.* Vicuna was made for 4,096 positions. LLaMA-VID set linear RoPE scaling to 16 and trained with it (`train.py:1037-1047`). Our stage 3 saw at most 1,024 tokens. To test ours, we join clips into one long video and hide a *needle* in it: a question that exactly one of the clips answers.
 #
-# **Predict before you run.** In 16 frames 91 % of the needles are found. What percentage in 960 frames?
+# **Predict before you run.** In 16 frames 91 % of the needles are found. What percentage is found in 960 frames?
 
 # %%
 my_needles = None  # write your guess first
@@ -488,18 +516,22 @@ for row in measured["needles"]:
 for of in curves.values():
     of.update({n: score([True] * hits + [False] * (count - hits)) for n, (hits, count) in of.items()})
 guessed = np.array([row["guessed"] for row in measured["needles"]]).sum(axis=0)
-for number, found in curves["after long"].items():
-    print(f"{number:>6,} frames, {2 * number:>6,} tokens: {found}")
+for name, curve in curves.items():
+    for number, found in curve.items():
+        print(f"{name:<24}{number:>6,} frames, {2 * number:>6,} tokens: {found}")
 chance = score([True] * guessed[0] + [False] * (guessed[1] - guessed[0]))
 print(f"by chance, asked about clips without an answer: {chance}")
 predict("% of needles found in 960 frames", my_needles, 100 * curves["after long"][960].mean)
-figure = plots.score_curves(curves, "frames", "share of needles found", log=True)
+figure = plots.score_curves(curves, "frames (log scale)", "share of needles found", log=True)
+figure.axes[0].axhline(chance.mean, color="0.4", linestyle=":")
+figure.axes[0].text(16, chance.mean + 0.01, "by chance", color="0.3")
 figure.axes[0].set_title("The longer the video, the fewer needles are found")
 figure
 
 # %% [markdown]
-# The longer the video, the fewer needles are found: 91 % in 16 frames, 60 % in 256, 40 % in 960, and 31 % in an hour, where the interval comes close to chance, 18 %. (Each point rests on 48 questions or more.) No training went beyond 1,024 tokens, and an hour has 7,200. A linear RoPE factor that squeezes these
-# into `tiny`'s 2,048 positions, without training, finds no more. Nor does stage 3: before and after it the curves coincide. LLaMA-VID's own third stage goes up to 65,536 tokens; this curve says nothing against it. It says that *being able to hold* an hour is not *being able to use* it. Measure before you promise hours.
+# **The longer the video, the fewer needles are found:** 91 % in 16 frames, 60 % in 256, 40 % in 960. In an hour they are 31 %, and the interval comes close to chance, 18 %. (Each point rests on at least 48 questions.) No training went beyond 1,024 tokens, and an hour has 7,200. But that is not the whole reason: 256 frames are only 512 tokens.
+#
+# A linear RoPE factor squeezes an hour into `tiny`'s 2,048 positions. Without training it finds 31 % too. Nor does stage 3 help: before and after it the curves coincide. LLaMA-VID's own third stage goes up to 65,536 tokens, and our curve says nothing against it. It shows that *holding* an hour is not *using* it. Measure before you promise hours.
 #
 # How good were your guesses?
 
@@ -509,15 +541,15 @@ calibration()
 # %% [markdown]
 # ## Something to win: two tokens a frame that know the question
 #
-# Write `entry(features, project, question)`: at most 32 tokens for 16 frames. The question is known. Asked are colours, shapes, the number
-# of things and the code. The lesson's own way scores 0.47; 0.7 wins. `exercises.challenge("06").play(entry)` scores yours.
+# Write `entry(features, project, question)`: at most 32 tokens for 16 frames. You know the question. It asks for a colour, a shape, the
+# number of things or the code. The lesson's own way scores 0.47; 0.7 wins. `exercises.challenge("06").play(entry)` scores yours.
 
 # %% [markdown]
 # ## What to remember
 #
-# - LLaMA-VID: a context token, which depends on the question, and a content token, a mean, for each frame: 7,200 tokens for an hour.
-# - A Q-Former is self-attention over queries and words plus cross-attention to patches: 25 lines. The context token is one weighted mean of patches, so its map can be drawn.
+# - LLaMA-VID makes two tokens of a frame: a context token, which depends on the question, and a content token, a mean. An hour is 7,200 tokens.
+# - A Q-Former is self-attention over queries and words, plus cross-attention to patches. The context token is one weighted mean of patches, so its map can be drawn.
 # - Ask of every attention map what it was trained on. From labels: 91 % on target. From answers alone, in as many steps: 44 %.
-# - The fair rival is two content tokens. The context token beats it, the more the more there is to choose from; content earns its place at counting.
-# - Tokens made for one question are worth nothing for another: 0.28 instead of 0.91.
-# - Tokens can be made as a stream, in constant memory. Whether the language model uses them is another question.
+# - The fair rival is two content tokens. The context token beats it, and by more where there is more to choose from. The content token earns its place at counting.
+# - Tokens made for one question need not help with another. Made for the code, they give 0.28 of the colours instead of 0.91.
+# - Tokens can be made as a stream, in nearly constant memory. Whether the language model uses them is another question: of the needles in an hour it found 31 %.

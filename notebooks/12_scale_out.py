@@ -62,9 +62,9 @@ PROCESSES = 2
 # ## 1. How do you know that there are two processes?
 #
 # A *launcher* starts your script several times. It gives each copy two environment variables: its number, `RANK` (0, 1,
-# ...), and the number of copies, `WORLD_SIZE` (PyTorch documentation, *torchrun*). Nothing else makes a run
-# distributed. Some launchers silently start one process. Your script runs, prints no error, and trains on one card
-# (huggingface/accelerate#2741).
+# ...), and the number of copies, `WORLD_SIZE` (PyTorch documentation, *torchrun*). Only these two tell the script
+# that it is not alone. Some launchers silently start one process. Your script runs, prints no error, and trains on one
+# card (huggingface/accelerate#2741).
 #
 # `lib.finetune.processes` writes torchrun's command, starts it, and ends it. The script below only prints these two
 # numbers:
@@ -118,8 +118,8 @@ except ValueError as error:
 # %% [markdown]
 # ## 2. What is left when a machine is switched off?
 #
-# The vision tower is frozen, so you compute its features once and keep them in files of some hundred clips, the
-# *shards*. For many clips that takes hours on many cards, and some machine will fail on the way. A file that has a
+# The vision tower is frozen, so you compute its features once and keep them in files of several hundred clips,
+# the *shards*. For many clips that takes hours on many cards, and some machine will fail on the way. A file that has a
 # shard's name must then be complete. Three rules ensure that:
 #
 # 1. **The list of clips alone decides which clip lies in which shard**, not the number of processes. Process r of w
@@ -138,7 +138,7 @@ from lib.data.shards import Cache, World, extract, plan_of, seal, shard_path
 from lib.vlm import load
 
 MODEL, SOURCE = "tiny", "toybox:0:160"  # or a folder in AI-Hub's layout (lesson 08)
-SIZE = 5  # clips to a shard; in real use some hundreds
+SIZE = 5  # clips to a shard; in real use several hundred
 vlm = load(MODEL)
 videos = read_source(SOURCE, "en").videos
 features = Features(vlm, frames=16)
@@ -184,8 +184,8 @@ except FileNotFoundError as error:
     print("reading it:", str(error).replace(str(work), "..."))
 
 # %% [markdown]
-# Both processes have left shards, and the plan was there before any of them. Reading the folder fails, so nobody takes
-# it for a finished one.
+# Both processes have left shards, and the plan lies beside them. Reading the folder fails, so nobody takes it for a
+# finished one.
 #
 # Now we cut one of the finished shards in half, as a full disk or a broken copy does. Then **one** process goes on, in
 # this notebook.
@@ -213,7 +213,7 @@ plots.shard_map(
 
 # %% [markdown]
 # The second run kept every whole shard and made the damaged one again. It noticed the damage because a shard's header
-# says how long the file must be. Section 4 lets two processes fill a folder in one go: its bytes are the same.
+# says how long the file must be. Are the bytes those of a run that nobody killed? Section 4 answers that.
 
 # %% [markdown]
 # ### Exercise 12.todo: what is still to be made
@@ -475,8 +475,10 @@ apart = max(abs(a.loss - b.loss) for a, b in zip(fsdp2_log, job_alone, strict=Tr
 print(f"lib's FSDP2, {len(fsdp2_log)} steps by two processes: losses at most {apart:.0e} from those of one")
 
 # %% [markdown]
+# Killed, damaged and finished by another process, or filled in one go: the folders have the same bytes in all 34 files.
+#
 # Two processes learn what one learns: the losses agree to 1e-5, by hand and in `train`. (Additions in another order
-# change the last digits.) With DDP each process holds everything; with FSDP2 it holds 70 %: the layers, 58 % of tiny
+# change the last digits.) With DDP each process holds everything. With FSDP2 it holds 70 %: the layers, 58 % of tiny
 # without LoRA, are cut in half.
 #
 # `train` does the same with more care. It also cuts the embedding and the output layer, and it reads only its own rows
@@ -513,8 +515,9 @@ ex.check(my_choice)
 # torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first-machine:29400 -m lib train job.yaml
 # ```
 #
-# When one machine dies, the others notice within seconds: the next exchange fails, each torchrun stops its processes
-# and exits with code 1. `--max-restarts` is 0 unless you set it. Start the same command again on the three that are
+# When one machine dies, the next exchange of the others fails. If the connection breaks, it fails at once; otherwise
+# after a timeout, ten minutes with NCCL (PyTorch documentation, `init_process_group`). Then each torchrun stops its
+# processes and exits with code 1. `--max-restarts` is 0 unless you set it. Start the same command again on the three that are
 # left, and it waits for a fourth machine: `--nnodes 4` means *exactly* four. `--nnodes 1:4` means one to four. We try
 # both with one machine where two are asked for. (We shorten the waiting times; torchrun's own are 600 and 30 s.)
 
@@ -550,7 +553,7 @@ with redirect_stderr(StringIO()):
     try:
         train_job(read_job(job_file, lost))
     except ValueError as error:
-        print("2 x 1 x 1:", str(error).split("(")[1].split(")")[0])
+        print("2 x 1 x 1 is refused:", str(error).split("(")[1].split(";")[0])
     gone_on = train_job(read_job(job_file, [*lost, "accumulation=2"]))
 apart = max(abs(a.loss - b.loss) for a, b in zip(gone_on, job_alone, strict=True))
 print(f"2 x 2 x 1: {len(gone_on)} steps, losses at most {apart:.0e} from those of a run that lost nothing")
@@ -570,7 +573,8 @@ print(f"2 x 2 x 1: {len(gone_on)} steps, losses at most {apart:.0e} from those o
 # difficulty ●●○○○ · importance ●●●●○ · 6 minutes
 #
 # A run takes `examples` examples in each step. Now there are `machines` machines with `cards` cards each, and one process per card takes `batch`
-# examples at a time. Which `accumulation` keeps the run what it was? Return 0 where no whole number does.
+# examples at a time. With which `accumulation` does a step still see `examples` examples? Return 0 where no whole
+# number fits.
 
 # %%
 ex = exercises.get("12.again")
@@ -639,7 +643,7 @@ predict("percent of the hours for writing", my_share, round(100 * writing / (see
 # | memory, 16 bits | 0.6 | 0.3 |
 # | memory, 4 bits | 0.6 | 0.14 |
 #
-# These are guesses. Only the last one rests on a measurement. The same 7B wrote 36.5 tokens a second in NF4 and 48.6 in
+# These are guesses. Only the last one rests on a measurement. One 7B wrote 36.5 tokens a second in NF4 and 48.6 in
 # 16 bits (bitsandbytes#611), although NF4 reads a third of the bytes. Unpacking costs time.
 
 # %%
@@ -662,7 +666,7 @@ for card in PEAKS:
     lora = " to ".join(f"{end.training_hours(card):.1f}" for end in ends(job_7b, card))
     print(f"{card:<9}{PEAKS[card].precision:<12}{job_7b.batch(card):>7}{hours:>19}{cards:>22}{lora:>19}")
 title = "Captioning 10,000 clips takes a T4 one to four days, an H100 a few hours"
-plots.hour_ranges(captioning_hours, title, "card hours (a range of guesses)")
+plots.hour_ranges(captioning_hours, title, "card hours, log scale (a range of guesses)")
 
 # %% [markdown]
 # 10,000 clips take a T4 20 to 84 hours. A free Colab session ends before that. This is why features lie in shards, and
@@ -696,8 +700,8 @@ print(f"and {one.read_seconds} s of a CPU core a clip")
 # %% [markdown]
 # ## 7. How do you serve the captioner that you trained?
 #
-# An adapter learned one prompt and one number of frames. If you serve it with others, there is no error; the captions
-# can only get worse. So the cell below writes the command from the job's own settings.
+# An adapter learned one prompt and one number of frames. If you serve it with others, there is no error, but the
+# captions may get worse. So the cell below writes the command from the job's own settings.
 #
 # **The command was not run here.** It needs a GPU and a download of 14 GB. It follows the source of **vLLM 0.33.0**,
 # the newest release when this lesson was made. That version pins torch 2.14.0 and transformers 5.16.1 to 5.20, so give
@@ -753,9 +757,9 @@ calibration()
 # %% [markdown]
 # ## Something to win: sixty shards, eight processes
 #
-# Write `entry(seconds, processes)`: seconds that each shard takes, to one list of shard numbers a process. The score is the shortest
-# possible time divided by that of the slowest process. The lesson's own way scores 0.63; 0.95 wins. `exercises.challenge("12").play(entry)`
-# scores yours.
+# Write `entry(seconds, processes)`. It gets the seconds that each shard takes, and returns a list of shard numbers for each process. The
+# score is the shortest possible time divided by that of the slowest process. The lesson's own way scores 0.63; 0.95 wins.
+# `exercises.challenge("12").play(entry)` scores yours.
 
 # %% [markdown]
 # ## What to remember

@@ -198,10 +198,10 @@ CHALLENGES = (
         id="06",
         title=Text("two tokens a frame that know the question", "질문을 아는 프레임당 두 토큰"),
         task=Text(
-            "Write `entry(features, project, question)`: at most 32 tokens for 16 frames. The question is known. Asked "
-            "are colours, shapes, the number of things and the code.",
-            "`entry(features, project, question)`를 작성하세요. 16장에 최대 32토큰이고 질문을 볼 수 있습니다. 색, "
-            "모양, 물체의 수, 코드를 묻습니다.",
+            "Write `entry(features, project, question)`: at most 32 tokens for 16 frames. You know the question. It "
+            "asks for a colour, a shape, the number of things or the code.",
+            "`entry(features, project, question)`를 작성하세요. 16프레임에 최대 32토큰이고 질문을 볼 수 있습니다. "
+            "질문은 색, 모양, 물체의 수, 코드 가운데 하나를 묻습니다.",
         ),
         own=half_means, owns=0.47, goal=0.7,
         score=entries.tokens_for_questions,
@@ -268,10 +268,10 @@ CHALLENGES = (
         id="12",
         title=Text("sixty shards, eight processes", "샤드 60개, 프로세스 8개"),
         task=Text(
-            "Write `entry(seconds, processes)`: seconds that each shard takes, to one list of shard numbers a process. "
-            "The score is the shortest possible time divided by that of the slowest process.",
-            "`entry(seconds, processes)`를 작성하세요. 샤드마다 걸리는 초를 받아 프로세스마다 샤드 번호의 리스트를 "
-            "돌려줍니다. 점수는 가능한 가장 짧은 시간을 가장 느린 프로세스의 시간으로 나눈 값입니다.",
+            "Write `entry(seconds, processes)`. It gets the seconds that each shard takes, and returns a list of shard "
+            "numbers for each process. The score is the shortest possible time divided by that of the slowest process.",
+            "`entry(seconds, processes)`를 작성하세요. 샤드마다 걸리는 시간(초)을 받아 프로세스별 샤드 번호 리스트를 "
+            "돌려줍니다. 점수는 가능한 최단 시간을 가장 느린 프로세스의 시간으로 나눈 값입니다.",
         ),
         own=lambda seconds, processes: [range(rank, len(seconds), processes) for rank in range(processes)],
         owns=0.63, goal=0.95,

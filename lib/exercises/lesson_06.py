@@ -25,12 +25,12 @@ context = Write(
     id="06.context",
     title=Text("the context attention", "컨텍스트 어텐션"),
     task=Text(
-        "For T frames: `queries`, (T, L, C), from question and frame; `patches` X, (T, N, C); `key_weight` W, (C, C), "
-        "the weight of a `torch.nn.Linear` without bias. Each query attends to the patches, softmax(Q (X Wᵀ)ᵀ / √C) "
-        "X. Return the mean of what the queries find, (T, C).",
-        "프레임 T장에 대해 `queries`(T, L, C)는 질문과 프레임에서 나온 쿼리, `patches` X(T, N, C)는 패치, "
-        "`key_weight` W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치를 봅니다: softmax(Q (X "
-        "Wᵀ)ᵀ / √C) X. 쿼리들이 찾은 것의 평균을 (T, C) 모양으로 돌려주세요.",
+        "You are given, for T frames, `queries` (T, L, C), made from question and frame; `patches` X (T, N, C); and "
+        "`key_weight` W (C, C), the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: "
+        "softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).",
+        "프레임 T장에 대해 세 가지가 주어집니다. `queries`(T, L, C)는 질문과 프레임으로 만든 쿼리, `patches` X(T, N, "
+        "C)는 패치, `key_weight` W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치에 대한 "
+        "어텐션을 계산합니다: softmax(Q (X Wᵀ)ᵀ / √C) X. 쿼리마다 얻은 벡터의 평균을 (T, C) 모양으로 돌려주세요.",
     ),
     card=Card(difficulty=4, importance=5, minutes=15),
     answer=my_context,
@@ -78,7 +78,7 @@ context = Write(
         Mistake(
             lambda q, x, w: attended(q, x, x @ w.T),
             "That is what each query found: average over the queries.",
-            "쿼리마다 찾은 것입니다. 쿼리에 대해 평균을 내세요.",
+            "쿼리마다 얻은 벡터입니다. 쿼리에 대해 평균을 내세요.",
         ),
     ),
     hint_1=Text(
@@ -91,7 +91,7 @@ context = Write(
     ),
     why=Text(
         "`LlamaVid.generate_tokens` averages the weights before it touches the patches: the same, L times cheaper.",
-        "`LlamaVid.generate_tokens`는 패치를 곱하기 전에 가중치의 평균을 냅니다. 결과는 같고 L배 적게 계산합니다.",
+        "`LlamaVid.generate_tokens`는 패치를 곱하기 전에 가중치의 평균을 냅니다. 결과는 같고 연산량은 L분의 1입니다.",
     ),
 )
 
@@ -107,11 +107,11 @@ content = Write(
     title=Text("content tokens on a grid", "격자로 나눈 콘텐츠 토큰"),
     task=Text(
         "Return the content tokens of `features`, (T, H, W, C): the means over `rows` x `columns` equal cells of each "
-        'frame, row by row, (T, rows x columns, C). Both sides divide. (1 x 1 is compress_type "mean", 4 x 4 is '
-        '"grid:4", 1 x 2 two halves.)',
+        "frame, row by row, (T, rows x columns, C). `rows` divides H and `columns` divides W. (1 x 1 is compress_type "
+        '"mean", 4 x 4 is "grid:4", 1 x 2 two halves.)',
         "`features`(T, H, W, C)의 콘텐츠 토큰을 구하세요. 프레임을 `rows` x `columns`개의 같은 칸으로 나누어 칸마다 "
-        "평균을 내고, 줄 순서로 (T, rows x columns, C)를 돌려줍니다. 두 변은 나누어떨어집니다. (1 x 1은 compress_type "
-        '"mean", 4 x 4는 "grid:4", 1 x 2는 좌우 절반입니다.)',
+        "평균을 내고, 줄 순서로 (T, rows x columns, C)를 돌려줍니다. H는 `rows`로, W는 `columns`로 나누어떨어집니다. "
+        '(1 x 1은 compress_type "mean", 4 x 4는 "grid:4", 1 x 2는 좌우 절반입니다.)',
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=my_content,
@@ -168,10 +168,10 @@ factor = Predict(
     id="06.factor",
     title=Text("three hours", "세 시간"),
     task=Text(
-        "Three hours at one frame per second, two tokens a frame, text left out. Which whole linear RoPE factor is "
-        "needed at least to read them with Vicuna's 4,096 positions?",
-        "세 시간짜리 비디오를 1초에 한 장, 프레임마다 2토큰으로 읽습니다(글은 빼고). 문맥 길이가 4,096인 Vicuna로 "
-        "읽으려면 정수 선형 RoPE 배율이 적어도 얼마여야 합니까?",
+        "A video of three hours is read at one frame per second, with two tokens a frame. Leave out the text. What is "
+        "the smallest whole linear RoPE factor with which Vicuna's 4,096 positions are enough?",
+        "세 시간짜리 비디오를 1초에 한 프레임, 프레임마다 2토큰으로 읽습니다. 텍스트는 빼고 계산하세요. 문맥 길이가 "
+        "4,096인 Vicuna에 다 들어가려면 선형 RoPE 배율(정수)은 최소 얼마여야 합니까?",
     ),
     card=Card(difficulty=2, importance=3, minutes=4),
     answer=6,
@@ -196,7 +196,7 @@ factor = Predict(
     ),
     why=Text(
         "ceil(21,600 / 4,096) = 6. Being able to read it is not being able to use it: section 7.",
-        "ceil(21,600 / 4,096) = 6입니다. 읽을 수 있다고 해서 쓸 수 있는 것은 아닙니다(7절).",
+        "ceil(21,600 / 4,096) = 6입니다. 입력할 수 있다고 해서 모델이 활용할 수 있는 것은 아닙니다(7절).",
     ),
 )
 
@@ -207,9 +207,9 @@ kept = Predict(
         "An experiment. Make the tokens for a question that is closer: the colour of *another* thing. Take the clips "
         "of `some` with at least two colour questions, make the tokens for the second and ask the first. Which share "
         "of the colours is right? (A number between 0 and 1, to 20 %.)",
-        "실험입니다. 더 가까운 질문, 곧 *다른* 물체의 색을 묻는 질문으로 토큰을 만드세요. `some`에서 색을 묻는 질문이 "
-        "두 개 이상인 클립만 고르고, 두 번째 질문으로 토큰을 만든 뒤 첫 번째 질문을 하세요. 색을 맞힌 비율은 "
-        "얼마입니까? (0과 1 사이의 값, 오차 20 %)",
+        "실험입니다. 이번에는 더 비슷한 질문, 즉 *다른* 물체의 색을 묻는 질문으로 토큰을 만드세요. `some`에서 색을 "
+        "묻는 질문이 두 개 이상인 클립만 고르고, 두 번째 질문으로 토큰을 만든 뒤 첫 번째 질문을 하세요. 색을 맞힌 "
+        "비율은 얼마입니까? (0과 1 사이의 값, 오차 20% 이내)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=0.37,
@@ -221,7 +221,7 @@ kept = Predict(
             "Those tokens were made for the code: make them for a colour.",
             "코드를 묻는 질문으로 만든 토큰입니다. 색을 묻는 질문으로 만드세요.",
         ),
-        Mistake(37, "As a share, please: 37 % is 0.37.", "0과 1 사이의 값으로 적으세요. 37 %는 0.37입니다."),
+        Mistake(37, "As a share, please: 37 % is 0.37.", "0과 1 사이의 값으로 적으세요. 37%는 0.37입니다."),
     ),
     hint_1=Text(
         "For each clip two questions of the kind colour: one goes to the reducer, the other to `grade`.",

@@ -92,13 +92,13 @@ def my_gradient(gradients, tokens):
 
 gradient = Write(
     id="12.gradient",
-    title=Text("one gradient of several", "여러 기울기를 하나로"),
+    title=Text("one gradient of several", "여러 그래디언트를 하나로"),
     task=Text(
         "Process w computed `gradients[w]`, of `gradients` (W, N): the gradient of the *mean* loss over its "
         "`tokens[w]` answer tokens. Return the gradient of the mean loss over the answer tokens of all processes, "
         "(N,).",
-        "프로세스 w는 자기 답 토큰 `tokens[w]`개에 대한 손실 *평균*의 기울기 `gradients[w]`를 구했습니다. "
-        "`gradients`의 모양은 (W, N)입니다. 모든 프로세스의 답 토큰에 대한 손실 평균의 기울기를 (N,) 모양으로 "
+        "프로세스 w는 자기 답 토큰 `tokens[w]`개에 대한 손실 *평균*의 그래디언트 `gradients[w]`를 구했습니다. "
+        "`gradients`의 모양은 (W, N)입니다. 모든 프로세스의 답 토큰에 대한 손실 평균의 그래디언트를 (N,) 모양으로 "
         "돌려주세요.",
     ),
     card=Card(difficulty=3, importance=5, minutes=8),
@@ -123,7 +123,7 @@ gradient = Write(
         Mistake(
             lambda gradients, tokens: tokens @ gradients,
             "That is the gradient of the *sum* over all tokens: divide by their number.",
-            "모든 토큰에 대한 *합*의 기울기입니다. 토큰의 수로 나누세요.",
+            "모든 토큰에 대한 *합*의 그래디언트입니다. 토큰의 수로 나누세요.",
         ),
         Mistake(
             lambda gradients, tokens: tokens @ gradients / len(tokens),
@@ -147,11 +147,12 @@ gradient = Write(
         ),
     ),
     hint_1=Text(
-        "What is the gradient of the *sum* of a process's losses?", "프로세스 하나의 손실 *합*의 기울기는 무엇입니까?"
+        "What is the gradient of the *sum* of a process's losses?",
+        "프로세스 하나의 손실 *합*의 그래디언트는 무엇입니까?",
     ),
     hint_2=Text(
         "Weigh each gradient by its share of all tokens, tokens / tokens.sum(), and add.",
-        "각 기울기에 전체 토큰 가운데 자기 몫인 tokens / tokens.sum()을 곱하고 더합니다.",
+        "각 그래디언트에 전체 토큰 가운데 자기 몫인 tokens / tokens.sum()을 곱하고 더합니다.",
     ),
     why=Text(
         "DDP takes the plain mean, so transformers' Trainer divides each process's sum of losses by the tokens per "
@@ -226,8 +227,8 @@ way = Choose(
         "- **2** only gradients have to be averaged between the cards\n- **3** no card has room for all of the weights",
         "34B에 16비트로 LoRA를 학습합니다. 가중치만 65 GiB이고 40 GB 카드가 네 장 있습니다. 어떻게 시작하겠습니까? "
         "이유는 무엇입니까?\n\n- **a** DDP\n- **b** 카드 하나에 프로세스 하나\n- **c** FSDP2\n\n이유\n\n"
-        "- **1** 스텝마다 프로세스 사이에 주고받는 것이 더 적습니다\n- **2** 카드 사이에서는 기울기만 평균하면 됩니다\n"
-        "- **3** 가중치 전체가 들어가는 카드가 없습니다",
+        "- **1** 스텝마다 프로세스 사이에 주고받는 것이 더 적습니다\n"
+        "- **2** 카드 사이에서는 그래디언트만 평균하면 됩니다\n- **3** 가중치 전체가 들어가는 카드가 없습니다",
     ),
     card=Card(difficulty=2, importance=4, minutes=3),
     answer="c3",
@@ -268,11 +269,11 @@ again = Write(
     title=Text("go on with fewer machines", "컴퓨터가 줄어도 이어서 학습하기"),
     task=Text(
         "A run takes `examples` examples in each step. Now there are `machines` machines with `cards` cards each, and "
-        "one process per card takes `batch` examples at a time. Which `accumulation` keeps the run what it was? Return "
-        "0 where no whole number does.",
+        "one process per card takes `batch` examples at a time. With which `accumulation` does a step still see "
+        "`examples` examples? Return 0 where no whole number fits.",
         "한 스텝에 샘플 `examples`개를 쓰는 학습입니다. 이제 컴퓨터가 `machines`대이고 한 대에 카드가 `cards`장씩 "
-        "있습니다. 카드마다 프로세스 하나가 한 번에 샘플 `batch`개를 처리합니다. 같은 학습으로 이어 가려면 "
-        "`accumulation`은 얼마여야 합니까? 맞는 정수가 없으면 0을 돌려주세요.",
+        "있습니다. 카드마다 프로세스 하나가 한 번에 샘플 `batch`개를 처리합니다. 한 스텝의 샘플이 그대로 "
+        "`examples`개이려면 `accumulation`은 얼마여야 합니까? 맞는 정수가 없으면 0을 돌려주세요.",
     ),
     card=Card(difficulty=2, importance=4, minutes=6),
     answer=my_accumulation,

@@ -488,7 +488,7 @@ for method in (m for m in METHODS if m.budget == 128):
 
 # %% [markdown]
 # It reads 5 % of them, and 99 % of the others. The cause is *where the slow frame stands*. Two slow frames with half the columns, frames 0
-# and 8, read 31 % in the second scene. They pay with detail: 52 % in the first. The official method spreads ten slow frames over 50.
+# and 8, read 31 % in the second scene. They pay with detail: 52 % of the others. The official method spreads ten slow frames over 50.
 
 # %% [markdown]
 # ### Exercise 07.line: the Pareto line

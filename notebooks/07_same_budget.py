@@ -313,7 +313,7 @@ plots.share_table([m.key for m in METHODS], budgets, COMPARED_KINDS, np.array(by
 
 # %% [markdown]
 # (Per cent right, ± half the width of the 95 % interval. Lines separate the budgets.) At the same tokens the memory is the same, and so is
-# the arithmetic of the language model; its milliseconds scatter on a busy machine. What a method decides is the work of the vision tower:
+# the arithmetic of the language model. Its milliseconds hold the reducer too, and scatter on a busy machine. What a method decides is the work of the vision tower:
 # reading 16 frames costs more than reading 2. On a 7B that matters less: at 32 frames its language model does about six times the arithmetic
 # of its vision tower (lesson 02).
 #

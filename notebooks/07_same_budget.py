@@ -80,13 +80,13 @@ for row in papers:
 # %% [markdown]
 # Do not read this table as a ranking of methods. Besides the method, its rows differ in three things:
 #
-# - **weights**: 760 K images; the same and 100 K videos; the same and 17 K preference pairs. LLaMA-VID has another vision tower and training
-#   data whose videos come from ActivityNet itself.
+# - **weights**: LLaVA-NeXT learned from 760 K images, its video model also from 100 K videos, the DPO model also from 17 K preference pairs.
+#   LLaMA-VID has another vision tower. Some of its training videos come from ActivityNet itself.
 # - **budget**: 2,304 tokens (16 x 144), 4,608 (32 x 144), 3,680 (10 x 288 + 50 x 16), or 2 for each second.
-# - **judge**: GPT-3.5 decides what is right, and its snapshots differ (LLaVA-VL/LLaVA-NeXT#109; dvlab-research/LLaMA-VID#52 reports about 7 %
-#   between endpoints).
+# - **judge**: GPT-3.5 decides what is right, and its snapshots differ (LLaVA-VL/LLaVA-NeXT#109). Two endpoints gave scores about 7 % apart
+#   (dvlab-research/LLaMA-VID#52).
 #
-# Two papers hold a piece of the comparison that we want:
+# Two papers make a part of the comparison that we want:
 
 
 # %%
@@ -128,8 +128,8 @@ quote(
 # ## 2. What can 128 tokens buy?
 #
 # **Claim.** At tiny's size, SlowFast-LLaVA's 128 tokens are all 64 patches of the first frame, then all 16 frames averaged to 2 x 2. Both are
-# taken after the projector, with nothing in between (arXiv 2407.15841v2, section 3.2). LLaVA-Video reads every frame once, in the order of
-# time: a slow frame in detail, the others as means (arXiv 2410.02713, section 4). By hand:
+# made after the projector, and no separator stands between them (arXiv 2407.15841v2, section 3.2). LLaVA-Video reads every frame once, in the
+# order of time: a slow frame in detail, the others as means (arXiv 2410.02713, section 4). By hand:
 
 # %%
 ways = {method.key: method for method in METHODS}
@@ -170,18 +170,19 @@ for method in METHODS:
         tokens = method.reducer(features[read], vlm.project)
         where = np.array(read)[tokens.frame.numpy()], tokens.box.numpy()
         rows[f"{method.family}\n{method.name} = {method.tokens}"] = where
-plots.spent_tokens(pixels, rows, patches=same_budget.GRID)
+drawn = plots.spent_tokens(pixels, rows, patches=same_budget.GRID)
+plots.titled(drawn, "128 tokens: few frames cut finely, many cut coarsely, or both")
 
 # %% [markdown]
-# (A name gives frames x tokens per frame. Faded frames are not read. A method that cannot spend exactly 128 tokens spends a few less.)
-# "Uniform" is LLaVA-NeXT-Video's way: every frame that is read gets the same number of tokens. SlowFast reads its slow frame twice,
+# (A name gives frames x tokens per frame. Faded frames are not read; white lines separate the tokens. A method that cannot spend exactly 128
+# tokens spends fewer.) "Uniform" is LLaVA-NeXT-Video's way: every frame that is read gets the same number of tokens. SlowFast reads its slow frame twice,
 # LLaVA-Video once.
 #
 # **LLaMA-VID is not among them.** Its context token needs a text decoder and three projections, so it cannot run on these weights. Section 7
 # shows it beside the others, with weights of its own.
 #
 # Is the comparison fair? Tiny met a random reducer in every batch of its video training (`draw_view` in `lib/workshop/tiny.py`). A method
-# that it met more often has had more practice. We draw 4,000 such views and count:
+# that it met more often has had more practice. We repeat 4,000 of these random choices and count:
 
 # %%
 import random
@@ -201,7 +202,7 @@ print("never:", ", ".join(key for key, share in practice.items() if not share))
 #
 # ## 3. What is asked, and what is the score?
 #
-# Toybox asks seven kinds of question, on which the methods may differ. A three-digit **code** is small detail; a **flash** lasts one frame.
+# We ask seven kinds of question on which the methods may differ. A three-digit **code** is small detail; a **flash** lasts one frame.
 # The others are the **order** of two flashes, **motion**, **count**, **colour** and **shape**. The score is the **mean of the seven shares**,
 # fixed before anything was measured. It is a choice: in the plain share of all answers, colour and shape would count four times as much as a
 # flash. Section 8 lets you choose your own weights.
@@ -231,8 +232,8 @@ mean_of_kinds = ex.or_lib(my_score)
 # ## 4. What does each way score, and what does it cost?
 #
 # An answer is right if greedy decoding would write exactly the truth. Clips are encoded once, and every method reads the same features. `make
-# compare` did that for 1,000 clips. It kept, for every method, kind **and clip**, how many answers were right. Here we do it live for 48
-# clips, and compare with the file.
+# compare` did that for 1,000 clips. It kept, for every method, kind **and clip**, how many answers were right. Here we do it again for 48
+# clips and compare with the file.
 #
 # **Predict before you run.** At 128 tokens, by how many points of the score is SlowFast (1 x 64 + 16 x 4) ahead of the best uniform way?
 # (Negative if it is behind.)
@@ -312,7 +313,7 @@ plots.share_table([m.key for m in METHODS], budgets, COMPARED_KINDS, np.array(by
 
 # %% [markdown]
 # (Per cent right, ± half the width of the 95 % interval. Lines separate the budgets.) At the same tokens the memory is the same, and so is
-# the arithmetic of the language model; its milliseconds scatter on a busy machine. What a method decides is the work of the vision tower:
+# the arithmetic of the language model. Its milliseconds hold the reducer too, and scatter on a busy machine. What a method decides is the work of the vision tower:
 # reading 16 frames costs more than reading 2. On a 7B that matters less: at 32 frames its language model does about six times the arithmetic
 # of its vision tower (lesson 02).
 #
@@ -343,8 +344,8 @@ def my_leads(first, second, drawn):
 ex.check(my_leads)
 
 # %% [markdown]
-# The exercise assumes one number per clip. The score is not one: flash and order are asked about different clips. So we resample the counts
-# and divide last. By hand, for two pairs: SlowFast against the best uniform way, and against LLaVA-Video, which spends its tokens in nearly
+# The exercise assumes one number per clip. A clip has no such number here: flash and order are asked about different clips. So we resample the
+# counts and divide last. By hand, for two pairs: SlowFast against the best uniform way, and against LLaVA-Video, which spends its tokens in nearly
 # the same way:
 
 
@@ -426,7 +427,7 @@ for key in [*chosen, "LLaVA-Video 4 x 16 + 12 x 4"]:
 of_motion = shares[:, :, COMPARED_KINDS.index("motion")]
 gap = percentile_interval(of_motion[:, slowfast] - of_motion[:, place["uniform 8 x 16"]], len(clips))
 print(f"motion, SlowFast minus uniform 8 x 16: {in_points(gap)}")
-plots.score_intervals(
+drawn = plots.score_intervals(
     {
         key: {
             kind: percentile_interval(shares[:, place[key], number], counts.asked[:, number].sum())
@@ -435,13 +436,15 @@ plots.score_intervals(
         for key in chosen
     }
 )
+drawn.axes[0].set_title("SlowFast reads code, flash and order at once, and pays with motion")
+drawn
 
 # %% [markdown]
 # SlowFast reads the flash (1.00), the order (0.99) and most codes (0.86). Of these three, uniform 2 x 64 reads only the code, and 8 x 16
 # reads none well. SlowFast pays with **motion**: 0.82 against 0.96 for uniform 8 x 16, a loss of 14.0 points. LLaVA-Video with four coarser
 # slow frames makes the other choice: motion 0.95, code 0.52.
 #
-# Two things explain most of it, and you can count both before you train a model:
+# Two numbers go with most of these differences, and you can count both before you train a model:
 #
 # - **How many patches share a token.** A digit fills one patch. Where 2 x 2 patches are one token, three digits share two tokens. A code
 #   needs one frame at full detail.
@@ -485,7 +488,7 @@ for method in (m for m in METHODS if m.budget == 128):
 
 # %% [markdown]
 # It reads 5 % of them, and 99 % of the others. The cause is *where the slow frame stands*. Two slow frames with half the columns, frames 0
-# and 8, read 31 % in the second scene. They pay with detail: 52 % in the first. The official method spreads ten slow frames over 50.
+# and 8, read 31 % in the second scene. They pay with detail: 52 % of the others. The official method spreads ten slow frames over 50.
 
 # %% [markdown]
 # ### Exercise 07.line: the Pareto line
@@ -523,8 +526,8 @@ my_share = ...  # your number
 ex.check(my_share)
 
 # %% [markdown]
-# **Outside the comparison: LLaMA-VID** spends 2 tokens on each of 16 frames. Its weights were trained further, for these tokens only (lesson
-# 06). The table adds a variant with two content tokens, and the nearest uniform way:
+# **Outside the comparison: LLaMA-VID.** It spends 2 tokens on each of 16 frames. Its weights were trained further, for these tokens only
+# (lesson 06). The table adds a variant with two content tokens, and the nearest uniform way:
 
 # %%
 from lib.workshop import llama_vid_scores
@@ -546,9 +549,9 @@ for name, one in zip(rows, guest_scores, strict=True):
     print(f"{name:<31}score {one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]")
 
 # %% [markdown]
-# With 32 tokens LLaMA-VID reaches 0.830, more than every 64-token way but one. The context token does it: with two content tokens the score falls to 0.628, and
-# motion from 0.97 to 0.57. The context token looks at the patches that the question names, before they are averaged. It cannot read the code: 0.12. And
-# training counts too: its language model practised on these tokens alone.
+# With 32 tokens LLaMA-VID reaches 0.830, more than every 64-token way but one. The context token makes the difference: with two content
+# tokens the score falls to 0.628, and motion from 0.97 to 0.57. The context token weighs the patches by the question before it averages them.
+# It cannot read the code: 0.12. Training counts too: its language model practised on these tokens alone.
 #
 # All methods in one picture:
 
@@ -567,7 +570,7 @@ print(f"all {METHODS[-1].tokens:,} tokens: {full:.3f}")
 print(f"95 % of that from {cheapest.tokens} tokens on ({cheapest.key}: {means[0, place[cheapest.key]]:.3f})")
 
 # %% [markdown]
-# A quarter of the tokens, spent by LLaVA-Video's way, gives 0.983 of the 0.991 that all 1,024 tokens give.
+# LLaVA-Video's 244 tokens score 0.983. All 1,024 tokens, four times as many, score 0.991.
 
 # %% [markdown]
 # ### Exercise 07.which: the camera above a machine
@@ -622,7 +625,7 @@ for name, mix in mixes.items():
 
 # %% [markdown]
 # At 128 tokens LLaVA-Video wins for the gate (0.98), and plain uniform 2 x 64 for the slides (0.93) and the catalogue (0.98). Put in your own
-# mix, write down the method that you expect, and look:
+# mix, write down the method that you expect, and run:
 
 # %%
 my_mix = {"code": 1, "flash": 1, "order": 1, "motion": 4, "count": 2, "colour": 1, "shape": 1}  # change me
@@ -636,7 +639,7 @@ for method, result, won in winners(my_mix, my_budget)[:4]:
 # **What carries over to real videos?** The scores do not: this is a model of 1.5 million parameters in a world of moving shapes. The
 # arithmetic behind them does: *a frame that is not read shows nothing, and patches that share a token share its numbers.* The published
 # ablation of section 1 points the same way. So write down your questions first. Sort them by how much detail and how many moments they need.
-# Then measure your two best candidates on your own clips, in pairs.
+# Then measure your two best candidates on the same clips, your own, and compare them in pairs.
 #
 # How good were your guesses?
 

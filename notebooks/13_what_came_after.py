@@ -110,7 +110,7 @@ predict("tokens of Qwen2.5-VL for a minute", my_minute, qwen_tokens(60, 360, 640
 # One minute costs Qwen2.5-VL 17,940 tokens, almost four times LLaVA-NeXT-Video's 4,608. Six minutes cost 107,640. Three ways save tokens:
 # **merging** neighbours (sections 2 and 3), **leaving out** what repeats (4), and **pruning** inside the language model (5).
 #
-# Here all three run on tiny as it is shipped: nothing is trained. They answer lesson 07's clips and questions, at its budgets of 64, 128 and
+# Here all three run on tiny as it is shipped: nothing is trained. We ask lesson 07's questions about its clips, at its budgets of 64, 128 and
 # 256 tokens.
 
 # %% [markdown]
@@ -139,7 +139,7 @@ ex.check(my_merge)
 merge = ex.or_lib(my_merge)
 
 # %% [markdown]
-# Are the two the same? These are transformers' own classes, on tiny's features:
+# Do InternVL and Qwen do what you wrote? transformers has the classes of both. Here they get tiny's features:
 
 # %%
 from transformers.models.internvl.modeling_internvl import InternVLModel
@@ -156,7 +156,8 @@ print("Qwen2.5-VL's patch merger and ours:", "equal" if apart < 1e-5 else "DIFFE
 
 # %% [markdown]
 # Both write the same four patches in the same order. They differ in the norm before the projector: Qwen normalises each patch, InternVL all
-# four together. Both need a projector that is four patches wide, and tiny has none. One can be made without training: write tiny's weights four times, each divided by four.
+# four together. Both need a projector that is four patches wide, and tiny has none. One can be made without training: write tiny's weights
+# four times, each divided by four.
 
 # %%
 from copy import deepcopy
@@ -183,7 +184,8 @@ print("merged, shared and pooled:", "equal" if apart < 1e-4 else "DIFFERENT")
 
 # %%
 blended = pixels.reshape(8, 2, 64, 64, 3).mean(axis=1).astype(np.uint8)
-plots.frame_strip(blended, [f"frames {2 * pair}, {2 * pair + 1}" for pair in range(8)])
+strip = plots.frame_strip(blended, [f"frames {2 * pair}, {2 * pair + 1}" for pair in range(8)])
+plots.titled(strip, "Two frames in one picture: the flash fades, moving things stand twice")
 
 # %% [markdown]
 # The flash of frame 8 is half as bright, and moving things stand in two places. Averaging pictures and averaging features both turn all 16
@@ -235,8 +237,8 @@ predict("flashes named, pairs averaged (%)", my_flash, round(score(shares, pairs
 # Averaged pairs name 92 % of the flashes. Over all kinds they lead uniform 8 x 16 by 9.9 points (9.1 to 10.8), at the same cost. Against all
 # 16 frames, with twice the tokens, they lose 2.8.
 #
-# Merging features beats merging pixels by 3.9 points (3.2 to 4.6). That is no verdict on Qwen2.5-VL, whose tower was trained on pairs of
-# frames; tiny's never saw a double exposure. Merging pixels has another merit: the tower reads half as many pictures.
+# Merging features beats merging pixels by 3.9 points (3.2 to 4.6). This does not judge Qwen2.5-VL: its tower was trained on pairs of frames.
+# Tiny's tower never saw a double exposure. Merging pixels has another merit: the tower reads half as many pictures.
 
 # %% [markdown]
 # ## 4. Must we read again what has not changed?
@@ -282,11 +284,11 @@ print(f"{len(tokens)} tokens; by hand and lib: {'equal' if same else 'DIFFERENT'
 shown = 255 - (255 - pixels) // 5
 for frame, (top, bottom, left, right) in zip(tokens.frame.tolist(), (8 * tokens.box).tolist(), strict=True):
     shown[frame, top:bottom, left:right] = pixels[frame, top:bottom, left:right]
-plots.frame_strip(shown)
+plots.titled(plots.frame_strip(shown), "One frame in four stays whole; of the others, mostly what moves")
 
 # %% [markdown]
 # Frames 0, 4, 8, 12 and 14 are whole. In the others the kept patches mostly lie where something moves. Frame 9 is compared with frame 8,
-# whose flash colours all of it, so all its patches changed, and the choice among them means little.
+# which the flash fills. So all patches of frame 9 changed, and the choice among them means little.
 #
 # The official code holds three surprises (`lib/reducers/dycoke.py` names the lines; `tests/golden` holds its outputs):
 #
@@ -320,9 +322,9 @@ predict("points of DyCoke over random", my_lead, (score(shares, in_place) - scor
 # (0.6 to 1.3). So the official code and a random choice show no difference (-0.7 to +0.3).
 
 # %% [markdown]
-# ## 5. Can the language model say which tokens it needs?
+# ## 5. Does the language model's attention show which tokens it needs?
 #
-# **FastV** (Chen et al., ECCV 2024) asks it. After a few layers it ranks the visual tokens by the attention that the *last token of the
+# **FastV** (Chen et al., ECCV 2024) assumes so. After a few layers it ranks the visual tokens by the attention that the *last token of the
 # prompt* pays them, averaged over the heads. The highest ranks go on, the others are dropped. The authors report 45 % fewer operations for
 # LLaVA-1.5-13B. By hand, in tiny's first layer:
 
@@ -418,18 +420,19 @@ curves = {
 firsts = [score(inside, keys[way][0])[0] for way in ("attention", "random")]
 predict("points of attention over random, layer 1", my_attention, firsts[0] - firsts[1])
 
-
-drawn = plots.score_curves(curves, "64 of 256 tokens kept after layer", "mean of seven kinds")
-plots.titled(drawn, "Attention chooses worse than chance after layers 1 and 2")
+figure = plots.score_curves(curves, "64 of 256 tokens kept after layer", "mean of seven kinds")
+figure.axes[0].set_title("Attention chooses worse than chance after layers 1 and 2")
+figure
 
 # %% [markdown]
-# After layer 1, attention loses 13.8 points against a random choice (15.7 to 11.6), after layer 2 it loses 5.4. After layer 3 the two are
-# equal. There even a random quarter of the tokens scores 90. Probably the first three layers have already carried what matters into the words
-# of the prompt.
+# After layer 1, attention loses 13.8 points against a random choice (15.7 to 11.6), after layer 2 it loses 5.4. After layer 3 no difference
+# is seen (-0.9 to +0.8). There even a random quarter of the tokens scores 90. Perhaps the first three layers have already carried what matters
+# into the words of the prompt.
 #
 # Endo et al. (2025) found a cause in larger models: early attention ranks tokens by *where they stand*, because of RoPE. Their remedy ranks
-# without positions. Here it makes things worse (23.5 points below chance after layer 1). So what else does layer 1 prefer? We look at which
-# tokens it keeps. A token *stands out* if it is among the 64 that differ most from their frame's median token. Such tokens show the shapes.
+# without positions. Here it makes things worse (23.5 points below chance after layer 1). So what else does layer 1 prefer? We look at the
+# tokens that it keeps. A token *stands out* if it is among the 64 that differ most from their frame's median token. Such tokens show the
+# shapes.
 
 # %%
 spread = {}
@@ -465,7 +468,7 @@ for (after, way), rows in spread.items():
 # ### Where "features in, tokens out" ends
 #
 # Every reducer of this course takes features and returns tokens. FastV cannot: its choice needs the question and a layer's attention. So it
-# stands in `lib/vlm/fastv.py` and is no reducer. Two questions about one clip show what that costs:
+# is not a reducer and stands in `lib/vlm/fastv.py`. Two questions about one clip show what that costs:
 
 # %%
 kept = []
@@ -478,7 +481,7 @@ both = kept[0] & kept[1]
 print(f"{len(kept[0])} and {len(kept[1])} tokens kept, {len(both)} of them for both (by chance: 16)")
 
 # %% [markdown]
-# The two questions share half of their tokens. So a second question cannot reuse what the first one kept: from layer 3 on it needs keys and
+# The two questions share half of their tokens. So a second question cannot reuse what the first one kept: after layer 3 it needs keys and
 # values of its own.
 
 # %% [markdown]
@@ -541,15 +544,15 @@ table = [*rows, *((shares, m) for m in same_budget.METHODS if m.budget <= 256)]
 table = sorted(table, key=lambda row: row[1].budget)
 by_kind = [[percentile_interval(of[m.key][:, k], clips=0)[:3] for k in range(len(KINDS))] for of, m in table]
 names, budgets = [m.key for _, m in table], [m.budget for _, m in table]
-drawn = plots.share_table(names, budgets, KINDS, np.array(by_kind))
-plots.titled(drawn, "No later method beats the best of lesson 07")
+title = "No later method beats the best of lesson 07"
+plots.share_table(names, budgets, KINDS, np.array(by_kind), title=title)
 
 # %% [markdown]
 # At no budget does a later method beat the best of lesson 07. DyCoke comes nearest at 128 tokens, 4.3 points behind (5.0 to 3.6), then merged
 # features, 5.0 behind. Against uniform sampling both win there, by about 10 points. At 256 tokens every later method loses to uniform 16 x
 # 16, which reads all frames.
 #
-# This is no verdict on the papers. Tiny was trained with none of these methods. Its frames have 64 patches; a frame of the 7B has 576, and
+# This does not judge the papers. Tiny was trained with none of these methods. Its frames have 64 patches; a frame of the 7B has 576, and
 # probably more of them repeat. What carries over is the way to test: the same budget, and a control that shares everything but the idea.
 
 # %% [markdown]
@@ -587,4 +590,4 @@ calibration()
 # - DyCoke leaves out half of the tokens and loses 1.2 points. Random tokens do nearly as well, so always run the control.
 # - FastV ranks by attention. That is worse than chance after tiny's layers 1 and 2, and no better after layer 3. Its choice depends on the
 #   question, so questions cannot share it.
-# - None of them beats a mixture of a few sharp and many coarse frames here.
+# - Here none of the three beats a mixture of a few sharp and many coarse frames.

@@ -705,7 +705,7 @@ def of(records, name):
     return [record for record in records if record.system == name]
 
 
-print(f"{'':<22}{'numbers':>9}{'model, MiB':>12}{'seconds':>9}{'Korean facts':>14}")
+print(f"{'':<22}{'trained':>9}{'model, MiB':>12}{'seconds':>9}{'Korean facts':>14}")
 for name, result in results.items():
     line = f"{name:<22}{result.numbers:>9,}{result.model_bytes / 2**20:>12.1f}{result.seconds:>9.0f}"
     print(f"{line}{measure(FACTS_RIGHT, of(ko, name)).mean:>14.3f}")

@@ -69,17 +69,17 @@ def fresh(four_bit=False):
 
 vlm = fresh()
 train, test = toybox_videos(range(10**6, 10**6 + 480)), toybox_videos(range(48))
-features = Features(vlm, korean.KOREAN_FRAMES, max_bytes=2**31)  # CLIP sees each clip once: it is frozen here
+features = Features(vlm, korean.KOREAN_FRAMES, max_bytes=2**31)  # CLIP is frozen, so it sees each clip once
 collate = Collator(vlm, korean.VIEW, features)
 tokens = korean.VIEW.count(*features(test[0]).shape[:3])
 print(f"{len(train)} clips to train on, {len(test)} to test on, {tokens} visual tokens each")
 
 # %% [markdown]
-# Of 16 frames two keep all 64 patches, and 14 are pooled to 4 tokens (lesson 05): 184 visual tokens.
+# Of its 16 frames a clip keeps two with all 64 patches; the other 14 are pooled to 4 tokens each (lesson 05).
 #
-# ## 1. Does a model that describes in English and has read Korean describe in Korean?
+# ## 1. Can the base describe a video in Korean?
 #
-# Vicuna, the language model of LLaVA-NeXT-Video, has read Korean text but was aligned with pictures in English. So was tiny: it met English captions and questions with frames, and Korean only in translations, with nothing to see.
+# Vicuna, the language model of LLaVA-NeXT-Video, has read Korean text, but learned to talk about pictures in English. So did tiny: with frames it met English only, and Korean in translations, without frames.
 
 # %%
 from lib.reducers import VisualTokens
@@ -89,20 +89,20 @@ for language in ("en", "ko"):
     prompt = toybox.CAPTION_PROMPTS[language]
     print(f"{prompt}\n   {vlm.answer(features(one), prompt, korean.VIEW, 64)}")
 empty = [torch.zeros(0, *shape, dtype=torch.long) for shape in ((), (), (4,))]
-nothing = VisualTokens(torch.zeros(0, 128), *empty)
+nothing = VisualTokens(torch.zeros(0, 128), *empty)  # no visual token: the model reads the text alone
 asked = "A small red circle moves up slowly.\nTranslate into Korean."
 print(f"{asked}\n   {vlm.answer(nothing, asked, max_new_tokens=64)}")
 print(f"the truth:\n   {one.captions['ko']}")
 
 # %% [markdown]
-# Asked in Korean, the base answers in broken English. Yet it translates a sentence into Korean without a fault.
+# Asked in Korean, the base answers in broken English. Yet it translates a sentence into Korean without an error.
 #
 # ## 2. What does Korean cost in tokens?
 #
-# **Claim.** The Korean captions of one public project average **932** of Vicuna's tokens, and reach 1,572; the project generated with `max_new_tokens=256` (JYP-VIDEO-TO-TEXT/korean-video-captioning,
-# `siglip_study/docs/05_tokenization_analysis.md`). Vicuna's tokenizer was learned from text with little Korean, so many syllables fall apart into bytes.
+# **Claim.** The Korean captions of one public project take **932** of Vicuna's tokens on average, and 1,572 at most. The project generated with `max_new_tokens=256` (JYP-VIDEO-TO-TEXT/korean-video-captioning,
+# `siglip_study/docs/05_tokenization_analysis.md`). Vicuna's tokenizer was trained on text with little Korean, so many syllables fall apart into bytes.
 #
-# Tiny's tokenizer was learned from both languages. We learn one of the same size from the English captions alone, and cut true captions as that project did:
+# Tiny's tokenizer was trained on both languages. We train one of the same size on the English captions alone. Then we cut true captions after 256/932 of their tokens, as that project did:
 
 # %%
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -118,22 +118,22 @@ trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alph
 sentences = {language: [video.captions[language] for video in train] for language in ("en", "ko")}
 english_only.train_from_iterator(sentences["en"], trainer)
 for name, encode in (
-    ("learned from both", lambda text: vlm.tokenizer.encode(text, add_special_tokens=False)),
-    ("learned from English", lambda text: english_only.encode(text).ids),
+    ("trained on both", lambda text: vlm.tokenizer.encode(text, add_special_tokens=False)),
+    ("trained on English", lambda text: english_only.encode(text).ids),
 ):
     mean = {language: np.mean([len(encode(text)) for text in sentences[language]]) for language in sentences}
     print(f"{name:<22} English {mean['en']:.0f} tokens a caption, Korean {mean['ko']:.0f}")
 
-told = []
+kept = []
 for video in train[:200]:
     ids = vlm.tokenizer.encode(video.captions["ko"], add_special_tokens=False)
     left = compare(vlm.tokenizer.decode(ids[: round(0.27 * len(ids))]), video.clip, "ko")
-    told.append((left.right, left.right + left.missed))
-told, all_facts = np.sum(told, axis=0)
-print(f"true captions, cut after 27 % of their tokens, tell {told / all_facts:.0%} of their facts")
+    kept.append((left.right, left.right + left.missed))
+kept, all_facts = np.sum(kept, axis=0)
+print(f"true captions, cut after 27 % of their tokens, keep {kept / all_facts:.0%} of their facts")
 
 # %% [markdown]
-# The same Korean captions take 31 tokens or 248, eight times as many, depending on what the tokenizer was learned from. And 256 of 932 tokens are 27 %: cut there, a *true* caption tells 29 % of its facts. So set
+# The same Korean captions take 31 tokens with the one tokenizer and 248 with the other, eight times as many. And 256 tokens are 27 % of 932: cut there, a *true* caption keeps 29 % of its facts. So set
 # `max_new_tokens` above the longest training caption.
 
 # %% [markdown]
@@ -175,13 +175,13 @@ def my_labels(ids, prompt, length):
 ex.check(my_labels)
 
 # %% [markdown]
-# A batch of two captions, masked by your function (or ours) and by the collator, and the tokens that one of them teaches:
+# Does your function (or ours) agree with the collator, which makes our batches? And which tokens does a caption teach?
 
 # %%
 batch = collate(captioning([one, test[4]], "ko"))
 asked = (batch["labels"] != -100).int().argmax(dim=1)  # how many tokens stand before the answer
 masked = ex.or_lib(my_labels)(batch["input_ids"], asked, batch["attention_mask"].sum(dim=1))
-print("as the collator masks:", np.array_equal(masked, batch["labels"]))
+print("the same labels as the collator's:", np.array_equal(masked, batch["labels"]))
 ids, labels = (batch[name][0, : batch["attention_mask"][0].sum()] for name in ("input_ids", "labels"))
 print("taught:", "|".join(vlm.tokenizer.decode(token) for token in ids[labels != -100]))
 seen = ids == vlm.model.config.video_token_id
@@ -192,6 +192,8 @@ strip.axes[0].set_title(f"The loss sees {kinds.count('right')} of {len(kinds)} t
 strip
 
 # %% [markdown]
+# The two agree: only the caption and its end token teach.
+#
 # ## 4. Which weights change?
 #
 # **Claim.** LoRA leaves a weight W as it is and adds a product of two thin matrices: W x + (alpha / r) B A x. A has r rows and B has r columns; r is the rank. B starts at zero. Only A and B, the *adapter*, are
@@ -217,7 +219,7 @@ def my_lora(x, weight, A, B, alpha):
 ex.check(my_lora)
 
 # %% [markdown]
-# peft's layer, beside your function (or ours). A matrix from m to n gets r (m + n) numbers, so an adapter's size is known before it is made:
+# Your function (or ours) beside peft's layer. A matrix from m inputs to n outputs gets r (m + n) new numbers, so we know an adapter's size before we make it:
 
 # %%
 from peft import LoraConfig, get_peft_model
@@ -250,8 +252,7 @@ vlm = fresh()  # without it again
 #
 # ### Where do adapters land?
 #
-# Recipes on the web pass a list of names as `target_modules`. peft compares them with the **ends** of the layers' names, and CLIP has layers called `q_proj`, `k_proj` and `v_proj` too. Which matrices get a gradient, with features
-# that were computed once, as here, and with frames that go through CLIP in the step?
+# Recipes on the web pass a list of names as `target_modules`. peft compares them with the **ends** of the layers' names, and CLIP has layers called `q_proj`, `k_proj` and `v_proj` too:
 
 # %%
 USUAL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -266,29 +267,34 @@ for name, targets in LISTS.items():
     print(f"{name:<17} layers in CLIP {in_clip:>2}, projector {projector}, language model {language_model}")
 print("language_targets:", BY_NAME)
 
+# %% [markdown]
+# The usual list puts 12 adapters into CLIP beside the 28 of the language model, and nothing warns. Do those in CLIP get a gradient, with features that were computed before, as here, and with frames that go through CLIP in the step?
+
+# %%
 clipped = fresh()
 with finetune.without_deprecations():
     get_peft_model(clipped.model, LoraConfig(r=16, target_modules=USUAL))
 examples = captioning([one, test[4]], "ko")
 frames = [clipped.preprocess(example.video.frames(korean.KOREAN_FRAMES)) for example in examples]
-for name in ("features computed once", "frames through CLIP"):
+for name in ("features computed before", "frames through CLIP"):
     batch = collate(examples)
     if name == "frames through CLIP":
         batch["pixel_values_videos"] = torch.stack([clipped.features_of(pixels) for pixels in frames])
     with clipped.looking_through(korean.VIEW):
         clipped.model(**batch).loss.backward()
-    inside = [w for n, w in clipped.model.named_parameters() if "lora_" in n and "vision_tower" in n]
-    without = sum(weight.grad is None for weight in inside)
-    print(f"{name}: {without} of {len(inside)} LoRA matrices in CLIP get no gradient")
+    inside = {n: w for n, w in clipped.model.named_parameters() if "lora_" in n and "vision_tower" in n}
+    without = [name for name, weight in inside.items() if weight.grad is None]
+    layers = sorted({name.split("layers.")[1][0] for name in without})
+    print(f"{name}: {len(without)} of {len(inside)} matrices in CLIP get no gradient, in layers {layers}")
 
 # %% [markdown]
-# The usual list puts 12 adapters into CLIP beside the 28 of the language model, and nothing warns. With features computed once, none of their 24 matrices gets a gradient: they are dead weight. With frames through CLIP 6 of 24 get none: those
-# of CLIP's last layer, which LLaVA does not read. Training CLIP is no mistake in itself (LLaVA-NeXT's `scripts/train/finetune_clip.sh` does it, at 2e-6), but then each step encodes its frames again. Hence the regular expression here.
+# With features computed before, none of their 24 matrices gets a gradient: they never change. With frames through CLIP 6 of 24 get none: those of its last layer, which LLaVA does not read. Training CLIP can be right
+# (LLaVA-NeXT's `scripts/train/finetune_clip.sh` does it, at 2e-6), but then each step has to encode its frames again. So we take the regular expression.
 #
 # ## 5. QLoRA: what is a weight in 4 bits?
 #
-# **Claim.** QLoRA stores the frozen weights in 4 bits ("NF4"): blocks of 64 numbers are divided by their largest, and each number becomes the nearest of 16 levels, the quantiles of a normal distribution. The blocks' largest numbers, the *scales*, are
-# quantised again, to 8 bits ("double quantisation"). Adapters in 16 or 32 bits are trained on top (Dettmers et al., arXiv 2305.14314).
+# **Claim.** QLoRA stores the frozen weights in 4 bits ("NF4"). Each block of 64 numbers is divided by its *scale*, the largest absolute value in it. Each number then becomes the nearest of 16 levels, quantiles of a normal distribution. The scales are
+# quantised too, to 8 bits ("double quantisation"). An adapter in 16 or 32 bits is trained on top (Dettmers et al., arXiv 2305.14314).
 
 # %%
 import bitsandbytes as bnb
@@ -319,12 +325,13 @@ def twice(scales, table):
 weight = vlm.model.model.language_model.layers[0].mlp.up_proj.weight.detach()
 packed, state = bnb.functional.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=True)
 numbers, scales = nf4(weight)
-eighths, scales_back = twice(scales, state.state2.code)  # the table of 256 levels is bitsandbytes'
+in_8_bits, scales_back = twice(scales, state.state2.code)  # the table of 256 levels is bitsandbytes'
 by_two = numbers.reshape(-1, 2)
 print("the 16 levels:", *(f"{level:.2f}" for level in levels))
 same = (16 * by_two[:, 0] + by_two[:, 1] == packed.flatten()).float().mean()
 print(f"as bitsandbytes: {same:.1%} of the bytes that hold two weights,", end=" ")
-print(f"{(eighths.flatten() == state.absmax).sum()} of {len(scales)} scales in 8 bits")
+off = (in_8_bits.flatten() - state.absmax.int()).abs()
+print(f"{(off == 0).sum()} of {len(scales)} scales in 8 bits, the others at most {off.max()} level apart")
 extra = 32 / 64, 8 / 64 + 32 / (64 * 256)  # bits of scales for each weight
 for name, its, more in (("nf4", scales, extra[0]), ("doubly quantised", scales_back, extra[1])):
     error = (levels[numbers] * its).reshape(weight.shape) - weight
@@ -333,7 +340,7 @@ for name, its, more in (("nf4", scales, extra[0]), ("doubly quantised", scales_b
 # %% [markdown]
 # Every weight equals bitsandbytes', and 767 of the 768 scales; for the other one bitsandbytes takes the neighbouring level. Double quantisation saves 0.37 bits a weight, which on the 7B is 0.3 GiB, and the error stays 0.092.
 #
-# To compute, they are unpacked for each product, forward and backward, and thrown away. The gradient goes to x, and so to the adapters of earlier layers; the weight has none:
+# How does one compute with such weights? Each product unpacks them, forward and backward, and throws the copy away. The gradient goes to x, and so to the adapters of earlier layers; the weight gets none:
 
 
 # %%
@@ -362,35 +369,38 @@ forward, backward = ((a - b).abs().max() for a, b in ((y, y_theirs), (x.grad, x_
 print(f"forward {forward:.0e} apart, backward {backward:.0e} apart")
 
 # %% [markdown]
-# Equal, forward and backward.
+# Equal but for rounding, forward and backward.
 #
-# **Predict before you run.** Each weight is off by 9 %. The base describes the 48 test clips in English, whole and with its language model in 4 bits. How many points of facts right does it lose, before any training?
+# What do 4 bits cost a caption? Our score is **facts right**: the share of a clip's facts that the caption states (lesson 10).
+#
+# **Predict before you run.** The weights are off by 9 %. The base describes the 48 test clips in English, whole and with its language model in 4 bits. How many points of facts right does it lose, before any training?
 
 # %%
-from lib.evaluate import captions_by, measure, paired
+from lib.evaluate import caption_limit, captions_by, measure, paired
 from lib.evaluate.metrics import FACTS_RIGHT
 
 my_loss = None  # write your guess first
+limits = {language: caption_limit(vlm, train, language) for language in ("en", "ko")}  # of training captions
 
 
-def say(model, name, language="en"):
-    """Its captions of the test clips."""
-    return captions_by(model, name, test, features, language, korean.VIEW)
+def describe(model, name, language="en", videos=test):
+    """The model's captions of the test clips."""
+    return captions_by(model, name, videos, features, language, korean.VIEW, limit=limits[language])
 
 
-before = {language: say(vlm, "before", language) for language in ("en", "ko")}
-in_four = say(fresh(four_bit=True), "4 bits")
+before = {language: describe(vlm, "before", language) for language in ("en", "ko")}
+in_four = describe(fresh(four_bit=True), "4 bits")
 gap = paired(FACTS_RIGHT, in_four, before["en"]).gap
 predict("points of facts lost in 4 bits", my_loss, round(-100 * gap.mean, 1))
 print(f"whole {measure(FACTS_RIGHT, before['en'])}\n4 bits {measure(FACTS_RIGHT, in_four)}\nminus {gap}")
 
 # %% [markdown]
-# It loses 2.5 points, and the interval excludes 0. That is the rounding alone; QLoRA trains on top of it.
+# It loses 2.5 points, and the interval excludes 0. That is what rounding alone costs; QLoRA trains on top of it (section 10).
 
 # %% [markdown]
 # ### What must stay out of the 4 bits
 #
-# Vision tower and projector stay whole: every caption goes through them. `llm_int8_skip_modules` names them, **but since transformers 5 a name is matched from its start**. The short names of older recipes skip nothing:
+# Vision tower and projector stay whole: they are 5 % of the 7B's weights, so 4 bits would save little. `llm_int8_skip_modules` names them. **Since transformers 5 a name there is matched from its start.** Do the short names of older recipes still work?
 
 # %%
 from transformers import BitsAndBytesConfig
@@ -409,7 +419,7 @@ for skip in (short, ["model.vision_tower", "model.multi_modal_projector", "lm_he
     print("   layers in 4 bits:", {part: sum(part in name for name in names) for part in PARTS})
 
 # %% [markdown]
-# With the short names 24 layers of CLIP and both of the projector are in 4 bits as well.
+# No: with the short names 24 layers of CLIP and both of the projector are in 4 bits as well, and nothing warns.
 
 # %% [markdown]
 # ### Exercise 08.silent: two settings that fail in silence
@@ -450,7 +460,7 @@ ex.check(my_error)
 # %% [markdown]
 # ## 6. What is in a training loop?
 #
-# Here it is whole, in plain torch. Then transformers' `Trainer` and TRL's `SFTTrainer` get the same batches. (In float16 a GPU needs a `GradScaler` too; lesson 11 says which card computes in which type.)
+# Twelve lines of plain torch. Then transformers' `Trainer` and TRL's `SFTTrainer` get the same batches. (In float16 a GPU needs a `GradScaler` too.)
 
 # %%
 import tempfile
@@ -482,7 +492,7 @@ def loop_by_hand(vlm, collate):
     return losses
 
 
-same = {  # what a library has to be told to do the same
+same = {  # settings with which a library does the same
     "max_steps": SHORT.steps, "per_device_train_batch_size": SHORT.batch, "warmup_steps": SHORT.warmup,
     "learning_rate": SHORT.learning_rate, "lr_scheduler_type": "cosine", "bf16": False,
     "train_sampling_strategy": "sequential", "remove_unused_columns": False, "dataloader_pin_memory": False,
@@ -521,12 +531,12 @@ apart = max(abs(np.array(curves["by hand"]) - curve).max() for curve in curves.v
 print(f"largest difference {apart:.0e}")
 
 # %% [markdown]
-# All three compute the same. `max_length=None` matters: TRL's default of 1,024 cuts sequences, and 8 frames of the 7B are 1,152 visual tokens. `lib.finetune.fit` is `Trainer` with a log, a checkpoint in one file, and 16 bits on a GPU.
+# All three compute the same. `max_length=None` matters: TRL cuts sequences after 1,024 tokens by default, and 8 frames of the 7B are 1,152 visual tokens. From here on we use `lib.finetune.fit`: `Trainer` with a log, a checkpoint in one file, and 16 bits on a GPU.
 #
 # ## 7. What is LoRA for?
 #
-# Memory. A step holds the weights, a gradient for each weight that changes, Adam's two moments for each of them, and the activations that the backward pass needs. We trace one as
-# lesson 11 does: its code runs on tensors without numbers, and every byte is counted (tiny's here, the 7B's by `make traced`). It sees one clip of 8 frames with a caption of 300 tokens. *Gradient checkpointing* is on: only each layer's input is kept, and the rest is computed again in the backward pass.
+# Memory. A training step holds all weights and the activations that the backward pass needs. For each weight that changes it adds a gradient and Adam's two moments. We trace one step as
+# lesson 11 does, on tensors without numbers (tiny's here, the 7B's by `make traced`): one clip of 8 frames, a caption of 300 tokens. *Gradient checkpointing* is on: only each layer's input is kept, and the rest is computed again in the backward pass.
 #
 # **Predict before you run.** LoRA on the 7B takes 15 GiB. How many does full fine-tuning take?
 
@@ -554,19 +564,17 @@ print(f"QLoRA on the 7B without gradient checkpointing: {sum(of_7b[3]) / 2**30:.
 
 # %% [markdown]
 # On the 7B, full fine-tuning takes 101.3 GiB: 25.2 of weights in float32, 25.2 of gradients, 50.4 of Adam's moments. LoRA takes 14.6 GiB, of which 13.2 are the frozen weights; its gradients and moments together are less than half a GiB. QLoRA
-# shrinks the frozen weights to 5.3 GiB (what is not in 4 bits is float32 in training) and takes 7.4, so it trains on a T4 (14.75 GiB). Without gradient checkpointing it would take 19.1.
+# shrinks the frozen weights to 5.3 GiB (what is not in 4 bits is float32 in training) and takes 7.4. So it trains on a T4 (14.75 GiB). Without gradient checkpointing it would take 19.1. (A row shows its step's peak; full fine-tuning peaks when the activations are gone.)
 #
-# **Tiny cannot show this.** There activations are the largest part of a step of LoRA, and QLoRA takes *more* than LoRA, 12.9 MiB against 10.9.
+# **Tiny cannot show this.** There "the rest", mostly activations, is the largest part of a step, and QLoRA takes *more* than LoRA: 12.9 MiB against 10.9.
 
 # %% [markdown]
-# ## 8. Train it
+# ## 8. How much Korean does a minute teach?
 #
-# LoRA on the language model. One example in five is an English caption (section 10 shows why). A step costs time for each token, and most are visual. So the first 600 steps see 88 visual tokens, 16 instead of 64 for each of the two slow frames, and only
-# the last 160 see all 184. `LONG = True` trains as the shipped adapter was: 7,000 steps, 17 minutes on one core.
+# We train LoRA on the language model. One example in five is an English caption (section 10 shows why). A step's time grows with its tokens, and most of them are visual. So the first 600 steps see 88 visual tokens: 16 instead of 64 for each of the two slow frames. Only
+# the last 160 see all 184. `LONG = True` trains as the shipped adapter was trained: 7,000 steps, 17 minutes on one core.
 #
-# **Facts right** is the share of a clip's facts that the caption tells (lesson 10).
-#
-# **Predict before you run.** Which share of the facts do its Korean captions get right on clips that it never saw, after about a minute of training?
+# **Predict before you run.** After about a minute of training, which share of the facts do Korean captions of new clips get right?
 
 # %%
 my_facts = None  # write your guess first
@@ -596,7 +604,7 @@ curve
 # %%
 from lib.evaluate.metrics import CHRF_PP
 
-after = {language: say(student, "after", language) for language in ("ko", "en")}
+after = {language: describe(student, "after", language) for language in ("ko", "en")}
 for language, records in after.items():
     print(f"{language} before: facts right {measure(FACTS_RIGHT, before[language])}")
     print(f"{language} after:  facts right {measure(FACTS_RIGHT, records)}", end=", ")
@@ -607,12 +615,12 @@ for number in (3, 5):
     print(f"\ntruth   {test[number].captions['ko']}\nafter   {after['ko'][number].output}")
 
 # %% [markdown]
-# After about a minute the model gets 75 % of the facts right in Korean, from none. English captions lose 10 points. Section 10 shows what more steps give.
+# After about a minute the model gets 75 % of the facts right in Korean; before, it got none. Its English captions lose 10 points. Section 10 shows what more steps give.
 
 # %% [markdown]
 # ## 9. Does it survive a kill, and a merge?
 #
-# Colab ends sessions. A checkpoint therefore holds the optimizer's moments too, and each step's batch depends on its number alone. Does a run that was killed end with the same weights as one that was not?
+# Colab may end a session at any time. So a checkpoint holds the optimizer's moments too, and a step's number alone decides which examples it sees. Does a run that was killed end with the same weights as one that was not?
 
 # %%
 import os
@@ -653,15 +661,17 @@ with tempfile.TemporaryDirectory() as place:
 print("the same weights:", all(torch.equal(resumed[name], whole[name]) for name in whole))
 
 # %% [markdown]
-# To the last bit. **And merging:** W + (alpha / r) B A is a weight like any other, so an adapter can be added in, and inference costs nothing extra. Into whole weights that is exact but for rounding. Into 4 bits the sum is rounded to 16 levels again. How far
-# do the logits of one caption move?
+# Yes, to the last bit.
+#
+# **Merging** adds the adapter into the weights: W + (alpha / r) B A is a matrix like any other, so inference costs nothing extra. Into whole weights that is exact but for rounding. Into 4 bits the sum is rounded to 16 levels again. How far
+# do the logits of one prompt move?
 
 # %%
 import warnings
 
 
 def merged_apart(four_bit):
-    """How far the logits of a caption move by merging the trained adapter, as a share of their spread."""
+    """The largest change of a logit when the adapter is merged, in standard deviations of the logits."""
     model = fresh(four_bit)
     put = finetune.load_adapter(model, folder / "adapter")
     prompt = model.prompt(toybox.CAPTION_PROMPTS["ko"])
@@ -675,14 +685,14 @@ def merged_apart(four_bit):
 
 print(f"the adapter on disk: {finetune.size_on_disk(folder / 'adapter'):,} bytes")
 for name, four_bit in (("whole weights", False), ("4 bits", True)):
-    print(f"merged into {name:<14} logits at most {merged_apart(four_bit):.0e} of their spread apart")
+    print(f"merged into {name:<14} logits move by at most {merged_apart(four_bit):.0e} standard deviations")
 
 # %% [markdown]
-# Into 4 bits they move by up to 5 times their spread. So after QLoRA load the base **whole**, put the adapter on it, and merge. An adapter belongs to one base: `load_adapter` refuses another.
+# In 4 bits a logit moves by up to 5 standard deviations. So after QLoRA load the base **whole**, put the adapter on it, and merge. An adapter belongs to one base: `load_adapter` refuses another.
 #
-# ## 10. Six ways, side by side
+# ## 10. Which way to train, and what does it forget?
 #
-# `make korean` trained six ways on the same 4,000 clips for 500 steps, and LoRA for 7,000: that adapter is shipped. What each said about 100 clips is scored here. (One training each: the intervals cover clips, not other seeds.)
+# `make korean` trained in six ways, 500 steps each on the same 4,000 clips, and LoRA for 7,000 steps: the adapter that the course ships. Here we score their answers about 100 clips. (One training each: the intervals cover clips, not seeds.)
 
 # %%
 from lib.evaluate.metrics import EXACT
@@ -695,7 +705,7 @@ def of(records, name):
     return [record for record in records if record.system == name]
 
 
-print(f"{'':<22}{'numbers':>9}{'model, MiB':>12}{'seconds':>9}{'Korean facts':>14}")
+print(f"{'':<22}{'trained':>9}{'model, MiB':>12}{'seconds':>9}{'Korean facts':>14}")
 for name, result in results.items():
     line = f"{name:<22}{result.numbers:>9,}{result.model_bytes / 2**20:>12.1f}{result.seconds:>9.0f}"
     print(f"{line}{measure(FACTS_RIGHT, of(ko, name)).mean:>14.3f}")
@@ -725,22 +735,21 @@ for name in ("LoRA", "LoRA without questions", "shipped"):
     print(f"English questions, {name} minus zero-shot: {paired(EXACT, of(en, name), of(en, 'zero-shot'))}")
 shipped = fresh()
 finetune.load_adapter(shipped, korean.ADAPTER)
-live = captions_by(shipped, "shipped", test[:12], features, "ko", korean.VIEW)
+live = describe(shipped, "shipped", "ko", test[:12])
 same = [record.output == kept for record, kept in zip(live, results["shipped"].korean, strict=False)]
 print(f"the shipped adapter says here what the file says: {sum(same)} of 12")
 
 # %% [markdown]
-# - **QLoRA loses nothing measurable against LoRA**: +2.2 points, an interval that includes 0. Of the rounding's loss nothing is left to see.
+# - **QLoRA loses nothing measurable against LoRA**: +2.2 points, an interval that includes 0. The loss by rounding of section 5 is not seen here.
 # - **Full fine-tuning ties with LoRA in captions too**, Korean and English; both intervals include 0. It loses more of the English questions, 8.0 points. On tiny it is even the fastest; its price is memory (section 7).
-# - **The projector alone** makes the model write Korean, and gets 23 % of the facts right. LLaVA begins its training so, and does not end there.
-# - **What is not in the batch is forgotten.** With 40 % English, LoRA loses 8.9 points of English facts and 6.0 of questions. Without the questions it loses 15.7 points of questions, and without any English all 88 points of facts. (The short run of section 8 has no questions either.) The shipped adapter, trained longer at a lower rate, *gains* 7.3 points of English facts and loses nothing measurable on questions.
-#
-# LLaVA-NeXT-Video's authors found the same for images and video (lesson 04, section 7).
+# - **The projector alone** makes the model write Korean, and gets 23 % of the facts right. LLaVA's training begins with it, and then goes on with the language model.
+# - **What is not in the batch is forgotten.** With 40 % English, LoRA loses 8.9 points of English facts and 6.0 of questions. Without the questions it loses 15.7 points of questions, and without any English all 88 points of facts. (The short run of section 8 sees no questions either.)
+# - **The shipped adapter**, trained longer at a lower rate, *gains* 7.3 points of English facts and loses nothing measurable on questions.
 
 # %% [markdown]
 # ### How were the rates chosen, and what do more steps give?
 #
-# `python -m lib.workshop.korean_curve` trains each way for 250 steps on 88 tokens at its own rate (the middle one), at a lower and at a higher one, and LoRA at the shipped adapter's rate for more and more steps.
+# `python -m lib.workshop.korean_curve` trained each way for 250 steps on 88 tokens at three learning rates; the middle one is the way's own. And it trained LoRA at the shipped adapter's rate for 500 to 4,000 steps.
 
 # %%
 from lib.workshop.korean_curve import SWEEP_STEPS, read_curve
@@ -754,6 +763,8 @@ for method in ("projector", "lora", "qlora", "full"):
 by_steps = {run.steps: run.share for run in runs if run.steps != SWEEP_STEPS}
 for steps, share in by_steps.items():
     print(f"LoRA, {steps:>5,} steps: {share}")
+doubled = {2 * steps: by_steps[2 * steps].mean - by_steps[steps].mean for steps in (500, 1000, 2000)}
+print("more facts by doubling:", ", ".join(f"{more:+.3f} to {steps:,}" for steps, more in doubled.items()))
 line = plots.score_curves({"Korean captions, LoRA": by_steps}, "training steps", "facts right", log=True)
 first, last = by_steps[500].mean, by_steps[7000].mean
 line.axes[0].set_title(f"{first:.0%} of the facts are right after 500 steps, {last:.0%} after 7,000")
@@ -762,7 +773,7 @@ line
 # %% [markdown]
 # In no row is another rate surely better than the middle one, so each way is compared near its best. One rate for all would have decided the comparison: at 5e-3 LoRA gets 47 % of the facts and full fine-tuning 17 %. Twice its rate breaks LoRA: 15 % at 1e-2.
 #
-# LoRA gets 63 % of the facts after 500 steps, 80 % after 1,000, 88 % after 2,000, 93 % after 4,000 and 97 % after 7,000 (the shipped adapter). Each doubling gives less than the one before.
+# LoRA gets 63 % of the facts after 500 steps, 80 % after 1,000, and 97 % after 7,000 (the shipped adapter). Each doubling gives less than the one before.
 
 # %% [markdown]
 # ## 11. Your data, your model, one command
@@ -770,10 +781,10 @@ line
 # **AI-Hub's terms come first.** "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) needs a Korean account. Its terms of use (aihub.or.kr, 이용정책) say:
 #
 # - Taking the data abroad needs an agreement with NIA. A Colab machine may stand abroad.
-# - NIA is to be named in whatever is made from the data, adapters included. The job writes that line into `adapter/base.json`.
+# - Whatever is made from the data names NIA, adapters included. The job writes that line into `adapter/base.json`.
 # - Frames and captions may not be shown to others: clear a notebook's outputs before you share it.
 #
-# The course ships a folder of that layout, made of Toybox clips. `split` keeps AI-Hub's official split into Training and Validation; where there is none, it keeps clips of one recording together:
+# The course ships a folder of AI-Hub's layout, made of Toybox clips. `split` keeps the official split into Training and Validation. Where there is none, it keeps clips of one recording together:
 
 # %%
 from lib.data import read_aihub, split
@@ -807,9 +818,9 @@ command("train", "jobs/tiny.yaml", *short)  # without them: 300 steps, 1,200 cli
 print("in the folder:", ", ".join(sorted(os.listdir(job))))
 
 # %% [markdown]
-# `adapter` has the lowest validation loss. A run that was stopped goes on when the command is given again.
+# `adapter` holds the weights with the lowest validation loss. A run that was stopped continues with the same command.
 #
-# For the 7B, `python -m lib plan jobs/7b-t4.yaml` says before any download whether the job fits, on every card, with hours. `notebooks/colab_job.ipynb` runs the whole job on Colab with its folder on your Drive.
+# For the 7B, `python -m lib plan jobs/7b-t4.yaml` says before any download on which card the job fits, and how many hours it takes. `notebooks/colab_job.ipynb` runs the whole job on Colab, with its folder on your Drive.
 #
 # How good were your guesses?
 
@@ -825,8 +836,8 @@ calibration()
 # %% [markdown]
 # ## What to remember
 #
-# - Captions have a length in *your* tokenizer. Set `max_new_tokens` above the longest training caption.
-# - LoRA saves memory in training: gradients and Adam's moments. QLoRA then shrinks the frozen weights.
-# - Targets by regular expression, skip modules by full names: both fail silently, so count what they hit.
+# - A caption's length depends on *your* tokenizer. Set `max_new_tokens` above the longest training caption.
+# - LoRA saves gradients and Adam's moments in training. QLoRA also shrinks the frozen weights.
+# - Name targets by a regular expression, and parts to skip by their full names. Both fail silently, so count what they hit.
 # - Merge into whole weights.
-# - What is not in the batch is forgotten: mix.
+# - What is not in the batch is forgotten: mix in what the model shall keep.

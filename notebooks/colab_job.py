@@ -16,7 +16,7 @@
 # **AI-Hub's terms come first.** If your videos are AI-Hub's, its terms of use (aihub.or.kr, 이용정책) say:
 #
 # - Taking the data abroad needs a separate agreement with NIA (별도 합의). A Colab machine may well stand abroad, and so may Google Drive. Without that agreement, run the same commands on a machine in Korea.
-# - NIA is to be named in whatever is made from the data, adapters included. The setting `notice` writes that line into `adapter/base.json`; for a folder of videos it is NIA's by default.
+# - Whatever is made from the data names NIA, adapters included. The setting `notice` writes that line into `adapter/base.json`. For a folder of AI-Hub's layout it is NIA's by default.
 # - Frames and captions may not be shown to others. This notebook prints captions: choose *Edit > Clear all outputs* before you share it.
 
 # %% [markdown]
@@ -51,11 +51,11 @@ colab.set_up()
 # %% [markdown]
 # ## 1. Where the data and the results lie
 #
-# A Colab machine loses its disk when the session ends. So the videos and the folder of results are on your Drive, and only the 14 GB of the model are downloaded anew in each session. Change `DATA` and `OUTPUT` to your folders.
+# A Colab machine loses its disk when the session ends. So videos and results lie on your Drive. Only the model, 14 GB, is downloaded anew in each session. Change `DATA` and `OUTPUT` to your folders.
 #
 # - `DATA` is a folder in AI-Hub's layout, or a `.jsonl` file of videos and captions ([all formats](https://github.com/frames-to-tokens/frames-to-tokens/blob/main/docs/job.md)).
 # - Drive is slow with many small files. Keep the videos there as one archive, and unpack it in each session: `!unzip -q -O cp949 /content/drive/MyDrive/videos.zip -d /content/videos`.
-# - `OUTPUT` also holds what the vision tower made of the frames, so that it sees each clip once. With 8 frames that is 2.4 MB a clip: Drive's free 15 GB hold about 6,000 clips.
+# - `OUTPUT` also holds the features of the frames, so that the vision tower sees each clip once. With 8 frames they take 2.4 MB a clip: Drive's free 15 GB hold about 6,000 clips.
 
 # %%
 import shutil
@@ -100,43 +100,43 @@ print((found[0] / JOB).read_text())
 # %% [markdown]
 # ## 2. Does it fit, and how long does it take?
 #
-# `plan` answers before anything is downloaded. It runs a training step and an answer on tensors without numbers and counts every byte. `hours` are for one pass over your clips on each card.
+# `plan` answers before anything is downloaded. It runs a training step and an answer on tensors without numbers, and counts every byte. Its hours are for one pass over your clips.
 
 # %%
 command("plan", JOB, *SETTINGS)
 
 # %% [markdown]
-# Look at your card's row. *fits* under training and captioning means: go on. *lacks 2.1 GiB* means: fewer `frames`, a smaller `batch`, or another card. Add the change to `SETTINGS`, for example `"frames=4"`, and plan again.
+# Look at your card's row. *fits* under training and under captioning means: go on. *lacks 2.1 GiB* means: fewer `frames`, a smaller `batch`, or another card. Add the change to `SETTINGS`, for example `"frames=4"`, and plan again.
 #
 # ## 3. Train, and go on after a disconnect
 #
-# Colab ends a session when it likes. The checkpoint is on Drive, so you run the notebook's cells again and `train` goes on from there. It ends with the same weights as a run without a break (lesson 08).
+# Colab may end a session at any time. The checkpoint is on Drive: run the notebook's cells again, and `train` goes on from there. It ends with the same weights as a run without a break (lesson 08).
 #
-# In the rehearsal we do not wait for a disconnect: the next cell kills the process at step 8.
+# The rehearsal does not wait for a disconnect: its next cell kills the process at step 8.
 
 # %%
 command("train", JOB, *SETTINGS, stop_at=None if ON_COLAB else "step 8")
 
 # %% [markdown]
-# The same command again goes on from the last checkpoint. A step that comes a second time has the same loss:
+# The same command goes on from the last checkpoint. Compare step 8, which is computed a second time:
 
 # %%
 command("train", JOB, *SETTINGS)
 print("in the folder:", ", ".join(sorted(path.name for path in RESULTS.iterdir())))
 
 # %% [markdown]
-# `log.jsonl` has a line per step. `samples.jsonl` has captions of a few validation clips, made while it trained: look there first when the loss is fine and the captions are not. `adapter` is the one with the lowest validation loss. A finished run is prolonged by more `steps` or `epochs`.
+# Step 8 has the same losses both times. `log.jsonl` has a line per step. `samples.jsonl` has captions of a few validation clips, made during the training: look there first when the loss is fine and the captions are not. `adapter` holds the weights with the lowest validation loss. More `steps` or `epochs` extend a finished run.
 #
 # ## 4. Caption
 #
-# `job.yaml` in the folder of results repeats all settings, so the other commands need nothing else. Without names of videos, `caption` takes the clips that were kept for testing. After a disconnect it goes on too: what is in `captions.jsonl` is not captioned again.
+# The file `job.yaml` in the folder of results repeats all settings, so the other commands need nothing else. Without names of videos, `caption` takes the clips that were kept for testing. After a disconnect it goes on too: it skips the clips that are in `captions.jsonl`.
 
 # %%
 SAVED = f"{OUTPUT}/job.yaml"
 command("caption", SAVED)
 
 # %% [markdown]
-# For your own videos, name files or folders: `command("caption", SAVED, "/content/drive/MyDrive/new")`. `"cut": true` marks a caption that met the longest answer; then raise `max_new_tokens`.
+# For your own videos, name files or folders: `command("caption", SAVED, "/content/drive/MyDrive/new")`. `"cut": true` marks a caption that was cut off at the longest answer; then raise `max_new_tokens`.
 #
 # ## 5. Evaluate
 #
@@ -151,17 +151,17 @@ display(Image(RESULTS / "report.png"))
 #
 # ## 6. Take it with you
 #
-# The adapter is small and belongs to the very weights that it was trained on. `base.json` beside it records those, and the notice that the data's terms ask for:
+# The adapter is small, and it works only with the weights that it was trained on. `base.json` beside it records which those are, and the notice that the data's terms ask for:
 
 # %%
 print((RESULTS / "adapter" / "base.json").read_text())
 
 # %% [markdown]
-# `command("merge", SAVED, "/content/merged")` writes whole weights that transformers and vLLM load: 14 GB for the 7B, so not onto a free Drive. Keep the notice with them.
+# `command("merge", SAVED, "/content/merged")` writes full weights that transformers and vLLM load. For the 7B they take 14 GB, too much for a free Drive. Keep the notice with them.
 #
 # ## What to remember
 #
 # - Plan first: `plan` says whether the job fits your card, before a download.
 # - Everything that must survive a disconnect is in the job's folder on Drive; the same command goes on.
-# - AI-Hub's data needs an agreement with NIA before it goes to a machine abroad, such as Colab's may be.
+# - AI-Hub's data needs an agreement with NIA before it goes to a machine abroad; Colab's may be one.
 # - Name NIA in what you derive, and clear the outputs before you share the notebook.

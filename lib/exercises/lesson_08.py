@@ -271,7 +271,7 @@ even = Predict(
         "An experiment. What do NF4's uneven levels gain? Replace them by 16 levels at equal distances from -1 to 1, "
         "with the same blocks of 64, and measure the relative error of the same `weight`. (To 1 %.)",
         "실험입니다. NF4의 고르지 않은 레벨은 얼마나 이득입니까? 레벨을 -1부터 1까지 간격이 같은 16개로 바꾸고, 블록 "
-        "크기 64는 그대로 두어 같은 `weight`의 상대 오차를 측정하세요. (오차 1 %)",
+        "크기 64는 그대로 두어 같은 `weight`의 상대 오차를 측정하세요. (오차 1%)",
     ),
     card=Card(difficulty=2, importance=4, minutes=6),
     answer=0.1,
@@ -292,7 +292,7 @@ even = Predict(
             "That is the error itself: divide its norm by that of the weight.",
             "오차 자체의 크기입니다. 가중치의 노름으로 나누세요.",
         ),
-        Mistake(10, "As a share of 1, please: 1 % is 0.01.", "1에 대한 비율로 적으세요. 1 %는 0.01입니다."),
+        Mistake(10, "As a share of 1, please: 1 % is 0.01.", "1에 대한 비율로 적으세요. 1%는 0.01입니다."),
     ),
     hint_1=Text(
         "Both steps use the levels: the search for the nearest, and the way back to weights.",

@@ -355,7 +355,7 @@ print(f"after {short.steps} steps the two runs differ by {apart / moved:.0e} of 
 assert apart < 0.01 * moved
 
 # %% [markdown]
-# It does. TRL's `DPOTrainer` knows images but no videos; our collator hands it finished tensors, so it needs neither. Two of its defaults
+# It does. TRL's `DPOTrainer` knows images but no videos; our collator hands it finished tensors, so that is enough. Two of its defaults
 # would hurt: `max_length=1024` cuts sequences, visual tokens included, and `bf16=True` suits neither a CPU nor a T4 (`trl_settings` in
 # `lib/finetune/dpo.py`).
 #

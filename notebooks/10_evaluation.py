@@ -554,7 +554,7 @@ for name, records in fools.items():
     print(f"yes {yes:.2f} (lmms-eval's count {of_truth:.2f})")
 
 # %% [markdown]
-# Always "yes" has an F1 of 0.67 without looking. A model that is right in 60 % of both halves has only 0.60. The share of "yes" shows the
+# Always "yes" has an F1 of 0.67 without looking. A model that is right in 60 % of each half has only 0.60. The share of "yes" shows the
 # trick. Empty answers have an accuracy of 0 or 0.5, depending on whose code reads them.
 
 # %% [markdown]

@@ -385,8 +385,9 @@ print(f"difference on the same clips: {paired(FACTS_RIGHT, after, in_dark)}")
 # - **truth**: trained on true captions of the same clips. It is the upper bound, which nobody has in our case.
 #
 # `make dpo` trained all of them on 400 clips, 50 steps of 8, twice: other samples, other errors of the judge, another order. Settings were
-# chosen on other clips; the scores are of 200 **fresh** clips. CHAIR_i (lesson 10) is the share of told facts that are invented. A wrong
-# name counts up to four times there, with its size, motion and speed. "CHAIR names" counts it once, among names.
+# chosen on other clips; the scores are of 200 **fresh** clips. CHAIR_i (lesson 10) is the share of stated facts that are invented. A
+# wrong name counts up to four times there, with its size, motion and speed. "CHAIR names" counts it once, among names. CHAIR_s is the
+# share of captions that invent anything, "unread" of those with a sentence that no rule reads.
 #
 # **Predict before you run.** How many points more of the facts does DPO tell than *best only*?
 
@@ -525,7 +526,7 @@ print(f"characters, judged by length minus base: {paired(LENGTH, once['judged by
 # %% [markdown]
 # - **Longer is not better.** At beta 0.1, four times the steps cost 4.8 points of facts. The margin grew, and the chosen captions
 #   became less likely: their gain ends at -4.1.
-# - **Beta is the leash.** At 0.01 the model runs away: it tells 53.0 % of the facts, and 7 % of its captions hold an unreadable sentence.
+# - **Beta holds the model near the reference.** At 0.01 it runs away: it tells 53.0 % of the facts, and 7 % of its captions hold an unreadable sentence.
 #   At 0.5 the same long run tells 77.3 %. It invents as little as after true captions: CHAIR_i is 0.160, no difference seen.
 # - **The NLL term is a remedy.** At beta 0.1 it keeps the chosen gain at +0.4, and the long run ends 6.9 points higher.
 # - **A judge who likes length teaches length.** This one counts letters and never errs. Its chosen captions are worse in 56 % of the pairs.

@@ -414,10 +414,10 @@ groups = ["good"] * 2 + ["bad"] * 7
 plots.share_table(list(scores), groups, labels, np.array(shares), lower=(6, 7, 8), title=title)
 
 # %%
-for name in ("the truth", "one for all", "another clip's", "all colours wrong"):
+for name in ("the truth", "other words", "one for all", "another clip's", "all colours wrong", "said and more"):
     length, distinct = metrics.LENGTH(fooled[name]), metrics.distinct(fooled[name])
-    print(f"{name:<16}distinct captions per clip {distinct:.2f}; {length:.0f} characters")
-    print(" " * 16 + ", ".join(f"{metric.name} {scores[name][metric.name].mean:.2f}" for metric in shown[:8]))
+    print(f"{name:<18}distinct captions per clip {distinct:.2f}; {length:.0f} characters")
+    print(" " * 18 + ", ".join(f"{metric.name} {scores[name][metric.name].mean:.2f}" for metric in shown[:8]))
 
 # %% [markdown]
 # (Per cent of the highest score, ± half the width of the interval. "Unread": captions with a sentence that no rule could read.)

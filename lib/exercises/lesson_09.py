@@ -306,8 +306,8 @@ cure = Predict(
     title=Text("the cheap cure", "값싼 해결책"),
     task=Text(
         "An experiment. Is there a way without judge and training? Make the dark frames of the 48 clips `dev` "
-        "brighter again (divide by 0.6, cut off at 255, back to uint8), let the untrained `tiny` caption them with "
-        "the same `limit`, and measure facts right. (A number between 0 and 1, to 2 %.)",
+        "brighter again: divide by 0.6, cut off at 255, convert back to uint8. Let the untrained `tiny` caption them "
+        "with the same `limit`, and measure facts right. (A number between 0 and 1, to 2 %.)",
         "실험입니다. 심사자도 학습도 없이 해결할 수 있습니까? 클립 48개(`dev`)의 어두운 프레임을 다시 밝게 "
         "만드세요(0.6으로 나누고 255에서 자른 뒤 uint8로 변환). 학습하지 않은 `tiny`로 같은 `limit`을 써서 캡션을 "
         "만들고 맞은 사실의 비율을 측정하세요. (0과 1 사이의 값, 오차 2%)",

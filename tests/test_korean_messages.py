@@ -11,10 +11,9 @@ from lib.text import Text
 from notebooks.address import ROOT
 
 HANGUL = re.compile("[가-힣]")
-ROOMS = ("data", "job", "tools")
-FILES = [path for room in ROOMS for path in sorted((ROOT / "lib" / room).glob("[a-z]*.py"))] + [
-    ROOT / "lib/__main__.py"
-]
+ROOMS = ("data", "job")
+FILES = [path for room in ROOMS for path in sorted((ROOT / "lib" / room).glob("[a-z]*.py"))]
+FILES += [ROOT / "lib/tools/doctor.py", ROOT / "lib/__main__.py"]
 SAME = {"{card}, compute capability {capability}, {gib:.1f} GiB"}  # nothing to translate
 KOREAN_ENDS = {" and no "}  # its Korean is a comma
 

@@ -20,9 +20,28 @@ from pathlib import Path
 
 from lib import quiet, video
 from lib.known import REAL_MODELS
+from lib.text import Text
 
 MOST_FRAMES = 16  # what tiny was trained with
 LONGEST_ANSWER = 256  # tokens of an answer, if not asked for otherwise
+ERROR, INTERRUPTED = Text("error: {what}", "오류: {what}"), Text("stopped", "중단했습니다")
+FEW_TOKENS = Text("--max-new-tokens {n}: give at least 1", "--max-new-tokens {n}: 1 이상으로 정하세요")
+ONLY_TOYBOX = Text(
+    "tiny knows Toybox clips only; a real model: --model {model}",
+    "tiny는 Toybox 클립만 압니다. 실제 모델: --model {model}",
+)
+TOO_MANY_FRAMES = Text(
+    "cannot look at {frames} frames: {path} has {total}; give --frames from 1 to {total}",
+    "{frames}프레임을 볼 수 없습니다. {path}의 프레임은 {total}장입니다. --frames를 1에서 {total} 사이로 정하세요",
+)
+MAKE_ROOM = Text(
+    "{error}: make room on the disk, then give the same command again",
+    "{error}: 디스크를 비우고 같은 명령을 다시 실행하세요",
+)
+LESS_MEMORY = Text(
+    "{error} `plan` says what fits: fewer frames, a smaller batch or four_bit=true",
+    "{error} 들어가는 크기는 `plan`이 알려 줍니다. 프레임이나 배치를 줄이거나 four_bit=true로 바꾸세요",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,7 +103,7 @@ COMMANDS = {
 def ask(options: argparse.Namespace) -> None:
     """Answers one question about each video, word by word. Raises ValueError or FileNotFoundError for bad input."""
     if options.max_new_tokens is not None and options.max_new_tokens < 1:
-        raise ValueError(f"--max-new-tokens {options.max_new_tokens}: give at least 1")
+        raise ValueError(FEW_TOKENS.say(n=options.max_new_tokens))
     clips = [frames_of(path, options.frames) for path in options.paths]
     from lib import vlm  # seconds of imports that a wrong file name need not wait for
 
@@ -94,7 +113,7 @@ def ask(options: argparse.Namespace) -> None:
 
         load_adapter(loaded, options.adapter)
     if options.model == "tiny":
-        print(f"tiny knows Toybox clips only; a real model: --model {REAL_MODELS[0]}", file=sys.stderr)
+        print(ONLY_TOYBOX.say(model=REAL_MODELS[0]), file=sys.stderr)
     if options.prompt:
         loaded = replace(loaded, chat=vlm.Chat.of(options.prompt))
     for path, clip in zip(options.paths, clips, strict=True):
@@ -109,7 +128,7 @@ def frames_of(path: str, frames: int | None):
     """Frames of a video, evenly spread."""
     total = video.probe(path).frames
     if frames is not None and not 1 <= frames <= total:
-        raise ValueError(f"cannot look at {frames} frames: {path} has {total}; give --frames from 1 to {total}")
+        raise ValueError(TOO_MANY_FRAMES.say(frames=frames, path=path, total=total))
     return video.read_frames(path, video.sample_uniform(total, frames or min(MOST_FRAMES, total))).pixels
 
 
@@ -147,12 +166,11 @@ def in_one_line() -> Iterator[None]:
     except (SafetensorError, OSError) as error:
         if "No space left" not in str(error) and isinstance(error, OSError):
             raise
-        raise ValueError(f"{error}: make room on the disk, then give the same command again") from None
+        raise ValueError(MAKE_ROOM.say(error=error)) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
             raise
-        fix = "`plan` says what fits: fewer frames, a smaller batch or four_bit=true"
-        raise ValueError(f"{str(error).partition(chr(10))[0]} {fix}") from None
+        raise ValueError(LESS_MEMORY.say(error=str(error).partition("\n")[0])) from None
 
 
 def do(job, options: argparse.Namespace) -> None:
@@ -187,10 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         {"ask": ask, "challenge": play}.get(options.command, run_job)(options)
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(ERROR.say(what=" ".join(str(error).split())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print(INTERRUPTED.say(), file=sys.stderr)
         return 130
     return 0
 

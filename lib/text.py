@@ -59,6 +59,16 @@ class Text(NamedTuple):
         return getattr(self.fill(**values), spoken())
 
 
+def in_columns(text: str, width: int) -> str:
+    """A text filled with blanks to so many columns, on the right or (width below 0) on the left. Hangul takes two.
+
+    >>> in_columns("card", 6) + "|", in_columns("카드", 6) + "|", in_columns("카드", -6)
+    ('card  |', '카드  |', '  카드')
+    """
+    blanks = " " * (abs(width) - sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text))
+    return text + blanks if width > 0 else blanks + text
+
+
 def composed(text: str) -> str:
     """A text without blanks around it, in Unicode's composed form (NFC). macOS writes Hangul in pieces (NFD).
 

@@ -5,7 +5,8 @@
 docs/korean.json holds a digest of every English text as it was when its Korean twin was last looked at. The command
 writes those of today; a test fails while one is out of date, and names both texts. Twins are the sections of README.md
 and README.ko.md, each lesson's card with "What to remember" and its Korean summary, the two halves of each row of the
-glossary, each day of the onboarding plan and its Korean line, and the lead's page and its Korean summary.
+glossary, and the sections of the pages in docs/ that have a Korean edition in docs/ko. (The cells of the lessons have
+catalogues: notebooks/korean.py.)
 """
 
 import argparse
@@ -52,16 +53,23 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def readme() -> Iterator[Twins]:
+def by_section(name: str, name_ko: str) -> Iterator[Twins]:
     """Section by section, in the order of both files. Raises ValueError unless they have equally many."""
-    english, korean = sections(read("README.md")), sections(read("README.ko.md"))
+    english, korean = sections(read(name)), sections(read(name_ko))
     if len(english) != len(korean):
         raise ValueError(
-            f"README.md has {len(english)} sections and README.ko.md {len(korean)}: {', '.join(english)} | "
+            f"{name} has {len(english)} sections and {name_ko} {len(korean)}: {', '.join(english)} | "
             f"{', '.join(korean)}. Fix: give each section of the one its twin in the other, in the same order"
         )
     for (heading, text), (heading_ko, text_ko) in zip(english.items(), korean.items(), strict=True):
-        yield Twins(f"README.md: {heading}", f"{heading}\n{text}", text_ko, f"README.ko.md: {heading_ko}")
+        yield Twins(f"{name}: {heading}", f"{heading}\n{text}", text_ko, f"{name_ko}: {heading_ko}")
+
+
+def pages() -> Iterator[Twins]:
+    """The pages of docs/ of which docs/ko has a Korean edition. (The index and the glossary hold other files.)"""
+    for path in sorted((ROOT / "docs" / "ko").glob("*.md")):
+        if path.stem not in ("index", "glossary") and (ROOT / "docs" / path.name).exists():
+            yield from by_section(f"docs/{path.name}", f"docs/ko/{path.name}")
 
 
 def lessons() -> Iterator[Twins]:
@@ -90,26 +98,9 @@ def glossary() -> Iterator[Twins]:
         yield Twins(f"docs/glossary.md: {term}", f"{term}: {meaning}", f"{korean}: {meaning_ko}", place)
 
 
-def days() -> Iterator[Twins]:
-    """Each day of the plan; its first paragraph is Korean."""
-    for heading, text in sections(read("docs/onboarding.md")).items():
-        if heading.startswith("Day "):
-            korean, english = text.strip().split("\n\n", 1)
-            place = f"docs/onboarding.md: {heading}"
-            yield Twins(place, f"{heading}\n{english}", korean, f"{place}, first paragraph")
-
-
-def lead() -> Iterator[Twins]:
-    """The lead's page, and its Korean summary."""
-    parts = sections(read("docs/lead.md"))
-    korean = parts.pop(SUMMARY)
-    english = "\n".join(f"{heading}\n{text}" for heading, text in parts.items())
-    yield Twins("docs/lead.md", english, korean, f"docs/lead.md: {SUMMARY}")
-
-
 def twins() -> list[Twins]:
     """Every English text that has a Korean twin."""
-    return [*readme(), *lessons(), *glossary(), *days(), *lead()]
+    return [*by_section("README.md", "README.ko.md"), *lessons(), *glossary(), *pages()]
 
 
 @cache

@@ -117,7 +117,13 @@ def test_a_job_is_planned_with_its_own_settings(tmp_path, monkeypatch):
 
 
 def test_packages_outside_the_bounds_are_named_with_the_fix(tmp_path):
-    bounds = ["numpy>=2", "torch<2", "no-such-package>=1,<2", "decord; platform_system == 'Nowhere'"]
+    bounds = [
+        "numpy>=2",
+        "sacrebleu[ko]>=2",
+        "torch<2",
+        "no-such-package>=1,<2",
+        "decord; platform_system == 'Nowhere'",
+    ]
     path = tmp_path / "pyproject.toml"
     path.write_text(f"[project]\ndependencies = {json.dumps(bounds)}\n")
     assert doctor.package_problems(path) == [

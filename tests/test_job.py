@@ -692,3 +692,32 @@ def test_an_adapter_of_another_base_and_none(capsys, trained, tmp_path, random_v
     assert code == 2 and "was trained on other weights" in err.splitlines()[-1]
     code, _, err = run(capsys, "caption", job_file(tmp_path))
     assert code == 2 and "holds no adapter" in err.splitlines()[-1]
+
+
+# In Korean
+
+
+def columns(line, word):
+    """The column on a terminal at which a word begins: Hangul takes two."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in line[: line.index(word)])
+
+
+def test_the_commands_speak_korean(capsys, trained, monkeypatch):
+    monkeypatch.setenv("F2T_LANGUAGE", "ko")
+    code, out, err = run(capsys, "plan", trained)
+    lines = out.splitlines()
+    head, t4, last = lines[5], next(line for line in lines if line.startswith("T4")), lines[-2]
+    assert code == 0 and "클립마다 시각 토큰" in lines[0] and last.startswith("이 컴퓨터")
+    assert columns(head, "학습") == columns(t4, "들어감") == columns(last, "들어감") == 13
+    assert "학습 " in err and "테스트 " in err  # how the clips were split
+    code, out, err = run(capsys, "train", trained)
+    assert code == 0 and "스텝, 프로세스 1개. 검증 클립" in err
+    run(capsys, "caption", trained)
+    code, out, err = run(capsys, "caption", trained)
+    assert code == 0 and "에 이미 있습니다" in err
+    code, out, err = run(capsys, "evaluate", trained)
+    assert code == 0 and "| 점수 | captions | base | 차이 |" in out and "최대 길이에서 잘린 비율" in out
+    code, _, err = run(capsys, "train", trained, "steps")
+    assert code == 2 and err.startswith("오류: 'steps'은(는) 아무것도 바꾸지 않습니다") and err.count("\n") == 1
+    code, _, err = run(capsys, "train", trained, "stepps=3")
+    assert code == 2 and "비슷한 설정: steps" in err

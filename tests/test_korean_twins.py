@@ -13,7 +13,9 @@ from notebooks.korean_twins import Twins, digest, numbers, problems, recorded, t
 
 PAIRS = twins()
 README = [pair for pair in PAIRS if pair.name.startswith("README.md")]
-PAGES = ("README.md", "README.ko.md", "docs/glossary.md", "docs/onboarding.md", "docs/lead.md")
+EDITIONS = [pair for pair in PAIRS if pair.korean_place.startswith("docs/ko/")]
+PAGES = ("README.md", "README.ko.md", "docs/glossary.md", "docs/onboarding.md", "docs/lead.md",
+         *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs" / "ko").glob("*.md"))))  # fmt: skip
 
 
 def test_every_korean_twin_was_looked_at_since_its_english_text_changed():
@@ -23,7 +25,7 @@ def test_every_korean_twin_was_looked_at_since_its_english_text_changed():
 
 def test_what_is_covered():
     files = Counter(pair.name.split(":")[0] for pair in PAIRS)
-    assert files["docs/onboarding.md"] == 5 and files["docs/lead.md"] == 1
+    assert files["docs/onboarding.md"] == 7 and files["docs/lead.md"] == 8  # sections, and what stands before them
     assert sum(count for name, count in files.items() if name.startswith("notebooks/")) == len(build.notebooks())
     assert files["README.md"] >= 10 and files["docs/glossary.md"] >= 80
     assert len({pair.name for pair in PAIRS}) == len(PAIRS)
@@ -125,12 +127,18 @@ def test_numbers_are_compared_with_their_scale_and_their_frequency(english, kore
     assert (numbers(english) == numbers(korean)) is agree
 
 
+@pytest.mark.parametrize("pair", EDITIONS, ids=lambda pair: pair.name)
+def test_no_number_of_a_page_is_lost_in_korean(pair):
+    assert set(numbers(pair.english.split("\n", 1)[1])) - set(numbers(pair.korean)) == set(), pair.korean_place
+
+
 def commands(text):
     """Everything in a text that is code: blocks without their comments, spans, and where links lead."""
     blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     spans = set(re.findall(r"`([^`\n]+)`", re.sub(r"```\n.*?```", "", text, flags=re.DOTALL)))
-    links = sorted(target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith("README"))
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith("README")]
+    links = sorted(target.replace("docs/ko/", "docs/").replace(".ko.ipynb", ".ipynb") for target in targets)
     return lines, spans, links
 
 

@@ -65,6 +65,31 @@ def test_each_lesson_is_a_page_with_all_its_figures(book, pages):
         assert len([load for load in page.loads if "_images/" in load]) == len(figures), source.stem
         assert "Open in Colab</a>" in page.text and "colab-badge" not in page.text, source.stem
         assert "한국어 요약" in page.text, source.stem
+        korean = pages[book / "course" / f"{source.stem}.ko.html"]
+        assert len([load for load in korean.loads if "_images/" in load]) == len(figures), source.stem
+        assert "Colab에서 열기</a>" in korean.text and f"{source.stem}.ko.ipynb" in korean.text, source.stem
+
+
+def test_every_page_says_its_language_and_leads_to_its_twin(book, pages):
+    names = {path.relative_to(book).with_suffix("").as_posix(): page for path, page in pages.items()}
+    korean = {name for name in names if name.startswith("ko/") or name.endswith(".ko")}
+    assert {"ko/index", "ko/lead", "ko/onboarding", "ko/aihub", "ko/glossary", "search.ko"} <= korean
+    for name, page in names.items():
+        language = re.search(r'<html[^>]* lang="(\w+)"', page.text)[1]
+        assert language == ("ko" if name in korean else "en"), name
+    assert len(re.findall(r'<p class="twin">', "".join(page.text for page in names.values()))) >= 2 * len(LESSONS) + 8
+    lesson = LESSONS[0].stem
+    assert f'href="{lesson}.ko.html" lang="ko"' in names[f"course/{lesson}"].text
+    assert f'href="{lesson}.html" lang="en"' in names[f"course/{lesson}.ko"].text
+    sidebar = names["ko/lead"].text.split('class="sidebar-tree"')[1].split("</aside>")[0]
+    assert "AI-Hub 데이터 받기" in sidebar and f"{lesson}.ko.html" in sidebar and "The code" not in sidebar
+    assert 'action="../search.ko.html"' in names["ko/lead"].text and 'action="search.html"' in names["index"].text
+
+
+def test_the_search_has_an_index_for_each_language(book):
+    languages = json.loads((book / "pagefind" / "pagefind-entry.json").read_text(encoding="utf-8"))["languages"]
+    assert set(languages) == {"en", "ko"}
+    assert all(index["page_count"] > len(LESSONS) for index in languages.values())
 
 
 def test_every_link_leads_somewhere(pages):
@@ -137,7 +162,8 @@ def conf():
 
 @pytest.mark.parametrize(("folder", "source", "site"), [
     ("docs", "[a](../notebooks/01_frames.ipynb)", "[a](/course/01_frames)"),
-    ("notebooks", "[a](02_token_math.ipynb), [b](../README.ko.md)", "[a](/course/02_token_math), [b](/ko.md)"),
+    ("notebooks", "[a](02_token_math.ipynb), [b](../README.ko.md)", "[a](/course/02_token_math), [b](/ko/index.md)"),
+    (".", "[한국어](README.ko.md)\n\nText [a](docs/ko/lead.md)", "Text [a](/ko/lead.md)"),
     (".", "![a](notebooks/00_start_here.png)", "![a](/course/00_start_here.png)"),
     (".", "[a](docs/papers.md#references) [b](README.md)", "[a](/papers.md#references) [b](/index.md)"),
     (".", "[a](lib) [b](lib/video.py#L1)", "[a]({github}/tree/{tag}/lib) [b]({github}/blob/{tag}/lib/video.py#L1)"),
@@ -149,6 +175,36 @@ def conf():
 ])  # fmt: skip
 def test_links_lead_to_pages_or_to_github(conf, folder, source, site):
     assert conf.for_site(source, ROOT / folder) == site.format(github=conf.GITHUB, tag=conf.TAG)
+
+
+@pytest.mark.parametrize(("folder", "source", "site"), [
+    ("docs/ko", "[a](../lead.md#licences-of-data-and-code), [b](lead.md#말)", "[a](/ko/lead.md), [b](/ko/lead.md#말)"),
+    (".", "[a](docs/papers.md), [b](docs/glossary.md)", "[a](/papers.md), [b](/ko/glossary.md)"),
+    (".", "[a](notebooks/01_frames.ipynb)", "[a](/course/01_frames.ko)"),
+    ("docs/ko", "[a](../../notebooks/01_frames.ko.ipynb)", "[a](/course/01_frames.ko)"),
+    ("docs/ko", "# 제목\n\n[English](../lead.md)\n\n글", "# 제목\n\n글"),
+    ("notebooks", "[![Open In Colab](https://x/badge.svg)](https://colab.x.y/github/o/n/blob/main/a.ko.ipynb)",
+     "[Colab에서 열기](https://colab.x.y/github/o/n/blob/main/a.ko.ipynb) · "
+     "[GitHub에서 보기](https://github.com/o/n/blob/main/a.ko.ipynb)"),
+])  # fmt: skip
+def test_a_korean_page_leads_to_korean_pages(conf, folder, source, site):
+    assert conf.for_site(source, ROOT / folder, "ko") == site
+
+
+def test_pages_find_their_twins(conf):
+    pages = {
+        "index",
+        "ko/index",
+        "search",
+        "search.ko",
+        "course/01_frames",
+        "course/01_frames.ko",
+        "papers",
+        "ko/aihub",
+    }
+    pairs = {page: conf.twin_of(page, pages) for page in pages}
+    assert [page for page, twin in pairs.items() if twin is None] == [p for p in pairs if p in ("papers", "ko/aihub")]
+    assert all(pairs[twin] == page for page, twin in pairs.items() if twin)
 
 
 @pytest.mark.parametrize(

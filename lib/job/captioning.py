@@ -18,10 +18,37 @@ from lib.files import differences, write_text
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job, reducer_of
 from lib.job.training import alone_in, append, clips_of, load_base, longest_answer, prompts_of, tell
+from lib.text import Text
 from lib.vlm.loading import free_bytes
 from lib.vlm.model import VideoLM
 
 MOST_AT_ONCE = 32
+ALL_DONE = Text("{n} clips, all of them in {path} already", "클립 {n}개가 모두 {path}에 이미 있습니다")
+SOME_DONE = Text("{n} clips, {done} of them in {path} already", "클립 {n}개 중 {done}개는 {path}에 이미 있습니다")
+UNREAD_CLIPS = Text(
+    "{path}: {n} clips, {failed} of which could not be read", "{path}: 클립 {n}개, 그중 읽지 못한 것 {failed}개"
+)
+NO_TEST = Text(
+    "{data} leaves no clip to test on: raise `test`, or name videos",
+    "{data}에는 테스트할 클립이 없습니다. `test`를 늘리거나 영상을 지정하세요",
+)
+NO_SUCH_VIDEO = Text("there is no video {path}: correct the path", "영상 {path}이(가) 없습니다. 경로를 고치세요")
+NO_VIDEO_IN = Text(
+    "there is no video in the folder {path}: {suffixes} are known",
+    "폴더 {path}에 영상이 없습니다. 읽을 수 있는 형식: {suffixes}",
+)
+NO_ADAPTER = Text(
+    "{folder} holds no adapter: run `python -m lib train` first",
+    "{folder}에 어댑터가 없습니다. 먼저 `python -m lib train`을 실행하세요",
+)
+OTHER_SETTINGS = Text(
+    "{path} was made with other settings ({changed}): move it away, or keep those",
+    "{path}은(는) 다른 설정({changed})으로 만든 파일입니다. 파일을 옮기거나 그 설정을 그대로 쓰세요",
+)
+DAMAGED = Text(
+    "{path} is damaged, or no file of captions: move it away, and caption again",
+    "{path}이(가) 손상되었거나 캡션 파일이 아닙니다. 파일을 옮기고 캡션을 다시 만드세요",
+)
 
 
 def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool = False) -> Path:
@@ -34,7 +61,7 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
     source, parts = clips_of(job)
     videos = files_of(paths) if paths else parts.held_out
     if not videos:
-        raise ValueError(f"{job.data} leaves no clip to test on: raise `test`, or name videos")
+        raise ValueError(NO_TEST.say(data=job.data))
     prompt = prompts_of(job, source)[0]
     name = ("base" if base else "captions") + ("-of-videos" if paths else "")
     path = job.folder / f"{name}.jsonl"
@@ -43,7 +70,7 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
         "reducer": job.reducer, "prompt": prompt,
     }  # fmt: skip
     if complete(path, job, settings, videos):
-        tell(f"{len(videos)} clips, all of them in {path} already")
+        tell(ALL_DONE.say(n=len(videos), path=path))
         return path
     vlm = load_base(job)
     if not base:
@@ -52,13 +79,13 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
     with alone_in(job.folder):
         done = resume(path, settings | {"revision": vlm.revision, "longest": longest}, job, videos)
         todo = [video for video in videos if video.name not in done]
-        tell(f"{len(videos)} clips, {len(videos) - len(todo)} of them in {path} already")
+        tell(SOME_DONE.say(n=len(videos), done=len(videos) - len(todo), path=path))
         for line in captions(job, vlm, todo, prompt, longest):
             append(path, line)
             if show:
                 print(json.dumps(line, ensure_ascii=False), flush=True)
     failed = {line["video"] for line in read_lines(path)[1:] if "error" in line}
-    tell(f"{path}: {len(videos)} clips, {len(failed & {video.name for video in videos})} of which could not be read")
+    tell(UNREAD_CLIPS.say(path=path, n=len(videos), failed=len(failed & {video.name for video in videos})))
     return path
 
 
@@ -121,10 +148,10 @@ def files_of(paths: Sequence[str]) -> list[Video]:
     found = []
     for path in map(Path, paths):
         if not path.exists():
-            raise FileNotFoundError(f"there is no video {path}: correct the path")
+            raise FileNotFoundError(NO_SUCH_VIDEO.say(path=path))
         clips = clips_in(path) if path.is_dir() else [path]
         if not clips:
-            raise ValueError(f"there is no video in the folder {path}: {' '.join(VIDEO_SUFFIXES)} are known")
+            raise ValueError(NO_VIDEO_IN.say(path=path, suffixes=" ".join(VIDEO_SUFFIXES)))
         found += clips
     return [Video(str(file), {}, path=file) for file in dict.fromkeys(found)]
 
@@ -147,7 +174,7 @@ def digest_of(job: Job) -> str:
     """Which adapter it is: the digest of its weights."""
     file = job.folder / "adapter" / "adapter_model.safetensors"
     if not file.exists():
-        raise FileNotFoundError(f"{job.folder} holds no adapter: run `python -m lib train` first")
+        raise FileNotFoundError(NO_ADAPTER.say(folder=job.folder))
     return fingerprint(file)["sha256"]
 
 
@@ -158,7 +185,7 @@ def resume(path: Path, settings: dict, job: Job, videos: Sequence[Video]) -> set
         write_text(path, json.dumps(settings, ensure_ascii=False) + "\n")
         return set()
     if changed := differences(lines[0], settings):
-        raise ValueError(f"{path} was made with other settings ({changed}): move it away, or keep those")
+        raise ValueError(OTHER_SETTINGS.say(path=path, changed=changed))
     again = mended(lines[1:], job, videos)
     lines = [line for line in lines if line.get("video") not in again]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -175,5 +202,5 @@ def read_lines(path: Path) -> list[dict]:
     except ValueError:
         lines = [None]
     if not all(isinstance(line, dict) for line in lines) or not all("video" in line for line in lines[1:]):
-        raise ValueError(f"{path} is damaged, or no file of captions: move it away, and caption again")
+        raise ValueError(DAMAGED.say(path=path))
     return lines

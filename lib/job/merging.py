@@ -8,7 +8,14 @@ from lib.files import delete_dead_pieces
 from lib.finetune.adapters import load_adapter
 from lib.job.settings import Job
 from lib.job.training import tell
+from lib.text import Text
 from lib.vlm.loading import load, model_files
+
+NOT_EMPTY = Text("{folder} is not empty: name a new folder", "{folder} 폴더가 비어 있지 않습니다. 새 폴더를 지정하세요")
+POOLED = Text(
+    "served by transformers or vLLM the model pools as its configuration says, not by {reducer}",
+    "transformers나 vLLM에서는 모델이 {reducer}이(가) 아니라 자기 설정대로 풀링합니다",
+)
 
 
 def merge(job: Job, folder: str | Path) -> Path:
@@ -19,7 +26,7 @@ def merge(job: Job, folder: str | Path) -> Path:
     """
     named, folder = folder, Path(os.path.realpath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not empty: name a new folder")
+        raise ValueError(NOT_EMPTY.say(folder=folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     delete_dead_pieces(folder)
@@ -30,7 +37,7 @@ def merge(job: Job, folder: str | Path) -> Path:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     if job.reducer != "default":
-        tell(f"served by transformers or vLLM the model pools as its configuration says, not by {job.reducer}")
+        tell(POOLED.say(reducer=job.reducer))
     return Path(named)
 
 

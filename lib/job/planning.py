@@ -6,7 +6,7 @@ the largest of each. Hours are those of `lib.budget.jobs`, with its assumptions.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from lib.finetune.trace import trace_answering, trace_training
 from lib.job.settings import Job, reducer_of
 from lib.job.training import clips_of
 from lib.known import CONFIGS, GIB, HUB_IDS
+from lib.text import Text, in_columns
 from lib.vlm.loading import TINY, find
 from lib.vlm.twins import as_transformers
 
@@ -29,6 +30,53 @@ PROMPT_TOKENS = 100  # tokens, rather more than a prompt has
 # Korean captions of the AI-Hub set in Vicuna's tokens (data/papers.csv): where the job's own cannot be read yet.
 MEAN_CAPTION, LONGEST_CAPTION = 932, 1572
 CLIPS, TESTED = 8563, 1068  # of the same set, as the README of JYP-VIDEO-TO-TEXT/korean-video-captioning counts them
+
+PLAN_MODEL = Text(
+    "{model} in {bits} bits, {frames} frames, {tokens:,} visual tokens a clip{assumed}",
+    "{model}, {bits}비트, 프레임 {frames}장, 클립마다 시각 토큰 {tokens:,}개{assumed}",
+)
+PLAN_CLIPS = Text(
+    "{clips:,} clips to train on, {tested:,} to test on; captions of {mean:,} tokens, at most {longest:,}; answers of "
+    "at most {answer:,}",
+    "학습 클립 {clips:,}개, 테스트 클립 {tested:,}개. 캡션은 평균 {mean:,}토큰, 최대 {longest:,}토큰이고 답은 최대 "
+    "{answer:,}토큰",
+)
+PLAN_CONTEXT = Text(
+    "context {context:,} tokens{stretched}: {room:,} are left to answer",
+    "문맥 {context:,}토큰{stretched}: 답에 쓸 수 있는 것은 {room:,}토큰",
+)
+STRETCHED = Text(
+    " ({trained:,} stretched {factor:g} times by RoPE scaling)",
+    "({trained:,}토큰을 RoPE 스케일링으로 {factor:g}배 늘림)",
+)
+TRACED = Text(
+    "traced: a step of training {step:.2f} GiB, an answer {answer:.2f} GiB, and {own:.1f} GiB of CUDA's own",
+    "추적한 값: 학습 스텝 하나에 {step:.2f} GiB, 답 하나에 {answer:.2f} GiB, 그 밖에 CUDA가 쓰는 {own:.1f} GiB",
+)
+WIDTHS = (13, 17, -7, -7, 20, -14, -17, -12)
+PLAN_HEADS = (
+    Text("card", "카드"), Text("training", "학습"), Text("frames", "프레임"), Text("batch", "배치"),
+    Text("   captioning", "   캡션"), Text("clips at once", "동시 클립"), Text("hours: training", "시간: 학습"),
+    Text("captioning", "캡션"),
+)  # fmt: skip
+HERE = Text(THIS_MACHINE, "이 컴퓨터")
+FITS, LACKS = Text("fits", "들어감"), Text("lacks {gib:.1f} GiB", "{gib:.1f} GiB 부족")
+THE_MOST = Text(
+    "frames, batch, clips at once: the most that fit, each by itself; c: the context is the limit",
+    "프레임, 배치, 동시 클립: 하나씩 늘릴 때 들어가는 최댓값. c: 문맥이 한계",
+)
+NO_DATA = Text(
+    " (assumed, since {data} is not there: AI-Hub's number of clips and length of captions)",
+    "({data}이(가) 없어 AI-Hub의 클립 수와 캡션 길이로 가정)",
+)
+NO_TOKENIZER = Text(
+    " (assumed: as many tokens as UTF-8 bytes, until the tokenizer is here)",
+    "(토크나이저가 아직 없어 토큰 수를 UTF-8 바이트 수로 가정)",
+)
+UNKNOWN_SIZE = Text(
+    "the size of {model} is not known before its download: known are {known}",
+    "{model}의 크기는 내려받기 전에는 알 수 없습니다. 크기를 아는 모델: {known}",
+)
 
 
 @dataclass(frozen=True)
@@ -85,27 +133,28 @@ class Need:
         """By how much RoPE scaling makes the context longer than the positions that the model was trained with."""
         trained = self.settings.get("text_config", {}).get("max_position_embeddings", 0)
         factor = self.spec.language.context / trained if trained else 1
-        return f" ({trained:,} stretched {factor:g} times by RoPE scaling)" if factor != 1 else ""
+        return STRETCHED.say(trained=trained, factor=factor) if factor != 1 else ""
 
 
 def plan_job(job: Job) -> str:
     """The plan as lines of text. Raises ValueError for a model of which no configuration is at hand."""
     need = need_of(job)
     training, captioning = need.train(), need.caption()
-    kind = "in 4 bits" if job.four_bit else "in 16 bits"
-    room = need.spec.language.context - PROMPT_TOKENS - need.tokens
+    context, bits = need.spec.language.context, 4 if job.four_bit else 16
     lines = [
-        f"{job.model} {kind}, {job.frames} frames, {need.tokens:,} visual tokens a clip{need.assumed}",
-        f"{need.clips:,} clips to train on, {need.tested:,} to test on; captions of {need.mean:,} tokens, at most "
-        f"{need.longest:,}; answers of at most {need.answer:,}",
-        f"context {need.spec.language.context:,} tokens{need.stretched}: {room:,} are left to answer",
-        f"traced: a step of training {training.tensors / GIB:.2f} GiB, an answer {captioning.tensors / GIB:.2f} GiB, "
-        f"and {training.context / GIB:.1f} GiB of CUDA's own",
+        PLAN_MODEL.say(model=job.model, bits=bits, frames=job.frames, tokens=need.tokens, assumed=need.assumed),
+        PLAN_CLIPS.say(clips=need.clips, tested=need.tested, mean=need.mean, longest=need.longest, answer=need.answer),
+        PLAN_CONTEXT.say(context=context, stretched=need.stretched, room=context - PROMPT_TOKENS - need.tokens),
+        TRACED.say(step=training.tensors / GIB, answer=captioning.tensors / GIB, own=training.context / GIB),
         "",
-        f"{'card':<13}{'training':<17}{'frames':>7}{'batch':>7}   {'captioning':<17}{'clips at once':>14}"
-        f"{'hours: training':>17}{'captioning':>12}",
-    ]  # fmt: skip
+        row(head.say() for head in PLAN_HEADS),
+    ]
     return "\n".join([*lines, *rows(need, training, captioning)])
+
+
+def row(cells: Iterable[str]) -> str:
+    """A line of the table."""
+    return "".join(in_columns(cell, width) for cell, width in zip(cells, WIDTHS, strict=True))
 
 
 def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:
@@ -129,11 +178,11 @@ def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:
             hours = [f"{work.training_hours(card):.1f}", f"{asked.captioning_hours(card):.2f}"]
         frames = by_frames(limit)
         bound = f"{min(frames, context)}{'c' if context < frames else ''}"
-        found.append(
-            f"{card:<13}{verdict(training, limit):<17}{bound:>7}{by_batch(limit):>7}   "
-            f"{verdict(captioning, limit):<17}{at_once(limit):>14}{hours[0]:>17}{hours[1]:>12}"
-        )
-    return [*found, "frames, batch, clips at once: the most that fit, each by itself; c: the context is the limit"]
+        whether = f"   {verdict(captioning, limit)}"
+        counts = bound, str(by_batch(limit)), whether, str(at_once(limit))
+        name = HERE.say() if card == THIS_MACHINE else card
+        found.append(row((name, verdict(training, limit), *counts, *hours)))
+    return [*found, THE_MOST.say()]
 
 
 def verdict(memory: Memory, limit: int) -> str:
@@ -141,7 +190,7 @@ def verdict(memory: Memory, limit: int) -> str:
     >>> verdict(Memory(weights=10 * GIB), 8 * GIB)
     'lacks 2.5 GiB'
     """
-    return "fits" if memory.total <= limit else f"lacks {(memory.total - limit) / GIB:.1f} GiB"
+    return FITS.say() if memory.total <= limit else LACKS.say(gib=(memory.total - limit) / GIB)
 
 
 def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: str) -> Callable[[int], int]:
@@ -160,10 +209,9 @@ def need_of(job: Job) -> Need:
     try:
         _, parts = clips_of(job)
     except FileNotFoundError:
-        assumed = f" (assumed, since {job.data} is not there: AI-Hub's number of clips and length of captions)"
-        return Need(job, settings, CLIPS, TESTED, MEAN_CAPTION, LONGEST_CAPTION, assumed)
+        return Need(job, settings, CLIPS, TESTED, MEAN_CAPTION, LONGEST_CAPTION, NO_DATA.say(data=job.data))
     captions = [video.captions[job.language] for video in parts.to_train_on()]
-    assumed = "" if tokenizer else " (assumed: as many tokens as UTF-8 bytes, until the tokenizer is here)"
+    assumed = "" if tokenizer else NO_TOKENIZER.say()
     lengths = [len(tokenizer(text).input_ids) if tokenizer else len(text.encode()) for text in captions]
     mean, longest = sum(lengths) // len(lengths), max(lengths)
     return Need(job, settings, len(parts.train), len(parts.held_out), mean, longest, assumed)
@@ -176,7 +224,7 @@ def config_of(model: str) -> dict:
         return CONFIGS[name]
     folder = Path(TINY if model == "tiny" else find(model))
     if not (folder / "config.json").exists():
-        raise ValueError(f"the size of {model} is not known before its download: known are {', '.join(CONFIGS)}")
+        raise ValueError(UNKNOWN_SIZE.say(model=model, known=", ".join(CONFIGS)))
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 

@@ -14,6 +14,36 @@ from lib.files import write_text, written_whole
 from lib.job.captioning import caption_clips, read_lines
 from lib.job.settings import Job
 from lib.job.training import clips_of, tell
+from lib.text import Text
+
+NO_CAPTION_FILE = Text(
+    "there is no file of captions {path}: caption with that job first",
+    "캡션 파일 {path}이(가) 없습니다. 그 작업으로 먼저 캡션을 만드세요",
+)
+NO_TEST_CAPTION = Text(
+    "{path} holds no caption of the test clips: caption them first",
+    "{path}에 테스트 클립의 캡션이 없습니다. 먼저 캡션을 만드세요",
+)
+NOTHING_SHARED = Text(
+    "the two files of captions share no clip: compare runs with the same test clips",
+    "두 캡션 파일에 함께 든 클립이 없습니다. 테스트 클립이 같은 실행끼리 비교하세요",
+)
+COUNTED = Text(
+    "{clips} test clips of {groups} recordings; {failed[0]} and {failed[1]} could not be read. Brackets: 95 % "
+    "intervals, clips drawn again (bootstrap); p: approximate randomisation.",
+    "촬영본 {groups}개에서 나온 테스트 클립 {clips}개. 읽지 못한 것은 각각 {failed[0]}개와 {failed[1]}개입니다. 괄호는 "
+    "클립을 다시 뽑아 구한 95 % 신뢰 구간(부트스트랩)이고, p는 근사 무작위화 검정의 값입니다.",
+)
+REPORT_HEADS = Text("| score | {names[0]} | {names[1]} | difference |", "| 점수 | {names[0]} | {names[1]} | 차이 |")
+CUT, DIFFERENT = "cut off at the longest answer", "different captions per clip"  # in scores.json
+SHARE_NAMES = {
+    CUT: Text(CUT, "최대 길이에서 잘린 비율"),
+    DIFFERENT: Text(DIFFERENT, "클립 수에 대한 서로 다른 캡션의 비율"),
+}
+MADE_BY = Text(
+    "Model {model}, {frames} frames, reducer {reducer}. Captions: {files[0]}, {files[1]}.",
+    "모델 {model}, 프레임 {frames}장, 리듀서 {reducer}. 캡션: {files[0]}, {files[1]}.",
+)
 
 Row = tuple[Score, Score, Paired]  # of this job, of the other, and the difference
 
@@ -26,7 +56,7 @@ def evaluate(job: Job, other: Path | None = None) -> Path:
     """
     _, parts = clips_of(job)
     if other and not other.exists():
-        raise FileNotFoundError(f"there is no file of captions {other}: caption with that job first")
+        raise FileNotFoundError(NO_CAPTION_FILE.say(path=other))
     files = caption_clips(job), other or caption_clips(job, base=True)
     truth = {video.name: video for video in parts.held_out}
     lines = on_the_same([told(path, truth) for path in files])
@@ -35,8 +65,8 @@ def evaluate(job: Job, other: Path | None = None) -> Path:
     ]
     rows = {metric.name: compared(metric, *systems) for metric in metrics_for(job, parts.held_out)}
     shares = {
-        "cut off at the longest answer": [score([line["cut"] for line in of]) for of in lines],
-        "different captions per clip": [float(distinct(records)) for records in systems],
+        CUT: [score([line["cut"] for line in of]) for of in lines],
+        DIFFERENT: [float(distinct(records)) for records in systems],
     }
     failed = [len(read_lines(path)) - 1 - len(of) for path, of in zip(files, lines, strict=True)]
     save_report(job, rows, shares, files, failed, len({recording(line["video"]) for line in lines[0]}))
@@ -47,7 +77,7 @@ def told(path: Path, truth: dict[str, Video]) -> list[dict]:
     """The captions of a file that are about clips whose truth is known. Raises ValueError where there is none."""
     lines = [line for line in read_lines(path)[1:] if "caption" in line and line["video"] in truth]
     if not lines:
-        raise ValueError(f"{path} holds no caption of the test clips: caption them first")
+        raise ValueError(NO_TEST_CAPTION.say(path=path))
     return lines
 
 
@@ -56,7 +86,7 @@ def on_the_same(files: list[list[dict]]) -> list[list[dict]]:
     by_name = [{line["video"]: line for line in of} for of in files]
     both = [name for name in by_name[0] if all(name in lines for lines in by_name)]
     if not both:
-        raise ValueError("the two files of captions share no clip: compare runs with the same test clips")
+        raise ValueError(NOTHING_SHARED.say())
     return [[lines[name] for name in both] for lines in by_name]
 
 
@@ -88,13 +118,12 @@ def save_report(
     clips, names = next(iter(rows.values()))[0].asked, [path.stem for path in files]
     lines = [
         f"# {job.output}", "",
-        f"{clips} test clips of {groups} recordings; {failed[0]} and {failed[1]} could not be read. Brackets: 95 % "
-        "intervals, clips drawn again (bootstrap); p: approximate randomisation.", "",
-        f"| score | {names[0]} | {names[1]} | difference |", "| --- | --- | --- | --- |",
+        COUNTED.say(clips=clips, groups=groups, failed=failed), "",
+        REPORT_HEADS.say(names=names), "| --- | --- | --- | --- |",
         *(f"| {name} | {mine} | {other} | {gap} |" for name, (mine, other, gap) in rows.items()),
-        *(f"| {name} | {mine:.2f} | {other:.2f} | |" if isinstance(mine, float) else f"| {name} | {mine} | {other} | |"
-          for name, (mine, other) in shares.items()),
-        "", f"Model {job.model}, {job.frames} frames, reducer {job.reducer}. Captions: {files[0]}, {files[1]}.", "",
+        *(f"| {SHARE_NAMES[name].say()} | {mine:{kind}} | {other:{kind}} | |"
+          for name, (mine, other) in shares.items() for kind in [".2f" if isinstance(mine, float) else ""]),
+        "", MADE_BY.say(model=job.model, frames=job.frames, reducer=job.reducer, files=files), "",
     ]  # fmt: skip
     write_text(job.folder / "report.md", "\n".join(lines))
     content = {name: [list(mine), list(other), list(gap.gap), gap.p] for name, (mine, other, gap) in rows.items()}

@@ -19,8 +19,48 @@ from transformers import HfArgumentParser
 
 from lib.files import DATA, write_text
 from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
+from lib.text import Text
 from lib.video import SAMPLING_RULES
 
+EMPTY_SETTING = Text(
+    "{name} is empty: write what the job shall use", "{name}이(가) 비어 있습니다. 작업이 쓸 것을 적으세요"
+)
+AT_LEAST = Text("{name} is {value}: give at least {bound}", "{name}이(가) {value}입니다. {bound} 이상으로 정하세요")
+AT_MOST = Text("{name} is {value}: give at most {bound}", "{name}이(가) {value}입니다. {bound} 이하로 정하세요")
+NOTHING_LEFT = Text(
+    "a learning rate of 0, a dropout of 1, or shares of 1 leave nothing to train: change them",
+    "학습률 0, dropout 1, 비율의 합 1로는 학습할 것이 없습니다. 값을 바꾸세요",
+)
+NO_CHANGE = Text(
+    "{change!r} changes nothing: write key=value, for instance steps=50",
+    "{change!r}은(는) 아무것도 바꾸지 않습니다. steps=50처럼 key=value로 쓰세요",
+)
+NO_SETTING = Text(
+    "{path}: {name!r} is no setting: did you mean {near}?",
+    "{path}: {name!r}이라는 설정은 없습니다. 비슷한 설정: {near}",
+)
+NO_SETTINGS_FILE = Text(
+    "there is no file of settings {path}: copy one of jobs/ and change it",
+    "설정 파일 {path}이(가) 없습니다. jobs/의 파일 하나를 복사해 고치세요",
+)
+LINE = Text(", line {n}", ", {n}번째 줄")
+NO_YAML = Text(
+    "{where} is no YAML, or cut off: write lines of `key: value`",
+    "{where}: YAML이 아니거나 잘렸습니다. `key: value` 형식으로 한 줄씩 쓰세요",
+)
+NO_VALUES = Text(
+    "{path} holds no settings: write lines of `key: value`",
+    "{path}에 설정이 없습니다. `key: value` 형식으로 한 줄씩 쓰세요",
+)
+ONE_VALUE = Text("{name}: give one value, not {value!r}", "{name}: {value!r}이(가) 아니라 값 하나를 쓰세요")
+NO_PROMPT = Text(
+    "{name}: {wrong!r} is no prompt: write a sentence in quotes, without - before it",
+    "{name}: {wrong!r}은(는) 프롬프트가 아닙니다. 앞에 -를 붙이지 말고 따옴표 안에 문장을 쓰세요",
+)
+NO_REDUCER = Text(
+    "reducer {text!r} is unknown: write default, or a call of {known}",
+    "리듀서 {text!r}을(를) 알 수 없습니다. default라고 쓰거나 다음 중 하나를 호출하세요: {known}",
+)
 REDUCERS = {"SpatialPool": SpatialPool, "SlowFastLlava": SlowFastLlava.from_spec, "LlavaVideo": LlavaVideo}
 
 
@@ -74,18 +114,18 @@ class Job:
     def __post_init__(self):
         for name in ("data", "output", "model", "language"):
             if not getattr(self, name).strip():
-                raise ValueError(f"{name} is empty: write what the job shall use")
+                raise ValueError(EMPTY_SETTING.say(name=name))
         self.data, self.output, self.model = map(os.path.expanduser, (self.data, self.output, self.model))  # ~ is home
         if Path(self.data).is_dir() and Path(self.data).resolve() != DATA / "aihub_sample":  # the course's own clips
             self.notice = self.notice or NIA
         for name, lowest in LOWEST.items():
             value = getattr(self, name)
             if value is not None and not (lowest <= value < math.inf):
-                raise ValueError(f"{name} is {value}: give at least {lowest}")
+                raise ValueError(AT_LEAST.say(name=name, value=value, bound=lowest))
             if value is not None and value > HIGHEST.get(name, math.inf):
-                raise ValueError(f"{name} is {value}: give at most {HIGHEST[name]}")
+                raise ValueError(AT_MOST.say(name=name, value=value, bound=HIGHEST[name]))
         if self.learning_rate == 0 or self.validation + self.test >= 1 or not 0 <= self.dropout < 1:
-            raise ValueError("a learning rate of 0, a dropout of 1, or shares of 1 leave nothing to train: change them")
+            raise ValueError(NOTHING_LEFT.say())
 
     @property
     def folder(self) -> Path:
@@ -121,13 +161,13 @@ def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
     for change in changes:
         name, sign, value = change.partition("=")
         if not sign:
-            raise ValueError(f"{change!r} changes nothing: write key=value, for instance steps=50")
+            raise ValueError(NO_CHANGE.say(change=change))
         values[name] = [value] if name == "prompts" else value
     known = [one.name for one in fields(Job)]
     for name in values:
         if name not in known:
-            near = get_close_matches(str(name), known, 1) or ["one of " + ", ".join(known)]
-            raise ValueError(f"{path}: {name!r} is no setting: did you mean {near[0]}?")
+            near = get_close_matches(str(name), known, 1) or [Text("one of ", "").say() + ", ".join(known)]
+            raise ValueError(NO_SETTING.say(path=path, name=name, near=near[0]))
     try:
         [job] = SettingsParser(Job).parse_args_into_dataclasses(as_arguments(values))
         reducer_of(job.reducer)
@@ -139,14 +179,14 @@ def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
 def read_yaml(path: Path) -> dict:
     """The keys and values of a YAML file."""
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file of settings {path}: copy one of jobs/ and change it")
+        raise FileNotFoundError(NO_SETTINGS_FILE.say(path=path))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise ValueError(f"{path}{where} is no YAML, or cut off: write lines of `key: value`") from None
+        where = LINE.say(n=error.problem_mark.line + 1) if getattr(error, "problem_mark", None) else ""
+        raise ValueError(NO_YAML.say(where=f"{path}{where}")) from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no settings: write lines of `key: value`")
+        raise ValueError(NO_VALUES.say(path=path))
     return content
 
 
@@ -155,10 +195,10 @@ def as_arguments(values: dict) -> list[str]:
     words = []
     for name, value in values.items():
         if isinstance(value, dict) or (isinstance(value, list) and name != "prompts"):
-            raise ValueError(f"{name}: give one value, not {value!r}")
+            raise ValueError(ONE_VALUE.say(name=name, value=value))
         if isinstance(value, list):
             if wrong := [one for one in value if not isinstance(one, str) or not one.strip() or one[0] == "-"]:
-                raise ValueError(f"{name}: {wrong[0]!r} is no prompt: write a sentence in quotes, without - before it")
+                raise ValueError(NO_PROMPT.say(name=name, wrong=wrong[0]))
             words += [f"--{name}", *map(str, value)] if value else []
         elif value is not None:
             words.append(f"--{name}={value}")
@@ -179,8 +219,7 @@ def reducer_of(text: str) -> Reducer | None:
         values = [ast.literal_eval(one) for one in call.args]
         named = {one.arg: ast.literal_eval(one.value) for one in call.keywords}
     except (SyntaxError, AttributeError, KeyError, ValueError):
-        known = ", ".join(REDUCERS)
-        raise ValueError(f"reducer {text!r} is unknown: write default, or a call of {known}") from None
+        raise ValueError(NO_REDUCER.say(text=text, known=", ".join(REDUCERS))) from None
     try:
         return made(*values, **named)
     except TypeError as error:

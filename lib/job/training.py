@@ -27,12 +27,52 @@ from lib.finetune.train import Plan, again_and_again, fit, processes
 from lib.job.settings import Job, reducer_of, write_job
 from lib.machine import peak_megabytes
 from lib.reducers import Reducer
+from lib.text import Text
 from lib.toybox import CAPTION_PROMPTS
 from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 from lib.vlm.sharded import held_numbers, wanted
 
 SHOWN = 3  # validation clips that are captioned while it trains
+BEGINS = Text(
+    "{clips} clips, {steps} steps of {size} in {processes} processes; validation on {checked} clips",
+    "학습 클립 {clips}개, 클립 {size}개씩 {steps}스텝, 프로세스 {processes}개. 검증 클립 {checked}개",
+)
+STEP = Text(  # "step 8" in both: scripts look for it
+    "step {step}: loss {loss:.3f}", "step {step}: 손실 {loss:.3f}"
+)
+VALIDATED = Text(", validation {loss:.3f}", ", 검증 {loss:.3f}")
+BEST = Text(" (best)", " (가장 좋음)")
+LEFT_OUT = Text("left out: {what}", "제외: {what}")
+MORE_PROBLEMS = Text("{n} more", "그 밖에 {n}개")
+RESERVED = Text(
+    "the {tested} are for testing; {checked} of the {trained} validate",
+    "검증 {tested}개는 테스트에 쓰고, 학습 {trained}개 가운데 {checked}개로 검증합니다",
+)
+HELD = Text(
+    "process {number} of {all} held {held:,} of {whole:,} numbers, at most {peak:,.0f} MiB in all",
+    "프로세스 {number}/{all}: 전체 가중치 {whole:,}개 중 {held:,}개를 보유, 메모리 최대 {peak:,.0f} MiB",
+)
+NO_LOGGER = Text(
+    "log: {log} is not installed: pip install {log}, or log=none",
+    "log: {log}이(가) 설치되어 있지 않습니다. `pip install {log}`을(를) 실행하거나 log=none으로 바꾸세요",
+)
+NONE_READ = Text(
+    "none of the {n} clips for training could be read: see {folder}",
+    "학습 클립 {n}개 중 하나도 읽지 못했습니다. {folder} 폴더를 확인하세요",
+)
+NO_LANGUAGE = Text(
+    "{data} has no caption in {language!r}: change `language`",
+    "{data}에 {language!r} 캡션이 없습니다. `language`를 바꾸세요",
+)
+NO_ATTENTION = Text(
+    "attention: {name} is not installed: pip install flash-attn, or sdpa",
+    "attention: {name}이(가) 설치되어 있지 않습니다. `pip install flash-attn`을 실행하거나 sdpa를 쓰세요",
+)
+BUSY = Text(
+    "another process works in {folder}: wait until it ends, or name another output",
+    "다른 프로세스가 {folder} 폴더에서 작업하고 있습니다. 끝날 때까지 기다리거나 output을 바꾸세요",
+)
 
 
 def train_job(job: Job) -> list[Step]:
@@ -42,7 +82,7 @@ def train_job(job: Job) -> list[Step]:
     Raises ValueError and FileNotFoundError, in one line, where the settings or the data do not allow it.
     """
     if job.log != "none" and not find_spec(job.log):
-        raise ValueError(f"log: {job.log} is not installed: pip install {job.log}, or log=none")
+        raise ValueError(NO_LOGGER.say(log=job.log))
     source, parts = clips_of(job)
     parts.to_train_on()
     vlm = load_base(job)
@@ -59,7 +99,7 @@ def train_on(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], p
     read = set(cache.names)
     learn_from, validate_on = ([video for video in part if video.name in read] for part in parts[:2])
     if not learn_from:
-        raise ValueError(f"none of the {len(parts.train)} clips for training could be read: see {cache.folder}")
+        raise ValueError(NONE_READ.say(n=len(parts.train), folder=cache.folder))
     adapter = prepare(job, vlm)
     plan = training_plan(job, len(learn_from))
     collate = Collator(vlm, reducer.split()[1], cache)
@@ -67,8 +107,8 @@ def train_on(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], p
     checked = [Example(video, prompts[0], video.captions[job.language]) for video in validate_on]
     if is_first():
         write_job(job, job.folder / "job.yaml")
-        steps = f"{plan.steps} steps of {plan.step_size} in {processes()} processes"
-        tell(f"{len(learn_from)} clips, {steps}; validation on {len(checked)} clips")
+        run = dict(steps=plan.steps, size=plan.step_size, processes=processes())
+        tell(BEGINS.say(clips=len(learn_from), checked=len(checked), **run))
     watch = Watch(job, vlm, adapter, collate, validate_on[:SHOWN], prompts[0], longest_answer(job, vlm, parts.train))
     log = fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
     if is_first():
@@ -82,17 +122,18 @@ def clips_of(job: Job) -> tuple[CaptionSource, Split]:
     """The source and its parts. Raises ValueError where nothing is left to train on or a caption is missing."""
     source = read_source(job.data, job.language)
     for problem in source.problems[:5]:
-        tell(f"left out: {problem}")
+        tell(LEFT_OUT.say(what=problem))
     if len(source.problems) > 5:
-        tell(f"left out: {len(source.problems) - 5} more")
+        tell(LEFT_OUT.say(what=MORE_PROBLEMS.say(n=len(source.problems) - 5)))
     able = [video for video in source.videos if job.language in video.captions]
     if not able:
-        raise ValueError(f"{job.data} has no caption in {job.language!r}: change `language`")
+        raise ValueError(NO_LANGUAGE.say(data=job.data, language=job.language))
     parts = split(able, job.validation, job.test)
     tell(str(parts))
     if not parts.test:  # AI-Hub's official split: scores are of its validation part, so the best is not chosen by that
         inner = split([replace(video, part=None) for video in parts.train], job.validation, 0)
-        tell(f"the {len(parts.validation)} are for testing; {len(inner.validation)} of the {len(parts.train)} validate")
+        counts = dict(tested=len(parts.validation), checked=len(inner.validation), trained=len(parts.train))
+        tell(RESERVED.say(**counts))
         parts = Split(inner.train, inner.validation, parts.validation)
     return source, parts
 
@@ -104,7 +145,7 @@ def load_base(job: Job) -> VideoLM:
     try:
         vlm.model.set_attn_implementation(job.attention)
     except ImportError:
-        raise ValueError(f"attention: {job.attention} is not installed: pip install flash-attn, or sdpa") from None
+        raise ValueError(NO_ATTENTION.say(name=job.attention)) from None
     return vlm
 
 
@@ -129,7 +170,7 @@ def feature_cache(job: Job, vlm: VideoLM, reducer: Reducer, videos: Sequence[Vid
     state().wait_for_everyone()
     cache = Cache(folder)
     for name, why in cache.unread.items():
-        tell(f"left out: {name}: {why}")
+        tell(LEFT_OUT.say(what=f"{name}: {why}"))
     return cache
 
 
@@ -192,8 +233,9 @@ def tell(line: str) -> None:
 def tell_all(vlm: VideoLM) -> None:
     """What each process held: a launcher that shared out nothing would be seen here."""
     held, whole = held_numbers(vlm.model)
-    line = f"held {held:,} of {whole:,} numbers, at most {peak_megabytes():,.0f} MiB in all"
-    print(f"process {state().process_index} of {state().num_processes} {line}", file=sys.stderr, flush=True)
+    here = dict(number=state().process_index, all=state().num_processes)
+    line = HELD.say(held=held, whole=whole, peak=peak_megabytes(), **here)
+    print(line, file=sys.stderr, flush=True)
 
 
 class Watch:
@@ -213,8 +255,8 @@ class Watch:
         self.videos, self.prompt, self.longest = videos, prompt, longest
 
     def __call__(self, step: Step, best: bool) -> None:
-        checked = "" if step.validation is None else f", validation {step.validation:.3f}{' (best)' * best}"
-        tell(f"step {step.step}: loss {step.loss:.3f}{checked}")
+        checked = "" if step.validation is None else VALIDATED.say(loss=step.validation) + BEST.say() * best
+        tell(STEP.say(step=step.step, loss=step.loss) + checked)
         if self.videos:
             self.sample(step.step)
         if best and is_first():
@@ -244,7 +286,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise ValueError(f"another process works in {folder}: wait until it ends, or name another output") from None
+        raise ValueError(BUSY.say(folder=folder)) from None
     except OSError:  # a file system without locks, such as a mounted drive
         pass
     try:

@@ -25,12 +25,82 @@ from lib.files import ROOT
 from lib.job.settings import read_job
 from lib.known import GIB, HUB_IDS, NAMES
 from lib.machine import cores, total_memory
+from lib.text import Text
 from lib.vlm.hub import cache_disk
 from lib.vlm.loading import dtype_of
 
 MEASURED = ROOT / "data" / "measured" / "gpu.json"
 SMALLEST = 3.0  # GiB: what a lesson with the tiny model may need (notebooks/build.py)
-ASK = "frames, batch and hours on every card: python -m lib plan jobs/7b-t4.yaml"
+ASK = Text(
+    "frames, batch and hours on every card: python -m lib plan jobs/7b-t4.yaml",
+    "카드마다 프레임, 배치, 시간: python -m lib plan jobs/7b-t4.yaml",
+)
+APPLE = Text("; Apple's GPU is not used", ". Apple의 GPU는 쓰지 않습니다")
+WHY = {
+    "float32": Text(
+        "no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}",
+        "NVIDIA GPU가 없고, CPU에서는 더 작은 자료형이라고 빨라지지 않습니다{apple}",
+    ),
+    "bfloat16": Text(
+        "compute capability {capability} computes in it (8.0 and later do)",
+        "compute capability {capability}은(는) 이 자료형으로 계산합니다(8.0부터)",
+    ),
+    "float16": Text(
+        "compute capability {capability} has no bfloat16 (8.0 and later have); torch only emulates it",
+        "compute capability {capability}에는 bfloat16이 없고(8.0부터 있음) torch가 흉내만 냅니다",
+    ),
+}
+NO_PACKAGE = Text("{name} is missing: pip install '{bounds}'", "{name}이(가) 없습니다: pip install '{bounds}'")
+OUTSIDE_BOUNDS = Text(
+    "{name} {version} is outside {bounds}: install one inside",
+    "{name} {version}은(는) 범위 {bounds} 밖입니다. 범위 안의 버전을 설치하세요",
+)
+ROOM = Text("{need:.1f} GiB for 8 frames, of {room:.1f}", "8프레임에 {need:.1f} GiB, 전체 {room:.1f} GiB")
+NO_ROOM = Text("no real model has room for 8 frames", "8프레임을 처리할 수 있는 실제 모델이 없음")
+JOB = Text(
+    "jobs/{name}: {fits}, a step of training takes {gib:.1f} GiB", "jobs/{name}: {fits}, 학습 스텝 하나에 {gib:.1f} GiB"
+)
+JOB_FITS, LARGER_GPU = Text("fits", "들어감"), Text("needs a larger GPU", "더 큰 GPU가 필요함")
+ANY_GPU = Text("needs a GPU", "GPU가 필요함")
+NOT_MEASURED = Text(
+    "Not measured yet: no GPU was at hand. `make gpu-check` measures it on one, and writes data/measured/.",
+    "아직 GPU에서 측정하지 않았습니다. GPU가 있는 컴퓨터에서 `make gpu-check`를 실행하면 data/measured/에 기록합니다.",
+)
+NO_REPORT = Text(
+    "{name} is no report of make gpu-check: delete it, or run that again",
+    "{name}은(는) make gpu-check의 결과가 아닙니다. 지우거나 다시 실행하세요",
+)
+MEASURED_ON = Text(
+    "Measured on {card}, {date}, torch {torch}: {n} cases; whether they fit a T4 and an L4 was foreseen in {right}",
+    "{card}에서 측정함({date}, torch {torch}): {n}가지 경우 중 {right}가지에서 T4와 L4에 들어가는지를 맞게 예측",
+)
+FURTHEST = Text(
+    "furthest from its estimate: {what}: {gib:.2f} GiB, {ratio:.3f} of it",
+    "추정과 가장 다른 경우: {what}: {gib:.2f} GiB, 추정의 {ratio:.3f}배",
+)
+FREE_DISK = Text("less than {n} GiB", "{n} GiB 미만"), Text("at least {n} GiB", "{n} GiB 이상")
+SYSTEM = Text(
+    "{cores} cores, {memory:.0f} GiB of memory, {disk} of disk free",
+    "코어 {cores}개, 메모리 {memory:.0f} GiB, 디스크 여유 공간 {disk}",
+)
+NO_CARD = Text("none", "없음")
+CARD = Text(
+    "{card}, compute capability {capability}, {gib:.1f} GiB", "{card}, compute capability {capability}, {gib:.1f} GiB"
+)
+DTYPE = Text("dtype: {kind}, because: {why}", "dtype: {kind}. 이유: {why}")
+LESSONS_SMALL = Text("lessons: need {gib:.0f} GiB of memory", "수업: 메모리 {gib:.0f} GiB가 필요합니다")
+LESSONS_RUN = Text("lessons: all run with tiny", "수업: 모두 tiny로 실행됩니다")
+PROBLEM = Text("problem: {what}", "문제: {what}")
+TINY_ONLY = Text("model: tiny ({reason})", "모델: tiny({reason})")
+SMALL_DISK = Text("; not enough disk: {gib:.1f} GiB to download", ". 디스크 부족: {gib:.1f} GiB를 내려받아야 합니다")
+LARGEST_MODEL = Text(
+    "model: tiny, or {name} in {precision} ({reason}{disk})", "모델: tiny, 또는 {precision}의 {name}({reason}{disk})"
+)
+FRAMES_HERE = Text(
+    "frames: {frames} ({binds} binds; memory alone: {by_memory})",
+    "프레임: {frames}(한계는 {binds}, 메모리만 보면 {by_memory})",
+)
+BINDS = {"memory": Text("memory", "메모리"), "context": Text("context", "문맥")}
 
 
 # ---------------------------------------------------------------- the machine
@@ -90,12 +160,7 @@ def dtype(machine: Machine) -> tuple[str, str]:
     """
     kind = str(dtype_of(machine.capability)).removeprefix("torch.")
     capability = ".".join(map(str, machine.capability or ()))
-    apple = "; Apple's GPU is not used" if machine.mps else ""
-    return kind, {
-        "float32": f"no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}",
-        "bfloat16": f"compute capability {capability} computes in it (8.0 and later do)",
-        "float16": f"compute capability {capability} has no bfloat16 (8.0 and later have); torch only emulates it",
-    }[kind]
+    return kind, WHY[kind].say(capability=capability, apple=APPLE.say() if machine.mps else "")
 
 
 def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
@@ -105,12 +170,12 @@ def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
         bounds, _, marker = line.partition(";")
         name = re.match(r"[\w-]+", bounds)[0]
         try:
-            require_version(bounds)
+            require_version(re.sub(r"\[.*?\]", "", bounds))  # a package has no version of its extras
         except PackageNotFoundError:
             if not marker:  # a package with a marker is not for every machine
-                found.append(f"{name} is missing: pip install '{bounds}'")
+                found.append(NO_PACKAGE.say(name=name, bounds=bounds))
         except ImportError:
-            found.append(f"{name} {version(name)} is outside {bounds.removeprefix(name)}: install one inside")
+            found.append(OUTSIDE_BOUNDS.say(name=name, version=version(name), bounds=bounds.removeprefix(name)))
     return found
 
 
@@ -129,8 +194,8 @@ def settings(machine: Machine) -> tuple[str, str, str]:
         for precision in precisions:
             need = budget.answering(MODELS[model], 8, precision).total
             if need <= budget.SHARE * machine.room:
-                return model, precision, f"{need / GIB:.1f} GiB for 8 frames, of {machine.room / GIB:.1f}"
-    return "tiny", whole, "no real model has room for 8 frames"
+                return model, precision, ROOM.say(need=need / GIB, room=machine.room / GIB)
+    return "tiny", whole, NO_ROOM.say()
 
 
 def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.FramePlan:
@@ -147,7 +212,7 @@ def job_lines(machine: Machine) -> list[str]:
     """
     return [
         *(job_line(path, machine) for path in sorted((ROOT / "jobs").glob("*.yaml")) if read_job(path).four_bit),
-        ASK,
+        ASK.say(),
     ]
 
 
@@ -157,8 +222,8 @@ def job_line(path: Path, machine: Machine) -> str:
     how = {"rank": job.rank, "checkpointing": job.checkpointing, "batch": job.batch, "attention": job.attention}
     need = budget.training(spec[job.model], job.frames, answer=CAPTION, **how).total
     limit = budget.SHARE * machine.card_bytes
-    fits = "fits" if need <= limit else "needs a larger GPU" if machine.card else "needs a GPU"
-    return f"jobs/{path.name}: {fits}, a step of training takes {need / GIB:.1f} GiB"
+    fits = JOB_FITS if need <= limit else LARGER_GPU if machine.card else ANY_GPU
+    return JOB.say(name=path.name, fits=fits.say(), gib=need / GIB)
 
 
 # ---------------------------------------------------------------- what was measured
@@ -170,7 +235,7 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
     Raises ValueError for a file that is no such report.
     """
     if not path.exists():
-        return ["Not measured yet: no GPU was at hand. `make gpu-check` measures it on one, and writes data/measured/."]
+        return [NOT_MEASURED.say()]
     try:
         report_lines = json.loads(path.read_text("utf-8"))
         machine, cases = report_lines["machine"], report_lines["memory"]
@@ -178,12 +243,11 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
         right = sum(case["fits"] == case["expected"] for case in cases)
         furthest = max(ran, key=lambda case: abs(case["ratio"] - 1))
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{path.name} is no report of make gpu-check: delete it, or run that again") from None
-    head = f"Measured on {machine['card']}, {machine['date']}, torch {machine['torch']}: {len(cases)} cases"
+        raise ValueError(NO_REPORT.say(name=path.name)) from None
     what = "{task}, {precision}, {attention}, {frames} frames".format(**furthest)
     return [
-        f"{head}; whether they fit a T4 and an L4 was foreseen in {right}",
-        f"furthest from its estimate: {what}: {furthest['peak'] / GIB:.2f} GiB, {furthest['ratio']:.3f} of it",
+        MEASURED_ON.say(**{key: machine[key] for key in ("card", "date", "torch")}, n=len(cases), right=right),
+        FURTHEST.say(what=what, gib=furthest["peak"] / GIB, ratio=furthest["ratio"]),
     ]
 
 
@@ -194,30 +258,31 @@ def report_lines(machine: Machine) -> list[str]:
     """All of it as lines of text."""
     kind, why = dtype(machine)
     model, precision, reason = settings(machine)
-    card = f"{machine.card}, compute capability {'.'.join(map(str, machine.capability))}" if machine.card else "none"
-    disk = "less than 10" if machine.disk < 10 * GIB else f"at least {machine.disk // (10 * GIB) * 10}"  # it wavers
+    capability = ".".join(map(str, machine.capability or ()))
+    gpu = CARD.say(card=machine.card, capability=capability, gib=machine.card_bytes / GIB) if machine.card else ""
+    tens = machine.disk // (10 * GIB) * 10  # it wavers
+    disk = FREE_DISK[1].say(n=tens) if tens else FREE_DISK[0].say(n=10)
     lines = [
         f"{machine.system}, Python {machine.python}, torch {machine.torch}",
-        f"{machine.cores} cores, {machine.memory / GIB:.0f} GiB of memory, {disk} GiB of disk free",
-        f"NVIDIA GPU: {card}" + (f", {machine.card_bytes / GIB:.1f} GiB" if machine.card else ""),
-        f"dtype: {kind}, because: {why}",
+        SYSTEM.say(cores=machine.cores, memory=machine.memory / GIB, disk=disk),
+        f"NVIDIA GPU: {gpu or NO_CARD.say()}",
+        DTYPE.say(kind=kind, why=why),
         *real_model_lines(machine, model, precision, reason),
     ]
-    small = machine.memory < SMALLEST * GIB
-    lines.append(f"lessons: {f'need {SMALLEST:.0f} GiB of memory' if small else 'all run with tiny'}")
-    return lines + [f"problem: {problem}" for problem in package_problems()] + job_lines(machine)
+    lines.append(LESSONS_SMALL.say(gib=SMALLEST) if machine.memory < SMALLEST * GIB else LESSONS_RUN.say())
+    return lines + [PROBLEM.say(what=problem) for problem in package_problems()] + job_lines(machine)
 
 
 def real_model_lines(machine: Machine, model: str, precision: str, reason: str) -> list[str]:
     """Which real model to take, whether the disk has room for its download, and how many frames it can see."""
     if model == "tiny":
-        return [f"model: tiny ({reason})"]
+        return [TINY_ONLY.say(reason=reason)]
     found = frames_here(machine, model, precision)
     download = budget.weight_bytes(MODELS[model], "float16")
-    disk = "" if download < machine.disk else f"; not enough disk: {download / GIB:.1f} GiB to download"
+    disk = "" if download < machine.disk else SMALL_DISK.say(gib=download / GIB)
     return [
-        f"model: tiny, or {NAMES[model]} in {precision} ({reason}{disk})",
-        f"frames: {found.frames} ({found.binds} binds; memory alone: {found.by_memory})",
+        LARGEST_MODEL.say(name=NAMES[model], precision=precision, reason=reason, disk=disk),
+        FRAMES_HERE.say(frames=found.frames, binds=BINDS[found.binds].say(), by_memory=found.by_memory),
     ]
 
 

@@ -7,9 +7,27 @@ from selenium.webdriver.common.keys import Keys
 from notebooks import build
 
 SCREEN, PHONE = (1280, 800), (390, 844)
-LESSONS = [f"course/{source.stem}" for source in build.lessons()]
-PAGES = ["index", "ko", "explorer", "onboarding", "lead", "glossary", "formulas", "papers", "api", "api/budget",
-         "contributing", "search", *LESSONS]  # fmt: skip
+LESSONS = [f"course/{source.stem}{language}" for source in build.lessons() for language in ("", ".ko")]
+PAGES = [
+    "index",
+    "explorer",
+    "onboarding",
+    "lead",
+    "glossary",
+    "formulas",
+    "papers",
+    "api",
+    "api/budget",
+    "search",
+    "contributing",
+    "search.ko",
+    "ko/index",
+    "ko/lead",
+    "ko/onboarding",
+    "ko/aihub",
+    "ko/glossary",
+    *LESSONS,
+]
 BOTTOM = "return Math.max(...[...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().bottom))"
 WIDTH = "return document.documentElement.scrollWidth"
 COLOUR = "return getComputedStyle(document.body).getPropertyValue('background-color')"
@@ -25,7 +43,7 @@ def site(browser, serve, book):
 def test_one_screen_says_what_the_course_is(browser, site):
     browser.get(f"{site}/index.html")
     browser.resize(*SCREEN)
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".lessons tbody a")) == len(LESSONS)
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".lessons tbody a")) == len(build.lessons())
     assert browser.execute_script(BOTTOM, ".landing a, .landing img, .landing td") <= SCREEN[1]
     browser.picture("landing")
     browser.resize(*PHONE)
@@ -42,13 +60,21 @@ def test_no_page_scrolls_sideways_on_a_phone(browser, site):
         assert browser.execute_script(shrunk) == 0, page
 
 
-@pytest.mark.parametrize(("word", "page"), [("pooling", "course/"), ("토큰", "course/"), ("anyres_tokens", "api/")])
-def test_search_finds_english_and_korean(browser, site, word, page):
-    browser.get(f"{site}/course/00_start_here.html")
+SEARCHES = [
+    ("pooling", "", "course/"),
+    ("토큰", "", "course/"),
+    ("anyres_tokens", "", "api/"),
+    ("토큰", ".ko", ".ko.html"),
+]
+
+
+@pytest.mark.parametrize(("word", "language", "page"), SEARCHES)
+def test_search_finds_english_and_korean(browser, site, word, language, page):
+    browser.get(f"{site}/course/00_start_here{language}.html")
     browser.find_element(By.CSS_SELECTOR, "input.sidebar-search").send_keys(word + Keys.ENTER)
     wanted = (By.CSS_SELECTOR, f".pagefind-ui__result-link[href*='{page}']")  # results appear one after the other
     link, *_ = browser.until(lambda _: browser.find_elements(*wanted), f"results for {word} in {page}")
-    browser.picture(f"search-{word}")
+    browser.picture(f"search-{word}{language}")
     browser.get(link.get_attribute("href"))
     assert word in browser.find_element(By.TAG_NAME, "article").text
 

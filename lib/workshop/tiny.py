@@ -60,7 +60,7 @@ ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
 CUT_OR_CROWD_SHARE = 0.4  # of the videos are drawn again until they have a cut or a crowd
 CROWD = 3  # things
-HARDEST = ("How many things", "What is the code", "Where", "Which colour flashes ", "Is there ")  # how they begin
+HARDEST = ("How many things", "What is the code", "Where", "Which colour flashes ")  # how such questions begin
 SO_FAR_WEIGHT = 0.3  # of the loss of naming how many things were new so far
 MUON = 4.0  # how much faster Muon learns than AdamW
 NOT_NEW_WEIGHT = 0.5  # of the loss of naming nothing new where no thing has its middle
@@ -200,7 +200,7 @@ FACTS = {  # what a patch is named by; each can also be "none"
     "digit": tuple("0123456789"),
     "middle": ("things",),  # the patch in which a thing has its middle: one per thing, so things can be counted
 }
-ASKED_IN_FULL = ("motion", "order", "exists")  # kinds of which every question is asked: hard, or only hard as a pair
+EVENT_KINDS = ("motion", "order")  # the hardest questions: only several frames answer them
 IMAGE_KINDS = ("colour", "shape", "size", "flash")  # the questions that one frame answers, and that images teach well
 EVENTS = ("nowhere", "left", "right", "up", "down", "first", "last", "middle")  # ways of things; flashes; digits
 
@@ -354,15 +354,14 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
 def draw_turns(rng: random.Random, clip: toybox.Clip, unseen: Collection[str] = ()) -> list[tuple[str, str]]:
     """One question of each kind that the clip answers; none of the kinds `unseen`.
 
-    Of the kinds ASKED_IN_FULL all are, and on videos what images taught already only half of the time. "Is there" asks
-    for a thing that is there and for one that is not: with one of the two, two of three runs stayed at chance (0.57).
+    On videos all questions about events are asked, and what images taught already only half of the time.
     """
     kinds, turns = defaultdict(list), []
     for qa in toybox.questions(clip):
         if qa.kind not in unseen:
             kinds[qa.kind].append((qa.question, qa.answer))
     for kind, of_kind in kinds.items():
-        if kind in ASKED_IN_FULL:
+        if kind in EVENT_KINDS:
             turns += of_kind
         elif clip.frames == 1 or kind not in IMAGE_KINDS or rng.random() < 0.5:
             turns.append(rng.choice(of_kind))

@@ -384,7 +384,7 @@ def with_more(video):
 likes = [metrics.CHRF_PP(system("", [text] * len(videos))) for text in truth]
 others = {"빨간 ": "붉은 ", "노란 ": "누런 ", "파란 ": "푸른 ", "흰 ": "하얀 ", "천천히": "느리게",
           "빠르게": "재빨리", "움직입니다": "이동합니다", "가만히 있습니다": "멈춰 있습니다",
-          "번쩍입니다": "반짝입니다", "보입니다": "나타납니다"}  # fmt: skip
+          "번쩍입니다": "반짝입니다", "코드는": "숫자는"}  # fmt: skip
 fakes = {
     "the truth": truth,
     "other words": [re.sub("|".join(others), lambda found: others[found[0]], text) for text in truth],

@@ -21,8 +21,8 @@ def test_the_facts_of_a_caption_written_down_by_hand():
         "The screen flashes cyan, then white."
     )
     korean = (
-        "작은 빨간 원이 왼쪽으로 천천히 움직입니다. 화면에 숫자 066이 보입니다. 이어서 장면이 바뀝니다. "
-        "큰 주황색 고리는 가만히 있습니다. 화면이 하늘색으로, 이어서 흰색으로 번쩍입니다."
+        "작은 빨간 원이 왼쪽으로 천천히 움직입니다. 코드는 066입니다. 그다음 장면이 바뀝니다. "
+        "큰 주황색 고리는 가만히 있습니다. 화면이 청록색으로, 그다음 흰색으로 번쩍입니다."
     )
     expected = {
         ("thing", "red circle"), ("size", "red circle", "small"), ("motion", "red circle", "left"),

@@ -90,7 +90,7 @@ def test_examples_are_mixed_by_the_way():
     way = TrainingWay("some", "lora", Plan(steps=10, batch=4), english=0.25)
     videos = toybox_videos(range(8))
     prompts = [example.prompt for example in way.examples(videos)]
-    korean_ones, captions = prompts.count("이 영상을 자세히 설명해 주세요."), prompts.count("Describe the video.")
+    korean_ones, captions = prompts.count("영상을 설명하십시오."), prompts.count("Describe the video.")
     assert len(prompts) == 40 and korean_ones == 30 and 0 < captions < 10  # the rest are questions
     only_captions = replace(way, questions=False).examples(videos)
     assert [example.prompt for example in only_captions].count("Describe the video.") == 10

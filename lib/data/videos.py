@@ -196,7 +196,7 @@ def captioning(videos: Sequence[Video], language: str, prompt: str | None = None
     """One example per video: the prompt (that of the language), and the caption. Raises ValueError where there is none.
 
     >>> captioning(toybox_videos([7]), "ko")[0].prompt
-    '이 영상을 자세히 설명해 주세요.'
+    '영상을 설명하십시오.'
     """
     for video in videos:
         if language not in video.captions:

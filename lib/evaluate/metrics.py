@@ -198,7 +198,7 @@ def _likeness(output: dict, reference: dict, longer: int, sigma: float = 6) -> f
 def rouge_tokens(text: str) -> list[str]:
     """What the package rouge-score takes for the words of a text (its tokenize.py): a to z and 0 to 9, nothing else.
 
-    >>> rouge_tokens("A red ring."), rouge_tokens("빨간 고리. 화면에 숫자 669가 보입니다.")
+    >>> rouge_tokens("A red ring."), rouge_tokens("빨간 고리. 코드는 669입니다.")
     (['a', 'red', 'ring'], ['669'])
     """
     return re.findall("[a-z0-9]+", text.lower())
@@ -233,8 +233,7 @@ def distinct(records: Sequence[Record]) -> float:
 def counts_of_facts(record: Record) -> FactCounts:
     """What a caption tells, measured by the facts of its reference. Raises ValueError where that holds none.
 
-    >>> said, true = "화면에 숫자 669가 보입니다.", "화면에 숫자 123이 보입니다."
-    >>> record = Record("a model", "7", "caption", "ko", "", said, true)
+    >>> record = Record("a model", "7", "caption", "ko", "", "코드는 669입니다.", "코드는 123입니다.")
     >>> counts_of_facts(record)
     FactCounts(right=0, missed=1, invented=1)
     """

@@ -86,12 +86,7 @@ REAL_QUESTIONS = (
         Text("right", "오른쪽"),
         Text(r"\bright", "오른쪽"),
     ),
-    Question(
-        "hello",
-        Text("What is the code?", "화면에 보이는 숫자는 무엇입니까?"),
-        Text("852", "852"),
-        Text("852", "852"),
-    ),
+    Question("hello", Text("What is the code?", "코드는 무엇입니까?"), Text("852", "852"), Text("852", "852")),
     Question(
         "flashes",
         Text("Which colour flashes first?", "처음에 번쩍이는 색은 무엇입니까?"),

@@ -68,10 +68,10 @@ _GRAMMARS = {
         seen=" 있습니다",
         still=" 가만히 있습니다",
         moves=f" {_any(MOTIONS_KO.values())}으로 {_any(word for _, word in SPEEDS.values())} 움직입니다",
-        code=r"화면에 숫자 (\d+)(?:이|가) 보입니다",
+        code=r"코드는 (\d+)입니다",
         flashes="화면이 (.+) 번쩍입니다",
-        flash_word=f"(?:이어서 )?{_any(word for _, _, word in COLOURS.values())}으로",
-        change="이어서 장면이 바뀝니다",
+        flash_word=f"(?:그다음 )?{_any(word for _, _, word in COLOURS.values())}으로",
+        change="그다음 장면이 바뀝니다",
     ),
 }
 
@@ -104,7 +104,7 @@ def facts(caption: str, language: str = "en") -> frozenset[Fact]:
 
     >>> sorted(facts("A small red circle stays still. The code is 669. Blah."))
     [('code', '669'), ('motion', 'red circle', 'still'), ('size', 'red circle', 'small'), ('thing', 'red circle')]
-    >>> sorted(facts("화면이 빨간색으로, 이어서 하늘색으로 번쩍입니다.", "ko"))
+    >>> sorted(facts("화면이 빨간색으로, 그다음 청록색으로 번쩍입니다.", "ko"))
     [('flash', '1', 'red'), ('flash', '2', 'cyan')]
     """
     grammar = _grammar(language)

@@ -19,7 +19,7 @@ from lib.toybox.world import (
     _pick,
 )
 
-CAPTION_PROMPTS = {"en": "Describe the video.", "ko": "이 영상을 자세히 설명해 주세요."}
+CAPTION_PROMPTS = {"en": "Describe the video.", "ko": "영상을 설명하십시오."}
 
 
 class QA(NamedTuple):
@@ -40,13 +40,12 @@ class Falsehood(NamedTuple):
 
 
 def _josa(word: str, after_consonant: str, after_vowel: str) -> str:
-    """Korean particles depend on the last sound of the word: 원은, 고리는. A digit is read as a word: 3 is 삼, 2 is 이.
+    """Korean particles depend on the last sound of the word: 원은, 고리는.
 
-    >>> _josa("원", "은", "는"), _josa("고리", "은", "는"), _josa("563", "이", "가"), _josa("472", "이", "가")
-    ('원은', '고리는', '563이', '472가')
+    >>> _josa("원", "은", "는"), _josa("고리", "은", "는")
+    ('원은', '고리는')
     """
-    last = "영일이삼사오육칠팔구"[int(word[-1])] if word[-1].isdecimal() else word[-1]
-    closed = (ord(last) - ord("가")) % 28 != 0
+    closed = (ord(word[-1]) - ord("가")) % 28 != 0
     return word + (after_consonant if closed else after_vowel)
 
 
@@ -90,7 +89,7 @@ def _about_thing(thing: Thing) -> list[QA]:
         QA("colour", f"What colour is the {thing.shape}?", thing.colour, f"{topic} 무슨 색입니까?", noun),
         QA("shape", f"What shape is the {thing.colour} thing?", thing.shape,
            f"{adjective} 물체는 무슨 모양입니까?", shape_ko),
-        QA("size", f"How big is the {thing.name}?", thing.size, f"{_josa(_ko(thing), '은', '는')} 큽니까, 작습니까?",
+        QA("size", f"How big is the {thing.name}?", thing.size, f"{_josa(_ko(thing), '은', '는')} 얼마나 큽니까?",
            "작습니다" if thing.size == "small" else "큽니다"),
     ]  # fmt: skip
 
@@ -116,7 +115,7 @@ def _about_motion(thing: Thing, scene: Scene) -> list[QA]:
         _where(thing, last, scene.frames, "does", " end", "마지막에 어디에 있습니까"),
     ]  # fmt: skip
     if moving:
-        asked.append(QA("speed", f"How fast is the {name}?", thing.speed, f"{topic} 빠릅니까, 느립니까?",
+        asked.append(QA("speed", f"How fast is the {name}?", thing.speed, f"{topic} 얼마나 빠릅니까?",
                         "느립니다" if thing.speed == "slow" else "빠릅니다"))  # fmt: skip
     return asked
 
@@ -125,7 +124,7 @@ def _about_clip(clip: Clip) -> list[QA]:
     count, code = NUMBERS[len(clip.things)], clip.code
     asked = [
         QA("count", "How many things are there?", count[0], "물체는 모두 몇 개입니까?", count[1]),
-        QA("code", "What is the code?", code or "none", "화면에 보이는 숫자는 무엇입니까?", code or "없습니다"),
+        QA("code", "What is the code?", code or "none", "코드는 무엇입니까?", code or "없습니다"),
     ]
     if clip.frames > 1 and len(clip.scenes) in NUMBERS:
         scenes = NUMBERS[len(clip.scenes)]
@@ -137,8 +136,8 @@ def _about_flashes(clip: Clip) -> list[QA]:
     colours = [flash.colour for flash in clip.flashes]
     nouns = [COLOURS[colour][2] for colour in colours]
     if len(colours) < 2:
-        answer = (colours[0], nouns[0]) if colours else ("none", "번쩍이지 않습니다")
-        return [QA("flash", "Which colour flashes?", answer[0], "화면이 무슨 색으로 번쩍입니까?", answer[1])]
+        answer = (colours[0], nouns[0]) if colours else ("none", "없습니다")
+        return [QA("flash", "Which colour flashes?", answer[0], "무슨 색이 번쩍입니까?", answer[1])]
     return [
         QA("order", "Which colour flashes first?", colours[0], "처음에 번쩍이는 색은 무엇입니까?", nouns[0]),
         QA("order", "Which colour flashes last?", colours[-1], "마지막에 번쩍이는 색은 무엇입니까?", nouns[-1]),
@@ -177,11 +176,10 @@ def caption(clip: Clip, language: str = "en") -> str:
     sentences = []
     for i, scene in enumerate(clip.scenes):
         if i:
-            sentences.append("Then the scene changes." if english else "이어서 장면이 바뀝니다.")
+            sentences.append("Then the scene changes." if english else "그다음 장면이 바뀝니다.")
         sentences += [(_thing_en if english else _thing_ko)(thing, clip.frames == 1) for thing in scene.things]
         if scene.code:
-            in_korean = f"화면에 숫자 {_josa(scene.code, '이', '가')} 보입니다."
-            sentences.append(f"The code is {scene.code}." if english else in_korean)
+            sentences.append(f"The code is {scene.code}." if english else f"코드는 {scene.code}입니다.")
     if clip.flashes:
         sentences.append((_flashes_en if english else _flashes_ko)([flash.colour for flash in clip.flashes]))
     return " ".join(sentences)
@@ -199,11 +197,9 @@ def _thing_ko(thing: Thing, one_frame: bool) -> str:
     subject = f"{SIZES[thing.size][1]} {_ko(thing)}"
     if one_frame:
         return f"{_josa(subject, '이', '가')} 있습니다."
-    # 이/가 and 은/는 both fit what follows. Which one stands here is chance, or it would give the motion away.
-    subject = _josa(subject, *random.Random(repr(thing.start)).choice((("이", "가"), ("은", "는"))))
     if thing.motion == "still":
-        return f"{subject} 가만히 있습니다."
-    return f"{subject} {MOTIONS_KO[thing.motion]}으로 {SPEEDS[thing.speed][1]} 움직입니다."
+        return f"{_josa(subject, '은', '는')} 가만히 있습니다."
+    return f"{_josa(subject, '이', '가')} {MOTIONS_KO[thing.motion]}으로 {SPEEDS[thing.speed][1]} 움직입니다."
 
 
 def _flashes_en(colours: list[str]) -> str:
@@ -211,7 +207,7 @@ def _flashes_en(colours: list[str]) -> str:
 
 
 def _flashes_ko(colours: list[str]) -> str:
-    return f"화면이 {', 이어서 '.join(COLOURS[colour][2] + '으로' for colour in colours)} 번쩍입니다."
+    return f"화면이 {', 그다음 '.join(COLOURS[colour][2] + '으로' for colour in colours)} 번쩍입니다."
 
 
 def false_captions(clip: Clip, language: str = "en") -> list[Falsehood]:

@@ -13,7 +13,7 @@ COLOURS = {  # name: (red, green, blue), Korean adjective, Korean noun
     "orange": ((250, 140, 20), "주황색", "주황색"),
     "yellow": ((250, 230, 50), "노란", "노란색"),
     "green": ((40, 180, 70), "초록색", "초록색"),
-    "cyan": ((60, 220, 220), "하늘색", "하늘색"),
+    "cyan": ((60, 220, 220), "청록색", "청록색"),
     "blue": ((50, 80, 230), "파란", "파란색"),
     "purple": ((170, 60, 210), "보라색", "보라색"),
     "white": ((240, 240, 240), "흰", "흰색"),
@@ -23,7 +23,7 @@ SHAPES = {
     "square": "사각형",
     "triangle": "삼각형",
     "diamond": "마름모",
-    "cross": "십자 모양",
+    "cross": "십자가",
     "ring": "고리",
 }
 SIZES = {"small": (12, "작은"), "big": (20, "큰")}  # name: (units across, Korean)

@@ -64,7 +64,7 @@ HARDEST = ("How many things", "What is the code", "Where", "Which colour flashes
 SO_FAR_WEIGHT = 0.3  # of the loss of naming how many things were new so far
 MUON = 4.0  # how much faster Muon learns than AdamW
 NOT_NEW_WEIGHT = 0.5  # of the loss of naming nothing new where no thing has its middle
-TEXT_SHARE = 0.5  # of the batches of videos come with text in English and Korean, as a language model has met
+TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
 POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
     (8, 4), (16, 8),

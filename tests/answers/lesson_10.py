@@ -40,7 +40,7 @@ RIGHT = {
         lambda a, b, drawn: torch.tensor(gaps_by_loop(a, b, drawn)).quantile(torch.tensor([0.025, 0.975]).double()),
     ],
     "10.fooled": ["a2"],
-    "10.backwards": [92.5, 93.2],
+    "10.backwards": [91.7, 92.4],
     "10.yes": [0.76, (0.96 + 1 - (2 * 0.7 - 0.96)) / 2],
 }
 
@@ -67,9 +67,9 @@ WRONG = {
     ],
     "10.fooled": [("b2", "same way"), ("c2", "does not see"), ("a1", "chance does not"), ("a3", "A short")],
     "10.backwards": [
-        (0.925, "Out of 100"),
-        (87.77, "on words"),
-        (98.2, "on characters"),
+        (0.917, "Out of 100"),
+        (86.45, "on words"),
+        (98.1, "on characters"),
         (100.9, "order reversed"),
     ],
     "10.yes": [(0.5, "*true* answer"), (0.96, "are there alone"), (0.48, "that are right"), (0.56, "not there alone")],

@@ -289,8 +289,8 @@ plots.titled(drawn, "Of twelve kinds of question, the code is the hardest")
 # ## 6. Detail against time
 #
 # The code's digits are small: 5 x 7 pixels, less than a patch of 8 x 8. Pooling mixes four patches into one token. Does
-# that lose half of the codes? If so, more tokens a frame will bring them back. We read 1, 2, 4, 8 or all 16 frames, and
-# turn each into 1, 4, 16 or 64 tokens (with a stride of 8, 4, 2 or 1).
+# that lose half of the codes? If so, more tokens a frame will bring them back. We read 1, 2, 4, 8 or all 16 frames.
+# Each becomes 1, 4, 16 or 64 tokens (with a stride of 8, 4, 2 or 1).
 #
 # **Predict before you run.** With 16 frames of 16 tokens, `tiny` reads 50 % of the codes. What percentage with 64
 # tokens a frame?
@@ -346,7 +346,7 @@ drawn = plots.share_table(rows, [""] * len(rows), names, table)
 plots.titled(drawn, "Codes need tokens a frame, flashes need frames")
 
 # %% [markdown]
-# The codes depend on the column, the tokens a frame. One frame of 64 tokens misses 12 of the 96 codes; 10 of these 12
+# The codes depend on the column, the tokens a frame. One frame of 64 tokens misses 12 of the 96 codes. 10 of these 12
 # appear only in a second scene, which that frame does not show. The flashes depend on the row alone: the number of
 # frames. So what do 64 tokens buy? That depends on how you spend them:
 

@@ -377,7 +377,7 @@ uneven = write(place("uneven.mp4"), [draw(n) for n in range(140)], milliseconds=
 info = video.probe(uneven)
 print(f"{info.frames} frames in {info.seconds:.1f} s: {info.fps:.1f} per second on average")
 print(f"frame 60: number / rate says {60 / info.fps:.2f} s, its timestamp {info.timestamps[60]:.2f} s")
-plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is wrong by up to 3 seconds")
+plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is wrong by up to 3.2 seconds")
 
 # %% [markdown]
 # Frame 60 is shown at 1.98 s; number / rate says 5.15 s. So use the timestamps. `read_frames` returns them with the

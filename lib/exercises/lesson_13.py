@@ -259,7 +259,7 @@ pairs = Predict(
         "over the seven kinds? (To 80 %: 128 clips do not tell more. Negative if merging leads.)",
         "64토큰에서 하는 실험입니다. 두 장을 하나로 합치면 한 장씩 건너 읽는 것보다 나았습니다. 네 장을 하나로 합치면 "
         "어떻습니까? 시드가 2,000 이상인 클립을 128개 쓰세요. `merged(64, 4, 2)`의 답은 `count_later`로, 네 장마다 한 "
-        "장을 읽는 균등 4 x 16의 답은 `count_right`로 세세요. 일곱 종류의 평균에서 균등이 몇 점 앞섭니까? (오차 80 %. "
+        "장을 읽는 균등 4 x 16의 답은 `count_right`로 세세요. 일곱 종류의 평균에서 균등이 몇 점 앞섭니까? (오차 80%. "
         "클립 128개로는 더 정확히 알 수 없습니다. 합친 쪽이 앞서면 음수입니다.)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
@@ -289,8 +289,8 @@ pairs = Predict(
     why=Text(
         "About 3 points. A flash of one frame is a quarter of the mean of four, and drowns: 26 % are named where "
         "every fourth frame names 46 %.",
-        "약 3점입니다. 한 프레임짜리 번쩍임은 네 장 평균의 4분의 1이라 묻힙니다. 네 장마다 한 장을 읽으면 46 %를 "
-        "맞히지만 합치면 26 %만 맞힙니다.",
+        "약 3점입니다. 한 프레임짜리 번쩍임은 네 장 평균의 4분의 1이라 묻힙니다. 네 장마다 한 장을 읽으면 46%를 "
+        "맞히지만 합치면 26%만 맞힙니다.",
     ),
 )
 

@@ -16,6 +16,12 @@ chance for much longer.
 
 In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
 
+What is learned late hangs on chance, so score a changed recipe before you measure anything else on it. Two changes were
+tried in November 2026 and not kept. Half of the batches with text instead of TEXT_SHARE, and another Korean wording:
+"Is there ...?" stayed at chance (0.58), as tiny-image's answers did, and 240 more steps did not mend it. Both questions
+"Is there ...?" of each clip, among the HARDEST: 0.999, but "Where ...?" fell to 0.65 and colours to 0.94. Asked in full
+in stage 2 alone they may do no harm; that was not tried.
+
 Every batch is drawn from (seed, stage, step) alone, so a run that was interrupted goes on where its last checkpoint
 stands and ends with the same weights as one that was not. All is computed in float32: processors that do not compute
 in bfloat16 only emulate it, which took thirty times as long.

@@ -420,7 +420,7 @@ figure.axes[0].set_title("The more there is to choose from, the more the context
 figure
 
 # %% [markdown]
-# **The more there is to choose from, the more the context token gains:** from 0.25 with one thing to 0.49 with four. The content token beside it adds nothing here: the two upper curves lie on each other. A question that names a thing needs only the context token.
+# **The more there is to choose from, the more the context token gains:** from 0.25 with one thing to 0.49 with four. The content token beside it adds nothing here: the two upper curves are at most one point apart. A question that names a thing needs only the context token.
 #
 # ### What are these tokens worth for the next question?
 #

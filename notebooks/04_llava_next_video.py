@@ -257,7 +257,7 @@ compare(visible, "read patches, no paint", "everything")
 
 # %% [markdown]
 # The guess is half right. What only unread patches show is lost: 0.275, against 0.252 with nothing visible at all, and the interval includes 0. And yet hiding the unread patches costs
-# 0.283, although no token reads them. Painted edges are not the reason: without paint it costs 0.228. So unread patches do help, through the tower. Most things touch a read patch, and
+# 0.283, although no token reads them. Painted edges explain only a part: without paint it still costs 0.228. So unread patches do help, through the tower. Most things touch a read patch, and
 # the tower seems to complete what it shows in part.
 #
 # ## 4. Pool then project, or project then pool?

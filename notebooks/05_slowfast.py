@@ -346,7 +346,8 @@ for name, (method, count) in WAYS.items():
     visual = [method(features[sample_uniform(16, count)], tiny.project).embeds for features in seen]
     right[name] = right_answers(tiny, visual, clips, KINDS)
 table = np.array([[share(right[name][kind])[:3] for kind in KINDS] for name in WAYS])
-plots.share_table(list(WAYS), [""] * 3, KINDS, table, title="Only SlowFast sees code, flash and order (% right)")
+title = "Only SlowFast sees code, flash and order (% right)"
+plots.share_table(list(WAYS), [""] * 3, KINDS, table, title=title)
 
 # %%
 for kind in KINDS:

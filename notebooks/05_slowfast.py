@@ -81,7 +81,7 @@ plots.pipeline(
 plots.pipeline(
     video=[("every 3rd frame", "is slow"), ("p x p means", "and a newline a row")],
     text=[("all other frames", "are fast"), ("2p x 2p means", "and a newline a row")],
-    joined=[("in time order", "1 token ends a frame"), ("language model", "trained with this")],
+    joined=[("in time order", "and a frame token"), ("language model", "trained with this")],
     title="LLaVA-Video: each frame once, slow and fast ones in the order of time",
 )
 
@@ -254,7 +254,7 @@ sequences = {
 }
 legend = {"slow": "slow token", "fast": "fast token", "newline": "newline", "separator": "frame token"}
 drawn = plots.token_timelines(sequences, legend)
-plots.titled(drawn, "One goes through time twice, the other once, with nearly as many tokens")
+plots.titled(drawn, "SlowFast-LLaVA goes through time twice, LLaVA-Video once")
 
 # %% [markdown]
 # In the upper row, time runs through the video twice, and slow frames appear twice. In the lower row it runs once, and a slow frame is a
@@ -346,7 +346,8 @@ for name, (method, count) in WAYS.items():
     visual = [method(features[sample_uniform(16, count)], tiny.project).embeds for features in seen]
     right[name] = right_answers(tiny, visual, clips, KINDS)
 table = np.array([[share(right[name][kind])[:3] for kind in KINDS] for name in WAYS])
-plots.share_table(list(WAYS), [""] * 3, KINDS, table, title="SlowFast sees all four, motion less (% right)")
+title = "Only SlowFast sees code, flash and order (% right)"
+plots.share_table(list(WAYS), [""] * 3, KINDS, table, title=title)
 
 # %%
 for kind in KINDS:

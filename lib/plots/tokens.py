@@ -256,7 +256,7 @@ def reading_maps(weights: dict[str, np.ndarray]) -> Figure:
     >>> [axes.get_title() for axes in figure.axes]
     ['average\\n0 of 16 patches unread', 'bilinear\\n12 of 16 patches unread']
     """
-    figure, axes = canvas(3 * len(weights), 3.6, columns=len(weights))
+    figure, axes = canvas(3 * len(weights), 4.0, columns=len(weights))
     for cell, (title, weight) in zip(axes.flat, weights.items(), strict=True):
         cell.imshow(weight, cmap="Blues", vmin=0, vmax=1.3 * weight.max())
         row, column = np.nonzero(weight == 0)

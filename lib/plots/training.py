@@ -26,7 +26,7 @@ def loss_curves(losses: dict[str, Sequence[float]], window: int = 1) -> Figure:
     cell.set(xlabel="step", ylabel="loss")
     cell.xaxis.set_major_locator(MaxNLocator(integer=True))
     cell.grid(axis="y", color="0.9")
-    figure.legend(loc="outside upper center", ncols=3, fontsize=10)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=10)  # above is room for a title
     return figure
 
 

@@ -252,7 +252,7 @@ for sentence in ("The park was filmed on a sunny day.", "맑은 날에 공원에
 
 # %% [markdown]
 # Tiny's tokenizer **learned** Toybox's sentences, Korean ones too. There Korean costs 0.30 tokens a character, and
-# English 0.24. Korean that it never saw falls apart into bytes (a syllable has three) and costs 1.45. So the language
+# English 0.24. Korean that it never saw falls apart into bytes (a syllable has three) and costs 1.39. So the language
 # does not set the price. The tokenizer does: it merges what it was trained on.
 #
 # What does a real Korean caption cost? A Korean captioning project counted its captions from AI-Hub, a Korean

@@ -316,7 +316,7 @@ for name, pins, square, patch in (("tiny", pinpoints, tile, 8), ("7B", LLAVA_NEX
     on_head = " and ".join(f"{rows * columns / patch**2:.0f}" for rows, columns, _ in on_head)
     frame_tokens = anyres_tokens(720, 1280, pins, square, patch)
     print(f"{name:<5}{frame_tokens:>6,} tokens a frame; patches on the head, overview and tiles: {on_head}")
-drawn = plots.named_pictures(views, width=8)
+drawn = plots.named_pictures(views, width=6.4)
 plots.titled(drawn, "Tiles keep the shape of the frame, the overview squashes it")
 
 # %% [markdown]
@@ -536,7 +536,7 @@ for kind in ("whole", "cut"):
         print(f"{kind:<8}{step:<22}{score(counted[kind, step])}")
 table = np.array([[score(counted[kind, step])[:3] for kind in ("whole", "cut")] for step in steps])
 drawn = plots.share_table(list(steps), [""] * len(steps), ["nothing\ncut", "everything\ncut"], table)
-plots.titled(drawn, "Counts right, in percent: each cause does harm")
+plots.titled(drawn, "Counts right, in percent: with AnyRes most go wrong")
 
 # %%
 for kind, step, before in (

@@ -269,7 +269,8 @@ my_choice = ...  # a letter and a digit, such as "a1"
 ex.check(my_choice)
 
 # %% [markdown]
-# We draw 96 clips that the model has never seen and ask every question about each. The bars are 95 % intervals
+# We draw 96 clips that the model has never seen and ask every question about each. `exact_match` counts an answer
+# as right if the model would write exactly the truth, taking the most likely token each time. The bars are 95 % intervals
 # (Wilson's, for a share of right answers). Where two of them lie far apart, other clips would very probably show the
 # same order.
 
@@ -496,4 +497,4 @@ calibration()
 # **What comes next:** 01 which frames to take, and why three official rules disagree · 02 what a token costs · 03 one
 # image, many tiles · 04 LLaVA-NeXT-Video from its parts · 05 SlowFast · 06 LLaMA-VID · 07 all of them at the same
 # budget · 08 captions in Korean (QLoRA) · 09 DPO against invention · 10 evaluation · 11 real weights · 12 more than one
-# GPU.
+# GPU · 13 what came after.

@@ -230,7 +230,7 @@ plots.titled(drawn, "From four files decord returns other frames, without an err
 # refused. decord's last release is from June 2021. One of its open issues is a deadlock on files that announce more
 # frames than they have (dmlc/decord#373). decord has no build for ARM chips, and so none for today's Macs; there every
 # panel says "refused". The forks decord2 and eva-decord build for more machines, but they get trimmed files wrong too:
-# we tried both.
+# we tried both. (transformers' video processors decode with torchcodec. We did not test it.)
 #
 # ### What does a model answer about the wrong frames?
 #

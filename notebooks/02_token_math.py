@@ -257,7 +257,9 @@ for sentence in ("The park was filmed on a sunny day.", "맑은 날에 공원에
 #
 # What does a real Korean caption cost? A Korean captioning project counted its captions from AI-Hub, a Korean
 # collection of data sets. They have 575 characters on average (`papers.csv`). We quote its numbers, because Vicuna's
-# and Qwen3's tokenizers would need a download.
+# and Qwen3's tokenizers would need a download. Here is a caption of that size. It is invented, not AI-Hub's:
+#
+# > 영상은 맑은 날 낮에 촬영한 도시의 강변 공원을 담고 있습니다. 화면 중앙에는 넓은 산책로가 곧게 이어져 있고, 산책로의 양옆으로 키가 큰 나무들이 일정한 간격으로 늘어서 있습니다. 나뭇잎은 짙은 초록색이며 바람에 조금씩 흔들립니다. 산책로 위에서는 흰색 모자를 쓴 사람이 화면 왼쪽에서 오른쪽으로 천천히 걸어가고, 그 뒤로 자전거를 탄 두 사람이 빠르게 지나갑니다. 화면 오른쪽에는 갈색 나무 의자 세 개가 나란히 놓여 있으며, 가운데 의자에는 파란색 옷을 입은 어린이와 어른이 함께 앉아 있습니다. 의자 옆에는 '물놀이 금지'라고 적힌 노란색 안내판이 서 있습니다. 화면 왼쪽 뒤편으로는 폭이 넓은 강이 보이고, 강물은 햇빛을 받아 반짝입니다. 강 건너편에는 회색과 흰색의 높은 건물 여러 채가 늘어서 있고, 그 위로 구름이 거의 없는 파란 하늘이 펼쳐져 있습니다. 카메라는 산책로를 따라 앞으로 천천히 이동하다가 안내판 앞에서 멈춥니다. 영상의 끝부분에서는 강 위를 지나는 작은 배 한 척이 화면 오른쪽으로 사라집니다. 전체적으로 한가롭고 평화로운 분위기가 느껴집니다.
 
 # %%
 rows = [row for row in papers if row["metric"] == "mean tokens per Korean caption"]

@@ -430,7 +430,7 @@ for seed in (0, 1):
 #
 # The truth would be worth more: true captions give 80.5 %. The verdicts brought 4.8 points of the 10.3 that the truth brings.
 #
-# Why does a pair teach more than its chosen caption alone? One could think: *best only* also learns the errors of the chosen captions, while
+# Why does a pair teach more than its chosen caption alone? A tempting explanation: *best only* also learns the errors of the chosen captions, while
 # in a pair such errors stand on both sides and cancel. But in section 3 only 33 % of them stand on both sides, so this explains a part at
 # most. No run here tests it.
 
@@ -452,6 +452,9 @@ ex.check(my_share)
 # So be honest about this case: **the cheapest cure is to brighten the frames**. It needs no judge and no training, and it brings daylight
 # back. In daylight the untrained `tiny` tells 85.6 % of the facts, more than any model that we trained. Our shift can be undone. DPO is for
 # shifts that cannot: another lens, another kind of video, or a style of captions that people prefer but cannot define.
+#
+# For real video you make the pairs yourself, because our judge needs Toybox's truth. Let a person choose between two captions of your
+# model, and write each verdict as `Pair(video, prompt, chosen, rejected)` of `lib.data`.
 #
 # And where the model meets nothing new? In daylight, with the same judge, DPO changes nothing that we can measure:
 

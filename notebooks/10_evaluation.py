@@ -678,6 +678,7 @@ for first, second in against.items():
 # ## 10. How do you evaluate your captioner?
 #
 # On real video nobody knows all facts. What remains: word scores, lengths, distinct captions, a baseline such as *one for all*, and people.
+# (Scores by embeddings, such as BERTScore, need a model to download. We did not test what fools them.)
 # The job ([all settings](https://github.com/frames-to-tokens/frames-to-tokens/blob/main/docs/job.md)) does the counting. It keeps AI-Hub's
 # Validation part apart and captions it with and without the adapter. Here with `data/aihub_sample`, four clips to train and two to test:
 
@@ -708,7 +709,8 @@ command("evaluate", "../runs/lesson10/job.yaml")
 #
 # For a real test, take 1,000 clips of recordings that training never saw. Report chrF++, BLEU on morphemes and CIDEr-D with intervals,
 # lengths and distinct captions. Add *one for all* as a row. Let two people compare 100 pairs of captions without names. `data/lmms_eval` has
-# the same metrics as a task of [lmms-eval](https://github.com/EvolvingLMMs-Lab/lmms-eval), for Toybox and AI-Hub.
+# a task of [lmms-eval](https://github.com/EvolvingLMMs-Lab/lmms-eval) for Toybox and AI-Hub: chrF++, distinct captions, and BLEU and
+# CIDEr-D on characters, not on morphemes.
 #
 # How good were your guesses?
 

@@ -299,14 +299,15 @@ def get_twin(name, **options):
 
 
 def get(name, rope=None):
-    """The real model, on a GPU in 4 bits; its twin where REAL is False or the real one has no room."""
+    """The real model, the 7B on a GPU in 4 bits; its twin where REAL is False or the real one has no room."""
     global model, current
     if current == (name, rope):
         return model
     model, current = None, (name, rope)  # what was there before makes room
     gc.collect()
     try:
-        model = vlm.load(name, torch.cuda.is_available(), rope=rope) if REAL else get_twin(name, rope=rope)
+        in_4_bits = name == VIDEO_7B and torch.cuda.is_available()
+        model = vlm.load(name, in_4_bits, rope=rope) if REAL else get_twin(name, rope=rope)
     except ValueError as error:
         print(f"{error}\n    Its twin runs instead.")
         model = get_twin(name, rope=rope)

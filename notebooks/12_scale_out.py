@@ -565,7 +565,8 @@ print(f"2 x 2 x 1: {len(gone_on)} steps, losses at most {apart:.0e} from those o
 #
 # One more trap. With `--nnodes 1:4 --max-restarts 3` torchrun restarts by itself, 15 s after the last sign of life plus
 # the last call. It restarts the *same* command on fewer machines: the product has changed, and `train` refuses. Restart
-# it yourself, with the right accumulation.
+# it yourself, with the right accumulation. (On a Slurm cluster, `srun` starts torchrun's line once on each machine. DeepSpeed's ZeRO-3 cuts a
+# model as FSDP does; the course does not use it.)
 
 # %% [markdown]
 # ### Exercise 12.again: go on with fewer machines

@@ -342,7 +342,7 @@ def test_language_is_switched_remembered_and_overruled(file, monkeypatch, capsys
     LENGTH.statement()
     CHOICE.solution()
     out = capsys.readouterr().out
-    assert "아직 아닙니다. `<video>` 자체는 남지 않습니다." in out and "한 시퀀스에 놓입니다" in out
+    assert "아직 정답이 아닙니다. `<video>` 자체는 남지 않습니다." in out and "한 시퀀스에 놓입니다" in out
     assert "### 연습 문제 00.sequence: 시퀀스의 길이" in out and "난이도 ●○○○○" in out and "달라지는 것은 클립" in out
     assert json.loads(file.read_text())["language"] == "ko"
     monkeypatch.delenv("F2T_LANGUAGE")  # another session

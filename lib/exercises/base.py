@@ -35,7 +35,7 @@ STOPPED = Text(
     "중단했습니다. 횟수에 넣지 않습니다. 끝나지 않는 반복문이 있는지 확인하세요.",
 )
 RIGHT = Text("right!", "정답입니다!")
-WRONG = Text("not yet.", "아직 아닙니다.")
+WRONG = Text("not yet.", "아직 정답이 아닙니다.")
 PRINTED = Text("(Your code printed {n} lines; the first: {first})", "(코드가 {n}줄을 출력했습니다. 첫 줄: {first})")
 EXERCISE_CARD = Text("difficulty {d} · importance {i} · {m} minutes", "난이도 {d} · 중요도 {i} · {m}분")
 TWO_HINTS = Text("There are two hints: ex.hint(1) and ex.hint(2).", "힌트는 두 개입니다: ex.hint(1), ex.hint(2).")

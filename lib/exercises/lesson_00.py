@@ -89,7 +89,7 @@ sequence = Predict(
             "`<video>` itself does not stay: the visual tokens take its place.",
             "`<video>` 자체는 남지 않습니다. 시각 토큰이 그 자리를 차지합니다.",
         ),
-        Mistake(1152, "The words around the video are read too.", "비디오 앞뒤의 글도 함께 읽습니다."),
+        Mistake(1152, "The words around the video are read too.", "비디오 앞뒤의 텍스트도 함께 읽습니다."),
         Mistake(20, "A frame is 144 tokens, not one.", "프레임 하나는 토큰 한 개가 아니라 144개입니다."),
         Mistake(155, "That is a single frame.", "그것은 프레임 한 장일 때의 길이입니다."),
     ),

@@ -209,7 +209,7 @@ crossing = Predict(
         "part more than half of the whole? (To 5 %. Measure, and do not trust the formula.)",
         "실험입니다. `operations(frames)`는 tiny가 프레임 수만큼의 프레임과 질문을 읽는 데 드는 연산량을 "
         "셉니다(126장까지). 그 일부는 길이에 비례하고 일부는 길이의 제곱에 비례합니다. 제곱에 비례하는 부분이 전체의 "
-        "절반을 넘는 것은 프레임이 몇 장일 때부터입니까? (오차 5 %. 공식을 믿지 말고 측정해 보세요.)",
+        "절반을 넘는 것은 프레임이 몇 장일 때부터입니까? (오차 5%. 공식을 믿지 말고 측정해 보세요.)",
     ),
     card=Card(difficulty=3, importance=3, minutes=8),
     answer=51,

@@ -205,7 +205,7 @@ columns = Predict(
         "much does the share of codes fall against AnyRes? (A number between 0 and 1, to 10 %.)",
         "실험입니다. 7절에서 타일 전체의 특징 맵은 패치 16개와 newline 하나로 된 행이 16개입니다. 전체 "
         '이미지(overview)는 그대로 두고 특징 맵을 열 순서로 읽는 방식을 `looks`에 추가하세요. "far, cut" 이미지에 '
-        "대해 물으면 코드를 맞힌 비율이 AnyRes보다 얼마나 떨어집니까? (0과 1 사이의 값, 오차 10 %)",
+        "대해 물으면 코드를 맞힌 비율이 AnyRes보다 얼마나 떨어집니까? (0과 1 사이의 값, 오차 10%)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=0.86,
@@ -226,7 +226,7 @@ columns = Predict(
             "That is the share that is left; asked is how far it falls.",
             "남은 비율입니다. 얼마나 떨어졌는지 적으세요.",
         ),
-        Mistake(86, "As a share, please: 86 % is 0.86.", "0과 1 사이의 값으로 적으세요. 86 %는 0.86입니다."),
+        Mistake(86, "As a share, please: 86 % is 0.86.", "0과 1 사이의 값으로 적으세요. 86%는 0.86입니다."),
     ),
     hint_1=Text(
         "The first 64 tokens are the overview; the other 16 x 17 are the map.",

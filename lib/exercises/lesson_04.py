@@ -282,7 +282,7 @@ factor = Predict(
             "배율 1의 값입니다. `stretched`가 돌려준 모델을 쓰세요.",
         ),
         Mistake(0.63, "That is factor 2.", "배율 2의 값입니다."),
-        Mistake(48, "As a share, please: 48 % is 0.48.", "0과 1 사이의 값으로 적으세요. 48 %는 0.48입니다."),
+        Mistake(48, "As a share, please: 48 % is 0.48.", "0과 1 사이의 값으로 적으세요. 48%는 0.48입니다."),
     ),
     hint_1=Text(
         "`stretched(image_model, 1.5)`, and `whole` with one frame.",

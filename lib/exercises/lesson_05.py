@@ -228,7 +228,7 @@ second_scene = Predict(
         "실험입니다. slow 프레임이 한 장이면 그것은 0번 프레임입니다. 시드 48부터 399까지의 클립 중 0번 프레임에 "
         "코드가 없는 것(`toybox.still(clip, 0).code`가 비어 있는 것)을 앞에서부터 24개 고르세요. slow 프레임 한 "
         "장으로는 `tiny`가 이 코드를 거의 읽지 못합니다. 128토큰을 그대로 두고, slow 프레임 두 장을 1 x 2로 풀링하고 "
-        "fast는 2 x 2로 하세요. 이제 코드 24개 중 어느 비율을 맞힙니까? (0과 1 사이의 값, 오차 10 %)",
+        "fast는 2 x 2로 하세요. 이제 코드 24개 중 어느 비율을 맞힙니까? (0과 1 사이의 값, 오차 10%)",
     ),
     card=Card(difficulty=3, importance=4, minutes=10),
     answer=0.42,
@@ -244,7 +244,7 @@ second_scene = Predict(
             "That is two unpooled slow frames: 192 tokens, over the budget.",
             "풀링하지 않은 slow 프레임 두 장의 값입니다. 192토큰이라 예산을 넘습니다.",
         ),
-        Mistake(42, "As a share, please: 42 % is 0.42.", "0과 1 사이의 값으로 적으세요. 42 %는 0.42입니다."),
+        Mistake(42, "As a share, please: 42 % is 0.42.", "0과 1 사이의 값으로 적으세요. 42%는 0.42입니다."),
     ),
     hint_1=Text(
         "`SlowFastLlava.from_spec` takes the setting as one string. Which part of it says how slow frames are pooled?",

@@ -104,7 +104,7 @@ answers = Write(
         Mistake(
             lambda logits, ids, mask: (logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0] * mask).sum(-1),
             "You score each token at its own position; position i scores the token at i + 1.",
-            "토큰을 제자리의 점수로 쟀습니다. i번 위치는 i + 1번 토큰을 예측합니다.",
+            "토큰을 제자리의 점수로 계산했습니다. i번 위치는 i + 1번 토큰을 예측합니다.",
         ),
         Mistake(
             lambda logits, ids, mask: picked(logits, ids).sum(dim=-1),

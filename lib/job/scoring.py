@@ -32,7 +32,7 @@ COUNTED = Text(
     "{clips} test clips of {groups} recordings; {failed[0]} and {failed[1]} could not be read. Brackets: 95 % "
     "intervals, clips drawn again (bootstrap); p: approximate randomisation.",
     "촬영본 {groups}개에서 나온 테스트 클립 {clips}개. 읽지 못한 것은 각각 {failed[0]}개와 {failed[1]}개입니다. 괄호는 "
-    "클립을 다시 뽑아 구한 95 % 신뢰 구간(부트스트랩)이고, p는 근사 무작위화 검정의 값입니다.",
+    "클립을 다시 뽑아 구한 95% 신뢰 구간(부트스트랩)이고, p는 근사 무작위화 검정의 값입니다.",
 )
 REPORT_HEADS = Text("| score | {names[0]} | {names[1]} | difference |", "| 점수 | {names[0]} | {names[1]} | 차이 |")
 CUT, DIFFERENT = "cut off at the longest answer", "different captions per clip"  # in scores.json

@@ -47,7 +47,7 @@ WHY = {
     ),
     "float16": Text(
         "compute capability {capability} has no bfloat16 (8.0 and later have); torch only emulates it",
-        "compute capability {capability}에는 bfloat16이 없고(8.0부터 있음) torch가 흉내만 냅니다",
+        "compute capability {capability}에는 bfloat16이 없고(8.0부터 있음) torch가 에뮬레이션만 합니다",
     ),
 }
 NO_PACKAGE = Text("{name} is missing: pip install '{bounds}'", "{name}이(가) 없습니다: pip install '{bounds}'")

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -147,6 +148,12 @@ def twin_of(page: str, pages: set[str]) -> str | None:
     return next((name for name in names if name in pages), None)
 
 
+@cache
+def korean_index(env):
+    """The page from whose toctrees the Korean sidebar is made."""
+    return env.get_doctree("ko/index")
+
+
 def speak(app, page: str, template: str, context: dict, doctree) -> None:
     """html-page-context: the language of a page, the way to its twin; a Korean page's words, sidebar and search."""
     language, plain = language_of(page), context["pathto"]
@@ -158,9 +165,10 @@ def speak(app, page: str, template: str, context: dict, doctree) -> None:
     if language == "ko":
         homes = {"index": "ko/index", "search": "search.ko"}
         context["pathto"] = lambda other, *rest, **more: plain(homes.get(other, other), *rest, **more)
-        app.config.root_doc = "ko/index"  # of which the sidebar is made
+        english = app.env.master_doctree  # of which the sidebar is made
+        app.env.master_doctree = korean_index(app.env)
         tree = context["toctree"](collapse=False, titles_only=True, maxdepth=-1, includehidden=True)
-        app.config.root_doc = "index"
+        app.env.master_doctree = english
         context["furo_navigation_tree"] = get_navigation_tree(tree)
     if (twin := twin_of(page, app.env.found_docs)) and "body" in context:
         other = language_of(twin)
@@ -222,7 +230,7 @@ def make_index(app, exception) -> None:
     if exception is None and app.builder.name == "html":
         pages = ("--site", app.outdir, "--glob", "{*,course/*,api/*,ko/*}.html")
         what = ("--root-selector", "article", "--exclude-selectors", ".headerlink, .twin")
-        subprocess.run([sys.executable, "-m", "pagefind", "--quiet", *pages, *what], check=True)
+        subprocess.run([sys.executable, "-m", "pagefind", "--silent", *pages, *what], check=True)
 
 
 def font_beside_lessons(app, error) -> None:

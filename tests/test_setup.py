@@ -226,7 +226,8 @@ def test_make_hands_on_words_as_they_were_typed(tmp_path, words, from_environmen
     assert given("ask", VIDEO=words, Q=words) == ["-m", "lib", "ask", "--", words, words]
     assert given("new-lesson", NAME="13_x", TITLE=words) == ["-m", "notebooks.new_lesson", "13_x", words]
     assert given("progress", TEAM=words) == ["-m", "lib.exercises", words]
-    assert given("notebooks", NAME="01_frames 02_x") == ["notebooks/build.py", "notebooks", "01_frames", "02_x"]
+    korean = ["-m", "notebooks.korean", "01_frames", "02_x"]
+    assert given("notebooks", NAME="01_frames 02_x") == ["notebooks/build.py", "notebooks", *korean[2:], *korean]
     assert given("colab", REPO="a/b", TAG="v1") == ["-m", "notebooks.address", "a/b", "v1"]
 
 
@@ -304,8 +305,11 @@ def test_a_read_only_folder_is_said_to_be_one(target, ready):
     [
         (["course"], "threads=1|notebooks/build.py|course|"),
         (["course", "NAME=01_frames", "JOBS=1"], "threads=1|notebooks/build.py|course|--jobs=1|01_frames|"),
-        (["notebooks"], "threads=1|notebooks/build.py|notebooks|"),
-        (["notebooks", "NAME=01_frames"], "threads=1|notebooks/build.py|notebooks|01_frames|"),
+        (["notebooks"], "threads=1|notebooks/build.py|notebooks|threads=1|-m|notebooks.korean|"),
+        (
+            ["notebooks", "NAME=01_frames"],
+            "threads=1|notebooks/build.py|notebooks|01_frames|threads=1|-m|notebooks.korean|01_frames|",
+        ),
         (["test"], "threads=1|-m|pytest|-n|2|--dist|worksteal|"),
         # training from scratch is the one thing that is faster with every core
         (["tiny"], "threads=|-m|lib.workshop.tiny|threads=1|-m|lib.workshop.tiny_card|"),

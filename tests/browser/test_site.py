@@ -74,6 +74,7 @@ def test_search_finds_english_and_korean(browser, site, word, language, page):
     browser.find_element(By.CSS_SELECTOR, "input.sidebar-search").send_keys(word + Keys.ENTER)
     wanted = (By.CSS_SELECTOR, f".pagefind-ui__result-link[href*='{page}']")  # results appear one after the other
     link, *_ = browser.until(lambda _: browser.find_elements(*wanted), f"results for {word} in {page}")
+    assert link.value_of_css_property("font-family").startswith("Hangul,")  # without a Korean font, too
     browser.picture(f"search-{word}{language}")
     browser.get(link.get_attribute("href"))
     assert word in browser.find_element(By.TAG_NAME, "article").text

@@ -27,7 +27,11 @@ room = Predict(
             "That leaves room for an average caption: every longer one would be cut off.",
             "평균 길이까지만 들어갑니다. 그보다 긴 캡션은 모두 잘립니다.",
         ),
-        Mistake(26, "That leaves 256 tokens for the answer, as much code on the web does.", "웹의 많은 코드처럼 256토큰만 남긴 값입니다."),
+        Mistake(
+            26,
+            "That leaves 256 tokens for the answer, as much code on the web does.",
+            "웹의 많은 코드처럼 256토큰만 남긴 값입니다.",
+        ),
         Mistake(28, "Nothing is left for the answer.", "답이 들어갈 자리가 없습니다."),
         Mistake(18, "18 frames are 128 tokens too many: round down.", "18장이면 128토큰이 넘칩니다. 내림하세요."),
         Mistake(2464 / 144, "Frames are whole: round down.", "프레임은 정수입니다. 내림하세요."),

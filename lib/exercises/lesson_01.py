@@ -96,8 +96,8 @@ on_screen = Write(
     id="01.on_screen",
     title=Text("one frame for each second", "1초에 한 장"),
     task=Text(
-        "Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is "
-        "on the screen at 0, 1, 2, ... seconds, up to the last timestamp. A frame stays until the next one comes.",
+        "The timestamps of all frames are given (seconds, sorted, the first is 0). Which frame is on the screen at 0, "
+        "1, 2, ... seconds, up to the last timestamp? Return their numbers. A frame stays until the next one comes.",
         "모든 프레임의 타임스탬프(초, 정렬됨, 처음은 0)가 주어질 때, 0, 1, 2, ...초에 화면에 보이는 프레임의 번호를 "
         "마지막 타임스탬프까지 돌려주세요. 프레임은 다음 프레임이 나올 때까지 화면에 남아 있습니다.",
     ),

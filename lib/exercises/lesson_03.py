@@ -36,8 +36,8 @@ canvas = Write(
     title=Text("choose the canvas", "캔버스 고르기"),
     task=Text(
         "Choose one of `canvases`, each (height, width), for an image of `height` x `width` pixels, and return it. The "
-        "image keeps its proportions. The best canvas shows most of the image's pixels (never more than it has); among "
-        "equals the smallest canvas; among equals of these the first in the list.",
+        "image keeps its proportions. The best canvas shows most of the image's pixels (never more than it has). Among "
+        "equals take the smallest canvas, and among equals of these the first in the list.",
         "`height` x `width`픽셀 이미지에 맞는 캔버스를 `canvases`((높이, 너비)의 목록)에서 골라 돌려주세요. 이미지의 "
         "비율은 지킵니다. 이미지의 픽셀을 가장 많이 보여 주는 캔버스가 좋고(이미지가 가진 것보다 많이 셀 수는 "
         "없습니다), 같으면 가장 작은 캔버스, 그래도 같으면 목록의 앞에 있는 것을 고릅니다.",

@@ -25,8 +25,8 @@ context = Write(
     id="06.context",
     title=Text("the context attention", "컨텍스트 어텐션"),
     task=Text(
-        "You are given, for T frames, `queries` (T, L, C), made from question and frame; `patches` X (T, N, C); and "
-        "`key_weight` W (C, C), the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: "
+        "Given are, for T frames, `queries` (T, L, C), made from question and frame, and `patches` X (T, N, C). "
+        "`key_weight` W (C, C) is the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: "
         "softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).",
         "프레임 T장에 대해 세 가지가 주어집니다. `queries`(T, L, C)는 질문과 프레임으로 만든 쿼리, `patches` X(T, N, "
         "C)는 패치, `key_weight` W(C, C)는 bias가 없는 `torch.nn.Linear`의 가중치입니다. 쿼리마다 패치에 대한 "

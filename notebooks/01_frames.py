@@ -389,8 +389,8 @@ plots.titled(plots.clock(info.timestamps, info.fps), "Frame number / rate is wro
 #
 # difficulty ●●○○○ · importance ●●●●○ · 8 minutes
 #
-# Given the timestamps of all frames (seconds, sorted, the first is 0), return the number of the frame that is on the screen at 0, 1, 2,
-# ... seconds, up to the last timestamp. A frame stays until the next one comes.
+# The timestamps of all frames are given (seconds, sorted, the first is 0). Which frame is on the screen at 0, 1, 2, ... seconds, up to
+# the last timestamp? Return their numbers. A frame stays until the next one comes.
 
 # %%
 ex = exercises.get("01.on_screen")

@@ -82,8 +82,8 @@ print(f"tiny: tiles of {tile} x {tile} pixels, canvases (height, width) {pinpoin
 # difficulty ●●●○○ · importance ●●●●○ · 12 minutes
 #
 # Choose one of `canvases`, each (height, width), for an image of `height` x `width` pixels, and return it. The image keeps its
-# proportions. The best canvas shows most of the image's pixels (never more than it has); among equals the smallest canvas; among equals
-# of these the first in the list.
+# proportions. The best canvas shows most of the image's pixels (never more than it has). Among equals take the smallest canvas, and among
+# equals of these the first in the list.
 
 # %%
 ex = exercises.get("03.canvas")

@@ -187,7 +187,9 @@ print(f"{size:,} parameters in {len(reducer.qformer.encoder.layer)} layers")
 #
 # difficulty ●●●●○ · importance ●●●●● · 15 minutes
 #
-# You are given, for T frames, `queries` (T, L, C), made from question and frame; `patches` X (T, N, C); and `key_weight` W (C, C), the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).
+# For T frames you get `queries` (T, L, C), made from question and frame, and `patches` X (T, N, C). `key_weight` W (C, C) is the weight
+# of a `torch.nn.Linear` without bias. Each query attends to the patches: softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries
+# find, (T, C).
 
 # %%
 ex = exercises.get("06.context")

@@ -25,7 +25,7 @@ context = Write(
     id="06.context",
     title=Text("the context attention", "컨텍스트 어텐션"),
     task=Text(
-        "Given are, for T frames, `queries` (T, L, C), made from question and frame, and `patches` X (T, N, C). "
+        "For T frames you get `queries` (T, L, C), made from question and frame, and `patches` X (T, N, C). "
         "`key_weight` W (C, C) is the weight of a `torch.nn.Linear` without bias. Each query attends to the patches: "
         "softmax(Q (X Wᵀ)ᵀ / √C) X. Return the mean of what the queries find, (T, C).",
         "프레임 T장에 대해 세 가지가 주어집니다. `queries`(T, L, C)는 질문과 프레임으로 만든 쿼리, `patches` X(T, N, "

@@ -435,7 +435,7 @@ beside("operations of tiny, 16 frames", sum(reading(tiny, 256 + text)), operatio
 # %% [markdown]
 # The sum is exact for 16 frames.
 #
-# **Predict before you run.** Now tiny reads 126 frames, eight times as many. How many times as many operations does it
+# **Predict before you run.** Now tiny reads 126 frames, about eight times as many. How many times as many operations does it
 # need? (A linear cost would be 8.)
 
 # %%

@@ -173,7 +173,7 @@ def test_the_job_states_aihubs_terms_before_any_code():
     first = "\n".join(cell.source for cell in job_cells()[: kinds.index("code")])
     words = (
         "separate agreement with NIA",
-        "NIA is to be named",
+        "names NIA, adapters included",
         "may not be shown to others",
         "한국어 요약",
         "별도 합의",

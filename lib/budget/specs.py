@@ -20,7 +20,7 @@ def _lookup(table, key, what):
 
 
 def patches_per_side(image_size: int, patch_size: int) -> int:
-    """side = floor(image_size / patch_size): the patch convolution has no padding, so a rest is not seen.
+    """side = floor(image_size / patch_size): the patch convolution has no padding and ignores the remainder.
 
     CLIP-L/14-336 and SigLIP-so400m/14-384 (which leaves out the last 6 pixels):
 
@@ -100,8 +100,8 @@ def rope_factor(length: int, context: int = 4096) -> int:
 def demo_rope_factor(frames: int, stride: int = 2, side: int = 24, context: int = 4096) -> int:
     """The official demo's rule: least = frames * (side // stride)**2 + 1000, factor = ceil(least / context).
 
-    LLaVA-NeXT `playground/demo/video_demo.py:129-142`. The 1000 are for text, so 28 frames (4,032 tokens) already
-    need factor 2, and 21 frames are the last that need none:
+    LLaVA-NeXT `playground/demo/video_demo.py:129-142`. The 1000 leave room for text. So 28 frames (4,032 tokens)
+    already need factor 2, and up to 21 frames need no scaling:
 
     >>> demo_rope_factor(32), demo_rope_factor(28), demo_rope_factor(21)
     (2, 2, 1)

@@ -60,7 +60,7 @@ class CaptionSource(NamedTuple):
 
 
 class RecordMeaning(NamedTuple):
-    """What a record says."""
+    """The contents of a record."""
 
     video: str
     prompt: str
@@ -74,7 +74,7 @@ def read_source(source: str, language: str = "ko") -> CaptionSource:
     >>> read_source("toybox:5:7").videos[0].name
     'toybox-5'
 
-    Raises FileNotFoundError where there is nothing, and ValueError where nothing of it can be used.
+    Raises FileNotFoundError if there is nothing, and ValueError if none of it can be used.
     """
     if found := re.fullmatch(r"toybox:(\d+):(\d+)", source):
         if int(found[1]) >= int(found[2]):
@@ -132,7 +132,7 @@ def records_of(file: Path) -> Iterator[tuple[str, object]]:
 
 
 def meaning(record: object) -> RecordMeaning:
-    """What a record asks and answers. Raises ValueError, in one sentence, for one that this course cannot use.
+    """The question and the answer of a record. Raises ValueError, in one sentence, if the course cannot use it.
 
     >>> meaning({"conversations": [{"from": "human", "value": "<video>\\nTell."}, {"from": "gpt", "value": "A dog."}],
     ...          "videos": ["a.mp4"]})
@@ -162,7 +162,7 @@ def meaning(record: object) -> RecordMeaning:
 
 
 def as_turns(turns: object, role: str) -> list:
-    """TRL's prompt or completion as turns: it may be a text alone."""
+    """TRL's prompt or completion as turns; it may be a plain string."""
     return [{"role": role, "content": turns}] if isinstance(turns, str) else as_list(turns)
 
 
@@ -184,8 +184,8 @@ def turn_of(turn: dict) -> tuple[str, str, list[str]]:
 
 
 def find_video(file: Path, video: str) -> Path:
-    """The file of a record's video: beside the file of records, or from where the command was started."""
-    for name in (video, *(unicodedata.normalize(form, video) for form in ("NFC", "NFD"))):  # macOS takes Hangul apart
+    """The file of a record's video: relative to the file of records, or to the working folder."""
+    for name in (video, *(unicodedata.normalize(form, video) for form in ("NFC", "NFD"))):  # macOS decomposes Hangul
         for path in (file.parent / name, Path(name)):
             if path.is_file():
                 return path

@@ -26,9 +26,9 @@ class Paired(NamedTuple):
 
 
 def measure(metric: Metric, records: Sequence[Record]) -> Score:
-    """A metric of one system's records, with the middle 95 % of what 2,000 redraws of the clips give (bootstrap).
+    """A metric of one system's records, with the 95 % percentile interval of 2,000 bootstrap resamples.
 
-    Raises ValueError where there is no record of the metric's task.
+    Raises ValueError if there is no record of the metric's task.
 
     >>> from lib.evaluate.metrics import EXACT
     >>> answers = ["red"] * 30 + ["blue"] * 10
@@ -80,7 +80,7 @@ def table(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, dic
 
 
 def of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
-    """The records that a metric is about. Raises ValueError where there are none."""
+    """The records that a metric scores. Raises ValueError if there are none."""
     mine = [record for record in records if record.task.startswith(metric.task)]
     if not mine:
         raise ValueError(f"no record is of the task {metric.task!r}, which {metric.name} is a score of")
@@ -123,7 +123,7 @@ def read_records(path: str | os.PathLike) -> list[Record]:
 
 
 def _json_line(path: Path, number: int, line: str, needed: set[str], optional: Collection[str] = ()) -> dict:
-    """One line of the file. Raises ValueError where it is no JSON object of these keys."""
+    """One line of the file. Raises ValueError if it is not a JSON object with these keys."""
     try:
         content = json.loads(line)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""A run's checkpoint and log: what a run that was interrupted needs to go on, written whole or not at all.
+"""A run's checkpoint and log: an interrupted run continues from them; both are written atomically.
 
 The checkpoint is one safetensors file: what was trained, the optimizer's moments, and the settings of the run. It does
 not depend on the number of processes, so a run may go on with more or fewer. (Trainer's own checkpoint is a folder of
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 
 
 def adapter_settings(vlm: VideoLM) -> dict[str, int | float | str | None]:
-    """Rank, alpha, dropout, and what the adapter's weights were at first; nothing for a model without one."""
+    """Rank, alpha, dropout, and the adapter's initial weights; nothing for a model without an adapter."""
     if not any("lora_" in name for name, _ in vlm.model.named_parameters()):
         return {}
     config, start = vlm.model.peft_config["default"], getattr(vlm.model, "adapter_start", None)
@@ -59,7 +59,7 @@ def reducer_settings(reducer: Reducer) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """The checkpoint and log of a run. `fingerprint(steps)` are its settings, for that many steps or (None) all."""
+    """The checkpoint and log of a run. `fingerprint(steps)` returns its settings, for that many steps or (None) all."""
 
     folder: Path
     fingerprint: Callable[[int | None], dict]
@@ -77,7 +77,7 @@ class Files:
         return f"delete the folder {self.folder} to start from nothing"
 
     def save(self, weights: dict[str, nn.Parameter], optimizer, scaler, log: Sequence[Step]) -> None:
-        """The log first: a checkpoint always finds the lines up to it. The first process writes for all."""
+        """Writes the log first, so that it holds every line up to the checkpoint. Only the first process writes."""
         if int(os.environ.get("RANK", 0)):
             return
         tensors = {f"weight {name}": weight.detach() for name, weight in weights.items()}
@@ -123,7 +123,7 @@ class Files:
             raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
 
     def load_weights(self, weights: dict[str, nn.Parameter]) -> None:
-        """Into these weights, in place."""
+        """Loads the checkpoint into these weights, in place."""
         with self.opened() as file, torch.no_grad():
             for name, weight in weights.items():
                 weight.copy_(file.get_tensor(f"weight {name}"))

@@ -1,4 +1,4 @@
-"""Direct preference optimisation: of two captions of a clip, make the better one likelier, without a reward model.
+"""Direct preference optimisation: make the better of two captions likelier, without a reward model.
 
 Pairs come from a true caption and the same with one fact changed (`falsehood_pairs`), or from the model itself, which
 samples several captions that a judge compares (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv
@@ -30,7 +30,7 @@ from lib.toybox.facts import compare
 from lib.vlm.loading import compute_dtype
 from lib.vlm.model import VideoLM
 
-FALSE_KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
+FALSE_KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip shows
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -57,10 +57,10 @@ def falsehood_pairs(
 
 
 def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = False) -> None:
-    """Raises ValueError unless every pair prefers something: two answers, not the same, the first one about its clip.
+    """Raises ValueError unless every pair holds two different answers, of which the first is true of its clip.
 
-    Whether a caption is about its clip is known for Toybox alone: it must not claim what the clip does not show. Where
-    the answers were `sampled` from a model, the better of two may well invent something, so that is not checked.
+    The truth is known for Toybox only: a caption must not claim what the clip does not show. For answers `sampled` from
+    a model this is not checked, because even the better of two may invent something.
 
     >>> from lib.data import toybox_videos
     >>> video = toybox_videos([7])[0]

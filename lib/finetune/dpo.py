@@ -79,7 +79,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = Fal
         told = not sampled and pair.video.clip and compare(pair.chosen, pair.video.clip, language)
         if told and told.invented:
             raise ValueError(
-                f"{where}: its chosen answer invents {told.invented} facts, as if it told of another video: "
+                f"{where}: its chosen answer invents {told.invented} facts, as if it described another video: "
                 "pair each video with its own captions"
             )
 
@@ -90,7 +90,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = Fal
 
 
 def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Tensor:
-    """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): how likely each answer is, as a logarithm.
+    """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): the log-likelihood of each answer.
 
     Position i scores the token at i + 1. The log-probabilities of the answer's tokens are summed, not averaged: long
     answers are less likely than short ones.
@@ -106,7 +106,7 @@ def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Ten
 def dpo_loss(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """The loss of each pair, (B,): -log sigmoid(beta (chosen - rejected)), equation 7 of arXiv 2305.18290.
 
-    chosen, rejected: (B,) by how much likelier the model finds each answer than the reference does, as logarithms.
+    chosen, rejected: (B,) the log-probability that each answer has gained over the reference.
 
     >>> gain = torch.tensor([0.0, 5.0])
     >>> dpo_loss(gain, -gain, beta=0.1)                                  # log 2 where model and reference agree
@@ -123,7 +123,7 @@ class Gains(NamedTuple):
 
 
 def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
-    """How far a model has moved from its reference on a batch of `Collator.pairs`, inside `vlm.looking_through`.
+    """The gains of a model over its reference on a batch of `Collator.pairs`, inside `vlm.looking_through`.
 
     The reference is the model with its adapter switched off; no gradient flows through it.
     """
@@ -154,8 +154,8 @@ def trl_trainer(
 ) -> DPOTrainer:
     """TRL's DPOTrainer for the pairs in their order: once, `plan.steps` steps of `plan.batch` pairs.
 
-    TRL's own collators know images but no videos. So its data set also holds the number of each pair, and our collator
-    makes the batches.
+    TRL's own collators support images but not videos. So its data set also holds the number of each pair, and our
+    collator makes the batches.
     """
     disable_progress_bars()  # of datasets, one per pass over the pairs
     told = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected, "pair": i} for i, p in enumerate(pairs)]
@@ -172,7 +172,7 @@ def trl_trainer(
 
 
 def trl_settings(vlm: VideoLM, plan: Plan, beta: float, nll: float = 0.0) -> DPOConfig:
-    """The plan in TRL's words: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
+    """The plan as TRL's settings: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
 
     nll: how much of the chosen answers' plain loss, the mean over their tokens, is added to DPO's ("sft" in TRL).
 
@@ -180,7 +180,7 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float, nll: float = 0.0) -> DPO
     """
     dtype = compute_dtype(vlm.device)
     return DPOConfig(
-        output_dir=tempfile.gettempdir(),  # where it would write checkpoints: it writes none
+        output_dir=tempfile.gettempdir(),  # for checkpoints, which it never writes
         beta=beta, max_length=None,
         loss_type=["sigmoid", "sft"] if nll else ["sigmoid"], loss_weights=[1.0, nll] if nll else None,
         max_steps=plan.steps, per_device_train_batch_size=plan.batch, learning_rate=plan.learning_rate,
@@ -204,9 +204,9 @@ def train_dpo(
 ) -> list[PreferenceStep]:
     """Trains the adapter of a model on pairs, in their order, by TRL; returns the log.
 
-    TRL's reference is a copy of the adapter as it is now, "ref", which is deleted in the end. For a new adapter that is
-    the model without it. sampled: as `check_pairs` takes it; nll: as `trl_settings` takes it. Raises ValueError where
-    pairs are too few or `check_pairs` refuses one.
+    TRL's reference is a copy of the adapter as it is now, "ref", which is deleted at the end. For a new adapter, the
+    reference equals the model without an adapter. sampled: as `check_pairs` takes it; nll: as `trl_settings` takes it.
+    Raises ValueError if there are too few pairs or `check_pairs` rejects one.
     """
     if len(pairs) < plan.examples:
         raise ValueError(

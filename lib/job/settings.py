@@ -1,8 +1,9 @@
-"""The settings of a job: one YAML file, and what may be changed on the command line.
+"""The settings of a job: one YAML file, and changes on the command line.
 
     python -m lib train jobs/tiny.yaml steps=50 output=runs/short
 
-transformers' HfArgumentParser checks types and makes the help; a wrong key is answered with the nearest right one.
+transformers' HfArgumentParser checks types and makes the help; for a wrong key the error suggests the nearest right
+one.
 """
 
 import ast
@@ -71,7 +72,7 @@ def setting(default, text: str):
 
 @dataclass
 class Job:
-    """From a folder of videos to a captioner. All of it is in the file of settings, and nothing else decides."""
+    """From a folder of videos to a captioner. The file of settings determines everything."""
 
     data: str = field(metadata={"help": "an AI-Hub folder, a .jsonl or .json of records, or toybox:START:STOP"})
     output: str = field(metadata={"help": "the folder that receives everything"})
@@ -132,7 +133,7 @@ class Job:
         return Path(self.output)
 
 
-# AI-Hub's terms of use (usagepolicy.do): what is made from its data names NIA, derived works too.
+# AI-Hub's terms of use (usagepolicy.do): everything made from its data must name NIA, derived works too.
 NIA = "과학기술정보통신부와 한국지능정보사회진흥원(NIA)의 사업결과인 AI-Hub(aihub.or.kr) 데이터로 만들었습니다."
 LOWEST = {
     "frames": 1, "rank": 1, "alpha": 1, "dropout": 0, "epochs": 1e-9, "steps": 1, "batch": 1, "accumulation": 1,
@@ -142,7 +143,7 @@ HIGHEST = {"warmup": 1, "seed": 2**32 - 1}  # warmup is a share: 100 steps of it
 
 
 class SettingsParser(HfArgumentParser):
-    """Reports what is wrong as everything in this course does: in one line."""
+    """A parser that reports an error in one line, like everything in this course."""
 
     def error(self, message: str):
         raise ValueError(message.removeprefix("argument --"))
@@ -151,7 +152,7 @@ class SettingsParser(HfArgumentParser):
 def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
     """The settings of a file, with changes such as "steps=50".
 
-    Raises FileNotFoundError without a file, and ValueError, in one line, for unknown keys and impossible values.
+    Raises FileNotFoundError if there is no file, and ValueError, in one line, for unknown keys and impossible values.
 
     >>> job = read_job("jobs/tiny.yaml", ["frames=4", "reducer=SpatialPool(2)"])
     >>> job.frames, job.model, reducer_of(job.reducer).stride
@@ -191,7 +192,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def as_arguments(values: dict) -> list[str]:
-    """Settings as words of a command line, which argparse knows how to check."""
+    """Settings as words of a command line, which argparse can check."""
     words = []
     for name, value in values.items():
         if isinstance(value, dict) or (isinstance(value, list) and name != "prompts"):
@@ -206,7 +207,7 @@ def as_arguments(values: dict) -> list[str]:
 
 
 def reducer_of(text: str) -> Reducer | None:
-    """The reducer that a text names, as it would be written in Python; None for the model's own ("default").
+    """The reducer that a text names in Python's syntax; None for the model's own ("default").
 
     >>> reducer_of("SpatialPool(4, mode='max')").count(8, 8, 8)
     32

@@ -174,7 +174,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def do(job, options: argparse.Namespace) -> None:
-    """The command itself."""
+    """Runs the command."""
     if options.command == "plan":
         from lib.job.planning import plan_job
 

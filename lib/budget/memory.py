@@ -80,7 +80,7 @@ def vision_working_bytes(model: ModelSpec, frames: int, precision: str = "float1
 
 
 def mlp_working_bytes(model: ModelSpec, tokens: int, precision: str = "float16") -> int:
-    """2 * tokens * M values, and what is larger: the same once more, or the largest matrix unpacked from 4 bits.
+    """2 * tokens * M values, plus tokens * M more or the largest matrix unpacked from 4 bits, if that is larger.
 
     Gate, up and their product in one layer of the decoder. Older bitsandbytes unpacks a matrix to multiply with it.
     Newer versions may not; the result is then up to 86 MiB too high for the 7B.

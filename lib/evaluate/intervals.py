@@ -1,4 +1,4 @@
-"""Intervals of scores: of one share, of a paired difference, of any mean over bootstrap replicates of the clips."""
+"""Intervals of scores: of a share, of a paired difference, and of any mean by the bootstrap over clips."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -53,12 +53,12 @@ NO_PAIR = Text(
     "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. "
     "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요")
 FIRST = Text("; the first problem: {problem}", ". 첫 번째 문제: {problem}")
-OUTSIDE = Text("it leads out of the folder. Fix: copy what it points to in here",
+OUTSIDE = Text("it leads out of the folder. Fix: copy its target into the folder",
                "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요")
 CLOSED = Text(
     "it cannot be opened ({why}). Fix: give yourself the right to read it (chmod -R u+rX FOLDER), or remove it",
     "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요")
-NO_FILE = Text("no regular file", "일반 파일이 아님")
+NO_FILE = Text("not a regular file", "일반 파일이 아님")
 PACKED = Text(
     "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE for garbled names) and move it out",
     "압축 파일이라 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) 폴더 밖으로 옮기세요")
@@ -82,16 +82,16 @@ AND_NO, OR = Text(" and no ", ", "), Text(" or ", " 또는 ")
 BROKEN = Text(
     "{reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)",
     "클립을 읽을 수 없습니다(원문: {reason}). 해결: 교체하거나 재인코딩하세요(ffmpeg -i OLD -c:v libx264 NEW.mp4)")
-NO_JSON = Text("it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
+NO_JSON = Text("it is not JSON, perhaps cut off ({error}). Fix: unpack it again",
                "JSON이 아니거나 중간에 잘렸습니다(원문: {error}). 해결: 압축을 다시 푸세요")
 NO_TEXT = Text("it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
                "UTF-8도 CP949도 아니거나 손상되었습니다. 해결: 압축을 다시 풀거나 UTF-8로 저장하세요")
 NO_OBJECT = Text("it is {what}. Fix: write one label, or a list of labels, to a file",
                  "{what}. 해결: 파일에 라벨 하나 또는 라벨의 목록을 넣으세요")
 NO_ENTRY = Text("an empty list", "빈 목록입니다")
-OTHER_KIND = Text("no JSON object {{...}} but {kind}", "JSON 객체 {{...}}가 아니라 {kind}입니다")
+OTHER_KIND = Text("not a JSON object {{...}} but {kind}", "JSON 객체 {{...}}가 아니라 {kind}입니다")
 ENTRY = Text("its label number {n}: {what}", "{n}번째 라벨: {what}")
-UNNAMED = Text("it does not say to which clip it belongs. Fix: write the clip's file name under {places}",
+UNNAMED = Text("it does not name its clip. Fix: write the clip's file name under {places}",
                "어느 클립의 라벨인지 알 수 없습니다. 해결: {places}에 클립의 파일 이름을 넣으세요")
 NO_KOREAN = Text("it has no Korean caption (looked in {places}). Fix: add it, or the place to CAPTIONS",
                  "한국어 캡션이 없습니다(찾은 곳: {places}). 해결: 캡션을 추가하거나 그 위치를 CAPTIONS에 추가하세요")

@@ -74,7 +74,7 @@ class Collator:
     def look(self, videos: Sequence[Video]) -> Tensor:
         """The features (B, T, h, w, C) of B videos."""
         if not videos:
-            raise ValueError("there is nothing to make a batch of: give at least one example")
+            raise ValueError("a batch needs an example: give at least one")
         return torch.stack([self.features(video) for video in videos])
 
     def row(

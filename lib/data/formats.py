@@ -34,7 +34,7 @@ NO_SEEDS = Text(
     "{source} holds no clip: write toybox:START:STOP with a larger STOP",
     "{source}에 클립이 없습니다. toybox:START:STOP에서 STOP을 더 크게 쓰세요",
 )
-NOT_JSON = Text("no JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
+NOT_JSON = Text("not JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
 NO_VIDEO = Text("names no video, or several: give one", "영상이 없거나 여러 개입니다. 하나만 지정하세요")
 GONE = Text("{path} is missing: correct the path", "{path} 파일이 없습니다. 경로를 고치세요")
 TURNS = Text("holds {n} turns: give one question and one answer", "대화가 {n}턴입니다. 질문 하나와 답 하나만 두세요")

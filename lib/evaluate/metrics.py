@@ -129,7 +129,7 @@ def morphemes(text: str) -> list[str]:
     except RuntimeError:
         raise ModuleNotFoundError(
             "Korean morphemes need a dictionary of 100 MB that is not installed: pip install 'sacrebleu[ko]'. "
-            "All other scores do without"
+            "No other score needs it"
         ) from None
 
 

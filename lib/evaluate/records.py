@@ -83,7 +83,7 @@ def of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
     """The records that a metric scores. Raises ValueError if there are none."""
     mine = [record for record in records if record.task.startswith(metric.task)]
     if not mine:
-        raise ValueError(f"no record is of the task {metric.task!r}, which {metric.name} is a score of")
+        raise ValueError(f"no record has the task {metric.task!r}, which {metric.name} scores")
     return mine
 
 

@@ -220,7 +220,7 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
     base, tensors = read_adapter(folder)
     if base["sha256"] != weights_digest(vlm.name, vlm.revision):
         raise ValueError(
-            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
+            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (its base: "
             f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
         )
     take_off(vlm)

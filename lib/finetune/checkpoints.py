@@ -151,5 +151,5 @@ def read_log(path: str | Path) -> list[Step]:
         try:
             log.append(Step(**json.loads(line)))
         except (json.JSONDecodeError, TypeError):
-            raise ValueError(f"{path}, line {number} is cut off or no step: delete it and what follows") from None
+            raise ValueError(f"{path}, line {number} is cut off or not a step: delete it and what follows") from None
     return log

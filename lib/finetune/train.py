@@ -221,8 +221,7 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
     counts = min(plan.steps, plan.batch, plan.accumulation)
     if counts < 1 or min(plan.warmup, plan.every) < 0 or not 0 <= plan.learning_rate < math.inf:
         raise ValueError(
-            f"{plan} trains nothing, or away from the answers: give at least 1 step and a batch of 1, and no negative "
-            "warmup or learning rate"
+            f"{plan} cannot train: give at least 1 step and a batch of 1, and no negative warmup or learning rate"
         )
     if len(examples) < plan.examples:
         raise ValueError(
@@ -231,8 +230,8 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
         )
     if not (weights := trainable(vlm)):
         raise ValueError(
-            f"nothing of {vlm.name} may change: call projector_only, add_lora or all_but_tower first, or load_adapter "
-            "with is_trainable=True"
+            f"no weights of {vlm.name} may change: call projector_only, add_lora or all_but_tower first, or "
+            "load_adapter with is_trainable=True"
         )
     return weights
 

@@ -46,7 +46,7 @@ OTHER_SETTINGS = Text(
     "{path}은(는) 다른 설정({changed})으로 만든 파일입니다. 파일을 옮기거나 그 설정을 그대로 쓰세요",
 )
 DAMAGED = Text(
-    "{path} is damaged, or no file of captions: move it away, and caption again",
+    "{path} is damaged, or not a file of captions: move it away, and caption again",
     "{path}이(가) 손상되었거나 캡션 파일이 아닙니다. 파일을 옮기고 캡션을 다시 만드세요",
 )
 

@@ -13,7 +13,7 @@ from lib.vlm.loading import load, model_files
 
 NOT_EMPTY = Text("{folder} is not empty: name a new folder", "{folder} 폴더가 비어 있지 않습니다. 새 폴더를 지정하세요")
 POOLED = Text(
-    "served by transformers or vLLM the model pools as its configuration says, not by {reducer}",
+    "transformers and vLLM will pool by the model's configuration, not by {reducer}",
     "transformers나 vLLM에서는 모델이 {reducer}이(가) 아니라 자기 설정대로 풀링합니다",
 )
 

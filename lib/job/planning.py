@@ -74,7 +74,7 @@ NO_TOKENIZER = Text(
     "(토크나이저가 아직 없어 토큰 수를 UTF-8 바이트 수로 가정)",
 )
 UNKNOWN_SIZE = Text(
-    "the size of {model} is not known before its download: known are {known}",
+    "the size of {model} is unknown before its download: choose one of {known}",
     "{model}의 크기는 내려받기 전에는 알 수 없습니다. 크기를 아는 모델: {known}",
 )
 

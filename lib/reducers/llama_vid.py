@@ -275,7 +275,5 @@ def as_square(features: Tensor) -> Tensor:
     """
     side = math.isqrt(features.shape[1])
     if side * side != features.shape[1]:
-        raise ValueError(
-            f"{features.shape[1]} patches make no square grid: give (T, H, W, C), and leave out CLS where it is there"
-        )
+        raise ValueError(f"{features.shape[1]} patches do not make a square grid: give (T, H, W, C), without CLS")
     return features.unflatten(1, (side, side))

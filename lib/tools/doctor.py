@@ -38,7 +38,7 @@ ASK = Text(
 APPLE = Text("; Apple's GPU is not used", ". Apple의 GPU는 쓰지 않습니다")
 WHY = {
     "float32": Text(
-        "no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}",
+        "no NVIDIA GPU, and no smaller type is faster on a CPU{apple}",
         "NVIDIA GPU가 없고, CPU에서는 더 작은 자료형이라고 빨라지지 않습니다{apple}",
     ),
     "bfloat16": Text(
@@ -67,11 +67,11 @@ NOT_MEASURED = Text(
     "아직 GPU에서 측정하지 않았습니다. GPU가 있는 컴퓨터에서 `make gpu-check`를 실행하면 data/measured/에 기록합니다.",
 )
 NO_REPORT = Text(
-    "{name} is no report of make gpu-check: delete it, or run that again",
+    "{name} is not a report of make gpu-check: delete it, or run that again",
     "{name}은(는) make gpu-check의 결과가 아닙니다. 지우거나 다시 실행하세요",
 )
 MEASURED_ON = Text(
-    "Measured on {card}, {date}, torch {torch}: {n} cases; whether they fit a T4 and an L4 was foreseen in {right}",
+    "Measured on {card}, {date}, torch {torch}: {n} cases; fit on a T4 and an L4 predicted correctly for {right}",
     "{card}에서 측정함({date}, torch {torch}): {n}가지 경우 중 {right}가지에서 T4와 L4에 들어가는지를 맞게 예측",
 )
 FURTHEST = Text(

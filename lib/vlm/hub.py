@@ -138,7 +138,7 @@ def weight_files(folder: Path) -> list[str]:
         _, places = index["metadata"], index["weight_map"]
         return sorted(set(places.values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{folder / INDEX} is no index of weights: download it again") from None
+        raise ValueError(f"{folder / INDEX} is not an index of weights: download it again") from None
 
 
 REFUSALS = {  # status of the Hub's answer -> its meaning; from the file servers behind it, a status only means failure

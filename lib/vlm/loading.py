@@ -250,7 +250,7 @@ def find(name: str | os.PathLike) -> str:
 def no_model(name: str | os.PathLike, folder: Path) -> str:
     """The kind of a folder without config.json, and the fix."""
     if (folder / "adapter_config.json").exists():
-        return f"{name} is a LoRA adapter, no model: load its base model, then lib.finetune.load_adapter"
+        return f"{name} is a LoRA adapter, not a model: load its base model, then lib.finetune.load_adapter"
     return f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}"
 
 

@@ -157,7 +157,7 @@ class VideoLM:
         Raises ValueError for a model that is not a LLaVA-NeXT: OneVision packs its tiles differently.
         """
         if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
-            raise ValueError(f"{self.name} is no LLaVA-NeXT and packs images in another way: for images load('tiny')")
+            raise ValueError(f"{self.name} is not a LLaVA-NeXT and packs images differently: for images load('tiny')")
         return anyres_grid(height, width, self.model.config.image_grid_pinpoints, self.pixels.size)
 
     def crops(self, image: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def unpadded_box(height: int, width: int, rows: int, columns: int, rule: str = "
 
     Computed as height * (columns / width), it may land just below a whole number: 110 * (48 / 352) gives 14.999...98.
     transformers rounds to 7 digits before the floor (`unpad_image`; huggingface/transformers#35779), the original code
-    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters where the whole number is odd:
+    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters if the whole number is odd:
 
     >>> unpadded_box(480, 640, 48, 48), unpadded_box(640, 480, 48, 48)
     ((6, 42, 0, 48), (0, 48, 6, 42))
@@ -111,7 +111,7 @@ def anyres_tokens(
     >>> anyres_tokens(56, 28), anyres_tokens(56, 28, rule="original")
     (888, 1776)
 
-    Raises ValueError as `anyres_grid` does, and where a patch does not fit in a tile.
+    Raises ValueError as `anyres_grid` does, and if a patch does not fit in a tile.
     """
     if not 0 < patch <= tile:
         raise ValueError(f"a patch of {patch} does not fit a tile of {tile}: use 0 < patch <= tile")

@@ -47,7 +47,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def differences(before: dict, now: dict, most: int = 5) -> str:
-    """Which settings of a folder have changed, with the old and the new value; "" where none has.
+    """Which settings of a folder have changed, with the old and the new value; "" if none has.
 
     >>> differences({"frames": 8, "seed": 0}, {"frames": 16, "seed": 0})
     'frames: 8 before, 16 now'

@@ -26,7 +26,7 @@ class Packed:
     positions: Tensor  # (B, S)
     labels: Tensor  # (B, S) token ids of the answers, IGNORE elsewhere
     turn: Tensor  # (B, S) which question a position belongs to, -1 in prefix and padding
-    visual: slice  # where the visual tokens stand in S
+    visual: slice  # the place of the visual tokens in S
 
 
 def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int], list[int], list[int], list[int]]:

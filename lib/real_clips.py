@@ -5,7 +5,7 @@ package.
 - "bigbuckbunny": 1280 x 720 pixels, 132 frames at 25 a second, with sound, of the film Big Buck Bunny, (c) copyright
   2008, Blender Foundation, www.bigbuckbunny.org, licence CC BY 3.0.
 
-`python -m lib.real_clips bikes` prints where the file lies.
+`python -m lib.real_clips bikes` prints the path of the file.
 """
 
 import sys

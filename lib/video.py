@@ -130,8 +130,8 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
 def probe(path: str | os.PathLike) -> VideoInfo:
     """What the file shows, and when. Costs one frame's decoding, or the whole file's if its index cannot be trusted.
 
-    Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, or ValueError for one
-    that is not a video or shows no frame.
+    Raises FileNotFoundError for a missing file and PermissionError for one that may not be read. Raises ValueError for
+    a file that is not a video or shows no frame.
 
     >>> info = probe("data/clips/hello.mp4")
     >>> info.frames, info.fps, info.seconds, info.width, info.height, info.codec
@@ -284,7 +284,7 @@ def _packets(container, stream) -> Iterator[av.Packet]:
     """The stream's packets in decoding order, then an empty one, which makes a decoder return its remaining frames."""
     try:
         yield from container.demux(stream)
-    except (av.FFmpegError, IndexError):  # IndexError: PyAV's, where damage announces a new stream at the end
+    except (av.FFmpegError, IndexError):  # IndexError: PyAV's, if damage announces a new stream at the end
         yield av.Packet()
 
 

@@ -1,4 +1,4 @@
-"""What it costs: tokens, bytes, operations, and the frames that fit on a card. Arithmetic, for any LLaVA-Video model.
+"""Costs: tokens, bytes, operations, and the frames that fit on a card. Arithmetic, for any LLaVA-Video model.
 
 Every function is one formula, with its source and a worked example. Integers in, integers out. Nothing here loads
 weights: parameter counts come from a configuration. tests/test_budget.py builds the 7B, the 34B and the 0.5B on torch's

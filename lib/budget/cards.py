@@ -45,7 +45,7 @@ class FramePlan:
 
     @property
     def binds(self) -> str:
-        """Which of the two is the limit: "memory" or "context" (also where they are equal)."""
+        """Which of the two is the limit: "memory" or "context" (also if they are equal)."""
         return "memory" if self.by_memory < self.by_context else "context"
 
 

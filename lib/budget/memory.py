@@ -270,7 +270,7 @@ def training(
     adapters     12 bytes for each weight of LoRA: 4 itself, 8 AdamW's moments
     activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the larger of two: the loss,
                  with 12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
-                 backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
+                 backward pass of one layer, at its end with a gradient of 4 bytes for each weight of LoRA
 
     With gradient checkpointing a layer keeps its input only, 4 D bytes a token, and is computed again when its turn
     comes.

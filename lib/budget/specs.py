@@ -1,4 +1,4 @@
-"""From pixels to patches to tokens, and the sizes of the models: what all other formulas count with."""
+"""From pixels to patches to tokens, and the sizes of the models: the basis of all other formulas."""
 
 import json
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def pooled_side(side: int, stride: int, mode: str = "average") -> int:
 
 
 def tokens_per_frame(height: int, width: int, newline: str = "none") -> int:
-    """Tokens of one frame of `height` x `width` pooled patches, by where the newline token goes.
+    """Tokens of one frame of `height` x `width` pooled patches, by the place of the newline token.
 
     none, one: h*w        frame: h*w + 1 (after the frame)        grid: h*(w + 1) (after every row)
 
@@ -189,7 +189,7 @@ class LanguageSpec:
 
     @property
     def head_parameters(self) -> int:
-        """vocab * D, or 0 where the output layer is tied to the embedding."""
+        """vocab * D, or 0 if the output layer is tied to the embedding."""
         return 0 if self.tied else self.embedding
 
 

@@ -2,7 +2,7 @@
 
     find_files -> Found labels and clips -> own_clips, or stated_clip -> captions_of -> Video
 
-Nothing is guessed: where two files could be meant, neither is used, and the list of problems names both. The problems
+Nothing is guessed: if a name fits two files, neither is used, and the list of problems names both. The problems
 come in the language of the variable F2T_LANGUAGE ("en" or "ko").
 """
 
@@ -25,7 +25,7 @@ from lib.video import probe
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 UNFINISHED = re.compile(r"(?is).+\.(?:part|partial|crdownload|download|aria2)")
 ARCHIVE = re.compile(r"(?is)(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?")
-CAPTIONS = {  # where a label may hold its caption, by language: the first place that exists and is not null counts
+CAPTIONS = {  # places of a label's caption, by language: the first that exists and is not null counts
     "ko": (
         "annotation.description_kr",  # what code that reads the real files uses
         "annotation.description_ko",
@@ -34,7 +34,7 @@ CAPTIONS = {  # where a label may hold its caption, by language: the first place
     ),
     "en": ("annotation.description_en", "caption.english", "description_en", "annotations.description_en"),
 }
-FILE_NAMES = ("filename", "video_name")  # where a label may name its clip; its own name decides first
+FILE_NAMES = ("filename", "video_name")  # places of a clip's name in a label; the label's own name decides first
 # In a folder ID with video.mp4 and label.json, only the folder's name identifies the clip.
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # invisible letters
@@ -110,7 +110,7 @@ class Problem(NamedTuple):
     """A file that was left out, and why."""
 
     file: str  # inside the folder
-    what: str  # what is wrong with it, and what to do
+    what: str  # the problem and the fix
 
     def __str__(self) -> str:
         return f"{shown(self.file)}: {self.what}"
@@ -244,7 +244,7 @@ def without_suffix(name: str) -> str:
 
 
 def part_of(place: Path) -> str | None:
-    """The part of the official split that a file's folders name; None where they name none, or two.
+    """The part of the official split that a file's folders name; None if they name none, or two.
 
     >>> [part_of(Path(folder, "v.mp4")) for folder in ("Training/01.원천데이터", "VS_드라마", "test", "TSUNAMI")]
     ['train', 'validation', 'test', None]
@@ -338,7 +338,7 @@ def own_clips(
         wanted[label] = tuple(clip for clip in same if fit(label, clip))
         for clip in wanted[label]:
             claims[clip].append(label)
-    for name in PLAIN_NAMES:  # labels/video.json and clips/video.mp4, where there are no others
+    for name in PLAIN_NAMES:  # labels/video.json and clips/video.mp4, if there are no others
         mine, its = ([file for file in files if file.path.stem.lower() == name] for files in (labels, clips))
         if len(mine) == len(its) == 1 and not wanted[mine[0]] and not claims[its[0]] and fit(mine[0], its[0]):
             wanted[mine[0]], claims[its[0]] = (its[0],), mine
@@ -527,7 +527,7 @@ def bad(place: str, what: Text, wanted: Text, **values) -> ValueError:
 
 
 def in_time(label: dict, language: str) -> str:
-    """The sentences of a dense caption in the order of their start; "" where there are none, or one lacks its text.
+    """The sentences of a dense caption in the order of their start; "" if there are none, or one lacks its text.
 
     >>> in_time({"sentences": [{"timestamps": ["01:05.0", "01:09.0"], "sentences_ko": "배가 옵니다."},
     ...                        {"timestamps": ["00:50.0", "01:00.0"], "sentences_ko": "바다가 보입니다."}]}, "ko")

@@ -28,9 +28,9 @@ class Features:
     """Video -> features (T, h, w, C) on the CPU: computed once by the vision tower, then read from a cache.
 
     The cache is in memory or, with a folder, in files that outlive the session: one safetensors file for each video.
-    Its key is the video (a file's path, size and time of change, or the drawn clip), the number of frames, and the
-    weights of the vision tower. The cache holds at most `max_bytes` and drops the least recently used first. A clip of
-    16 frames takes 393 kB for tiny and 19 MB for the 7B in float16. Give the cache room for all videos of an epoch:
+    Its key has three parts: the video, the number of frames, and the weights of the vision tower. A file counts by its
+    path, size and time of change. The cache holds at most `max_bytes` and drops the least recently used first. A clip
+    of 16 frames takes 393 kB for tiny and 19 MB for the 7B in float16. Give the cache room for all videos of an epoch:
     otherwise the next epoch finds nothing in it.
 
     dtype: None stores what the tower computed (float32 on a CPU, float16 or bfloat16 on a GPU), so losses do not

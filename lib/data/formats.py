@@ -112,7 +112,7 @@ def read_records_of(file: Path, language: str) -> CaptionSource:
 
 
 def records_of(file: Path) -> Iterator[tuple[str, object]]:
-    """(where it stands, the record): of the lines of a .jsonl file, or of a list in a .json file."""
+    """(place, record) pairs of the lines of a .jsonl file, or of a list in a .json file."""
     if file.suffix.lower() == ".json":
         try:
             content = json.loads(decoded(file.read_bytes()))
@@ -167,7 +167,7 @@ def as_turns(turns: object, role: str) -> list:
 
 
 def as_list(value: object) -> list:
-    """The value where it is a list; nothing else holds turns or parts."""
+    """The value if it is a list, else an empty one: only lists hold turns or parts."""
     return value if isinstance(value, list) else []
 
 

@@ -179,7 +179,7 @@ MISSING = "missing"
 def shard_error(plan: ShardPlan, folder: Path, shard: int, sealed: dict | None = None) -> str | None:
     """What is wrong with a shard: MISSING, or how it is damaged. None for a good one.
 
-    Its length is compared with its header and, where there is a manifest (`sealed`), its sha256 with that.
+    Its length is compared with its header and, if there is a manifest (`sealed`), its sha256 with the manifest's.
     Raises ValueError for a good one made with other weights or frames: somebody may still need it.
     """
     path = shard_path(folder, shard)
@@ -224,7 +224,7 @@ def seal(folder: str | os.PathLike) -> "Cache":
         first, text = next(iter(wrong.items()))
         raise ValueError(
             f"{folder}: {len(wrong)} of {plan.count} shards are not ready (number {first}: {text}): run extract again, "
-            "it goes on where it stopped"
+            "it continues where it stopped"
         )
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
     lost = {name: why for path in paths for name, why in read_made(path)["unread"].items()}

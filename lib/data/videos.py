@@ -86,7 +86,7 @@ class Split(NamedTuple):
 
     @property
     def held_out(self) -> list[Video]:
-        """The videos to report scores of: the test part, or the validation part where there is no test part."""
+        """The videos to report scores of: the test part, or the validation part if there is no test part."""
         return self.test or self.validation
 
     def to_train_on(self) -> list[Video]:
@@ -109,8 +109,7 @@ def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -
 
     What the data set itself keeps for validation or test is never in `train`. If there are such clips:
     - each clip with a `part` is in that part; with Validation alone, `train` is empty;
-    - a clip without one is in the part of its recording, if that has one (test before validation before training), or
-      else goes by the hash;
+    - a clip without one follows its recording (test before validation before training), or else the hash;
     - AI-Hub has no official test part, so `test` is empty: report scores of `held_out`.
 
     If there are none, as with Training alone, the hash decides for all: the shares of the parts are about `validation`
@@ -168,7 +167,7 @@ def recording(name: str) -> str:
 
 
 def unique(videos: Sequence[Video]) -> Sequence[Video]:
-    """The videos. Raises ValueError where two share a name."""
+    """The videos. Raises ValueError if two share a name."""
     names = [video.name for video in videos]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -194,7 +193,7 @@ class Pair(NamedTuple):
 
 
 def captioning(videos: Sequence[Video], language: str, prompt: str | None = None) -> list[Example]:
-    """One example per video: the prompt (that of the language), and the caption. Raises ValueError where there is none.
+    """One example per video: the prompt (that of the language), and the caption. Raises ValueError if there is none.
 
     >>> captioning(toybox_videos([7]), "ko")[0].prompt
     '영상을 설명하십시오.'

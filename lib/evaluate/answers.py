@@ -1,4 +1,4 @@
-"""What a model answers, as records: captions, free answers, and the most likely of given options."""
+"""A model's answers as records: captions, free answers, and the most likely of given options."""
 
 from collections.abc import Callable, Sequence
 from itertools import takewhile

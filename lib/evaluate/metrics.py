@@ -108,7 +108,7 @@ BLEU_TOKENIZERS = {"13a": "words", "char": "characters", "ko-mecab": "morphemes"
 def bleu(tokenize: str) -> Metric:
     """BLEU on words ("13a", sacrebleu's default), on characters ("char") or Korean morphemes ("ko-mecab").
 
-    Raises ModuleNotFoundError for "ko-mecab" where its dictionary is not installed.
+    Raises ModuleNotFoundError for "ko-mecab" if its dictionary is not installed.
 
     >>> record = Record("a model", "7", "caption", "ko", "", "빨간 원이 움직입니다.", "빨간 원은 움직입니다.")
     >>> [round(float(bleu(tokens)([record])), 1) for tokens in ("13a", "char")]
@@ -122,7 +122,7 @@ def bleu(tokenize: str) -> Metric:
 def morphemes(text: str) -> list[str]:
     """Korean text in morphemes, by sacrebleu's extra `ko`.
 
-    Raises ModuleNotFoundError where it is not installed.
+    Raises ModuleNotFoundError if it is not installed.
     """
     try:
         return _mecab()(text).split()
@@ -150,9 +150,9 @@ def characters(text: str) -> list[str]:
 def cider(name: str, tokens: Callable[[str], list[str]]) -> Metric:
     """CIDEr-D, 0 to 10, on the tokens that `tokens` makes: an n-gram counts more if fewer references hold it.
 
-    Follows pycocoevalcap/cider/cider_scorer.py of tylin/coco-caption (n of 1 to 4, counts clipped to those of the
-    reference, a Gaussian penalty of 6 tokens on the difference in length), with one reference per clip. Rarity is
-    computed from the references of the same records: with one clip alone, every n-gram is in every reference.
+    Follows pycocoevalcap/cider/cider_scorer.py of tylin/coco-caption, with one reference per clip: n of 1 to 4, counts
+    clipped to those of the reference, a Gaussian penalty of 6 tokens on the difference in length. Rarity is computed
+    from the references of the same records: with one clip alone, every n-gram is in every reference.
 
     >>> def record(text): return Record("a model", text, "caption", "en", "", text, text)
     >>> metric = cider("CIDEr", str.split)
@@ -295,7 +295,7 @@ def _pope(name: str, part: Callable[[str, str], float], of: Callable[[str, str],
 
 
 POPE_ACCURACY = _pope("POPE accuracy", lambda out, true: out == true, lambda out, true: 1)
-POPE_F1 = _pope(  # of "yes": 2 x hits, by all that were said and all that were true
+POPE_F1 = _pope(  # of "yes": 2 x hits / (answered "yes" + true "yes")
     "POPE F1", lambda out, true: 2 * (out == true == "yes"), lambda out, true: (out == "yes") + (true == "yes")
 )
 POPE_YES = _pope("POPE yes", lambda out, true: out == "yes", lambda out, true: 1)

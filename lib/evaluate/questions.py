@@ -1,4 +1,4 @@
-"""What to ask about a video: open questions, multiple choice, and POPE's probes for things that are not there."""
+"""Questions about a video: open questions, multiple choice, and POPE's probes for things that are not there."""
 
 import random
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from lib import toybox
 
 
 class CaptionedVideo(Protocol):
-    """What can be asked about: a `lib.data.Video`, or anything that has these."""
+    """The parts of a video that questions need, as `lib.data.Video` has them."""
 
     name: str
     captions: dict[str, str]

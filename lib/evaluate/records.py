@@ -40,12 +40,12 @@ def measure(metric: Metric, records: Sequence[Record]) -> Score:
 
 
 def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) -> Paired:
-    """A metric of the first system minus that of the second, which was asked the same about the same clips.
+    """A metric of the first system minus that of the second, for the same questions about the same clips.
 
     The interval redraws clips, with the outputs of both systems. The test swaps the two systems' outputs, clip by clip,
     at random, 2,000 times (approximate randomisation): p is the share of swaps after which the difference is as large.
 
-    Raises ValueError where the two were not asked the same.
+    Raises ValueError if the two were not asked the same.
 
     >>> from lib.evaluate.metrics import EXACT
     >>> first, second = (
@@ -106,7 +106,7 @@ def write_records(path: str | os.PathLike, records: Sequence[Record]) -> None:
 def read_records(path: str | os.PathLike) -> list[Record]:
     """The records that `write_records` wrote. Older files do not name the model: it is None then.
 
-    Raises FileNotFoundError where there is no file, and ValueError, with the line, for one that is damaged or cut off.
+    Raises FileNotFoundError if there is no file, and ValueError, with the line, for one that is damaged or cut off.
     """
     path = Path(path)
     if not path.exists():

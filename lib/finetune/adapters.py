@@ -1,4 +1,4 @@
-"""What may change in training (projector, LoRA, all but the vision tower), and adapters as files."""
+"""The weights that may train (projector, LoRA, all but the vision tower), and adapters as files."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from lib.vlm.sharded import is_sharded
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
-# Each new LoRA layer raises ImportError where one of these packages is installed in a version too old for peft (Colab's
+# Each new LoRA layer raises ImportError if one of these packages is installed in a version too old for peft (Colab's
 # torchao is). The course quantizes with bitsandbytes only, so it hides such a package from this process.
 for package, available in {"torchao": is_torchao_available, "gptqmodel": is_gptqmodel_available}.items():
     try:
@@ -136,7 +136,7 @@ def adapter_digest(vlm: VideoLM) -> str:
 
 @contextmanager
 def without_deprecations() -> Iterator[None]:
-    """peft and TRL still say `gradient_checkpointing` where transformers 5.23 says `activation_checkpointing`.
+    """peft and TRL still use the name `gradient_checkpointing`; transformers 5.23 uses `activation_checkpointing`.
 
     This hides the warning, because users of peft and TRL cannot fix its cause.
     """

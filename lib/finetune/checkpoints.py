@@ -32,7 +32,7 @@ class Step(NamedTuple):
     loss: float
     learning_rate: float
     seconds: float
-    validation: float | None = None  # the loss on the validation examples, where it was measured after this step
+    validation: float | None = None  # the loss on the validation examples, if measured after this step
 
 
 def adapter_settings(vlm: VideoLM) -> dict[str, int | float | str | None]:
@@ -94,7 +94,7 @@ class Files:
             save_file(tensors, beside, metadata=where)
 
     def read(self) -> list[Step]:
-        """The log up to the checkpoint; [] where there is none. Raises ValueError for files of another run."""
+        """The log up to the checkpoint; [] if there is none. Raises ValueError for files of another run."""
         if not self.checkpoint.exists():
             return []
         where = self.metadata()
@@ -115,7 +115,7 @@ class Files:
 
     @contextmanager
     def opened(self) -> Iterator:
-        """The checkpoint. Raises ValueError where it is damaged."""
+        """The checkpoint. Raises ValueError if it is damaged."""
         try:
             with safe_open(self.checkpoint, framework="pt") as file:
                 yield file
@@ -143,7 +143,7 @@ class Files:
 
 
 def read_log(path: str | Path) -> list[Step]:
-    """The steps of a `log.jsonl`. Raises FileNotFoundError without one, ValueError where a line is cut off."""
+    """The steps of a `log.jsonl`. Raises FileNotFoundError without one, ValueError if a line is cut off."""
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no log {path}: give fit a folder, and read the log.jsonl in it")
     log = []

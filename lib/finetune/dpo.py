@@ -1,9 +1,9 @@
 """Direct preference optimisation: make the better of two captions likelier, without a reward model.
 
-Pairs come from a true caption and the same with one fact changed (`falsehood_pairs`), or from the model itself, which
-samples several captions that a judge compares (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv
-2305.18290, equation 7). It compares the model with a reference: the model as it was, that is, with its adapter
-switched off. TRL's DPOTrainer trains; it takes our batches and, inside `vlm.looking_through(reducer)`, any reducer.
+A pair is a true caption and the same with one fact changed (`falsehood_pairs`). Or the model samples several captions
+and a judge compares them (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv 2305.18290, equation
+7). It compares the model with a reference: the model as it was, that is, with its adapter switched off. TRL's
+DPOTrainer trains; it takes our batches and, inside `vlm.looking_through(reducer)`, any reducer.
 
 What this module does not do: sample captions, or ask a judge which one is better.
 """

@@ -42,8 +42,8 @@ def trace_answering(
     reducer: Reducer | None = None,
     batch: int = 1,
 ) -> Memory:
-    """What `lib.budget.answering` plans, traced: `VideoLM.answers` about `batch` clips, to its second word, then the
-    last word of the answer on a cache of that length. `activations` holds the cache too.
+    """The traced memory that `lib.budget.answering` plans: `VideoLM.answers` about `batch` clips up to its second
+    token, then the last token of the answer on a cache of that length. `activations` holds the cache too.
 
     model: a short name or Hub id of `lib.known`, or the contents of a config.json.
 
@@ -100,7 +100,7 @@ def trace_training(
     checkpointing: bool = False,
     batch: int = 1,
 ) -> Memory:
-    """What `lib.budget.training` plans, traced: `training_step` on `batch` clips whose features are known.
+    """The traced memory that `lib.budget.training` plans: `training_step` on `batch` clips whose features are known.
 
     `adapters` holds LoRA's weights and the optimizer's moments, `activations` everything else, gradients included. In a
     batch of more than one clip the captions differ in length, so there is a mask.
@@ -119,7 +119,7 @@ class StepBytes(NamedTuple):
     trained: int  # weights that change
     gradients: int
     moments: int  # AdamW's two
-    activations: int  # and whatever else is held at the peak
+    activations: int  # and everything else at the peak
 
 
 def trace_step(
@@ -196,7 +196,7 @@ def size_of(tensors: Iterable[Tensor]) -> int:
 
 
 def cases() -> Iterator[dict]:
-    """What is traced: a task, a model and its settings. The 7B-DPO has the configuration of the 7B."""
+    """A traced case: a task, a model and its settings. The 7B-DPO has the configuration of the 7B."""
     four, whole = "nf4-double", "float16"
     for model, most in (("onevision-0.5b", 56), ("7b", 56), ("34b", 25)):  # the 34B has 4,096 positions
         for frames in (4, 16, most):

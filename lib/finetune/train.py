@@ -212,7 +212,7 @@ def checkpointing(vlm: VideoLM, on: bool) -> Iterator[None]:
 
 
 def progress(steps: int, done: int) -> tqdm:
-    """A bar in a terminal; nothing in a notebook or a file, where it would leave a line for every step."""
+    """A bar in a terminal; nothing in a notebook or a file, because it would print a line for every step."""
     return tqdm(total=steps, initial=done, unit="step", disable=None)
 
 

@@ -194,7 +194,7 @@ def resume(path: Path, settings: dict, job: Job, videos: Sequence[Video]) -> set
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The lines of a file of captions, the settings first; [] where there is none. A last line may be cut off."""
+    """The lines of a file of captions, the settings first; [] if there is none. A last line may be cut off."""
     if not path.exists():
         return []
     *whole, _ = path.read_bytes().split(b"\n")  # a cut may split a letter of Hangul

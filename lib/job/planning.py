@@ -230,7 +230,7 @@ def config_of(model: str) -> dict:
 
 
 def local_tokenizer(model: str):
-    """The tokenizer of a model on this machine, without a download; None where there is none."""
+    """The tokenizer of a model on this machine, without a download; None if there is none."""
     folder = TINY if model == "tiny" else model
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -1,4 +1,4 @@
-"""What all figures share: fonts, colours, canvases, pixels.
+"""The shared base of all figures: fonts, colours, canvases, pixels.
 
 Figures are made by `canvas`, not by pyplot: pyplot keeps its figures open, and a notebook would show them twice.
 """

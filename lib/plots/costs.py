@@ -35,7 +35,7 @@ def frames_per_card(
     return figure
 
 
-SHARD_COLOURS = {  # who made a shard
+SHARD_COLOURS = {  # the maker of a shard
     "process 0": "patch", "process 1": "newline", "not there": None, "kept": "text", "made": "context",
     "made again": "wrong",
 }  # fmt: skip

@@ -93,10 +93,10 @@ def stacked_bars(
 
 
 def token_views(pixels: np.ndarray, views: dict[str, tuple[np.ndarray, int]], patches: int) -> Figure:
-    """Per method: what one token sees in its frame, and where the tokens of all frames stand in the sequence.
+    """Per method: the part of a frame that one token sees, and the places of all tokens in the sequence.
 
     pixels: a clip (T, H, H, 3). views: name -> (N, 7) of each token its frame, the number of its layout, its kind and
-    its box (`explorer.sight`), and which token stands out; boxes are in patches, of which a side has `patches`.
+    its box (`explorer.sight`), and which token is highlighted; boxes are in patches, `patches` per side.
 
     >>> tokens = np.array([[0, 0, 0, 0, 2, 0, 2], [1, 0, 0, 0, 2, 0, 2]])
     >>> figure = token_views(np.zeros((2, 8, 8, 3), np.uint8), {"whole frames": (tokens, 1)}, patches=2)
@@ -211,7 +211,7 @@ def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tu
 
 
 def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]], titles: Sequence[str] = ()) -> Figure:
-    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, where given.
+    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, if given.
 
     >>> images = np.zeros((5, 16, 16, 3), np.uint8)
     >>> figure = rows_of_grids({"crops": (images, 8), "frames": (images, 4)})
@@ -369,7 +369,7 @@ def attention_maps(frame: np.ndarray, maps: dict[str, np.ndarray], columns: int 
 def spent_tokens(pixels: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarray]], patches: int) -> Figure:
     """Which part of a clip (T, H, H, 3) becomes a token of its own: one row of frames per name.
 
-    rows: name -> frame (N,) and box (N, 4) of the tokens; boxes are in patches, of which a side has `patches`. Frames
+    rows: name -> frame (N,) and box (N, 4) of the tokens; boxes are in patches, `patches` per side. Frames
     without a token are faded.
 
     >>> tokens = np.array([0, 0]), np.array([[0, 8, 0, 4], [0, 8, 4, 8]])          # the first frame, two halves
@@ -403,7 +403,7 @@ def needed_tokens(
 ) -> Figure:
     """How much an answer needs the tokens of a clip (T, H, H, 3): redder means more; one row per answer.
 
-    box: (N, 4) of all tokens in patches, of which a side has `patches`. columns: name -> a frame and which of the
+    box: (N, 4) of all tokens in patches, `patches` per side. columns: name -> a frame and which of the
     tokens are drawn on it. rows: name -> need (N,); the darkest red of a row is its largest need.
 
     >>> box = np.array([[0, 8, 0, 8], [0, 8, 0, 8]])

@@ -1,4 +1,4 @@
-"""What every reducer shares: its signature, and tokens that remember where they came from."""
+"""The shared base of all reducers: their signature, and tokens that store their origin."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 Project = Callable[[Tensor], Tensor]  # (..., C) -> (..., D), the projector of a model
 Span = tuple[int, int]  # first and last + 1 of the patch rows (or columns) that a token summarises
-Origin = tuple[Tensor, Tensor, Tensor]  # where tokens come from: frame, kind and box of VisualTokens
+Origin = tuple[Tensor, Tensor, Tensor]  # the origin of tokens: frame, kind and box of VisualTokens
 
 
 class Kind(IntEnum):
@@ -39,7 +39,7 @@ class VisualTokens:
     embeds: Tensor  # (N, D)
     frame: Tensor  # (N,) index of the source frame, -1 if there is none
     kind: Tensor  # (N,) a Kind
-    box: Tensor  # (N, 4) row0, row1, col0, col1 of the patches it summarises, half-open; zeros where there are none
+    box: Tensor  # (N, 4) row0, row1, col0, col1 of the patches it summarises, half-open; zeros if there are none
 
     def __len__(self) -> int:
         return self.embeds.shape[0]
@@ -73,7 +73,7 @@ class Reducer(nn.Module):
     takes_question = False
 
     def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
-        """(T, H, W, C) -> (N, D). `project` is the model's projector, C -> D; the paper says where it is applied."""
+        """(T, H, W, C) -> (N, D). `project` is the model's projector, C -> D; the paper defines where it is applied."""
         raise NotImplementedError
 
     def count(self, frames: int, height: int, width: int) -> int:
@@ -89,7 +89,7 @@ class Reducer(nn.Module):
         return identity, self
 
     def check(self, features: Tensor, question: str | None) -> None:
-        """Raises ValueError unless the features are (T, H, W, C) and a question is given exactly where one is used."""
+        """Raises ValueError unless the features are (T, H, W, C) and a question is given exactly if one is used."""
         if features.dim() != 4:
             raise ValueError(
                 f"features have shape {tuple(features.shape)}: give (T, H, W, C), as VideoLM.encode(frames) returns"

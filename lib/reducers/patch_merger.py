@@ -1,4 +1,4 @@
-"""Qwen2.5-VL and InternVL: neighbouring patches are written side by side, and the projector reads them at once.
+"""Qwen2.5-VL and InternVL: neighbouring patches are concatenated, and the projector reads them at once.
 
 Official code: `Qwen2_5_VLPatchMerger` and `InternVLModel.pixel_shuffle` of transformers. Both write the four patches of
 a 2 x 2 window in the order of reading: top left, top right, bottom left, bottom right. Then they differ: Qwen

@@ -118,7 +118,7 @@ class Machine:
     torch: str
     cores: int
     memory: int
-    disk: int  # free, where the Hugging Face Hub's files go
+    disk: int  # free space for the Hugging Face Hub's files
     card: str | None = None
     capability: tuple[int, int] | None = None
     card_bytes: int = 0

@@ -47,7 +47,7 @@ def write_job_task(folder: str | Path, settings: str) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", help="where test.jsonl goes, and the clips that are drawn")
+    parser.add_argument("folder", help="folder for test.jsonl and for drawn clips")
     parser.add_argument("--clips", type=int, default=200, help="how many Toybox clips (seeds 0, 1, 2 ...)")
     parser.add_argument("--job", help="a file of settings: its test clips, in place of Toybox")
     options = parser.parse_args(arguments)

@@ -2,9 +2,9 @@
 
     make rehearse
 
-writes LLaVA-NeXT-Video-7B with random weights (14 GB) into a scratch folder, then runs plan, train (two steps of
-QLoRA), caption and merge with it on this machine's processor, and writes data/measured/rehearsed.json. Its captions
-mean nothing. It tests the commands at this size before a learner with a card runs them.
+writes LLaVA-NeXT-Video-7B with random weights (14 GB) into a scratch folder. It runs plan, train (two steps of QLoRA),
+caption and merge with them on this machine's processor, and writes data/measured/rehearsed.json. Its captions mean
+nothing. It tests the commands at this size before a learner with a card runs them.
 
 It needs 24 GB of memory, 45 GB of disk, and about an hour on two cores.
 """

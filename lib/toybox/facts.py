@@ -2,7 +2,7 @@
 
 Metrics that compare words give a high score to a caption with one wrong word, and the wrong word may be the one that
 matters. Toybox writes its captions by rule, so they can be read by rule: a caption becomes a set of facts, and two sets
-can be compared exactly. A fact is a tuple of English words whatever the language of the caption:
+can be compared exactly. A fact is a tuple of English words in every language of the caption:
 
 ("thing", "red circle"), ("size", "red circle", "small"), ("motion", "red circle", "left"), ("speed", "red circle",
 "slow"), ("code", "669"), ("flash", "1", "cyan"), ("scenes", "2")

@@ -181,7 +181,7 @@ class VideoLM:
         return anyres.pack(features, image.shape[:2], grid, self.model.model.image_newline)
 
     def prompt(self, question: str) -> str:
-        """The prompt that this model was trained with; `<video>` stands where the visual tokens go."""
+        """The prompt that this model was trained with; `<video>` marks the place of the visual tokens."""
         return self.chat.prompt(question)
 
     def room(self, frames: int, question: str) -> int:

@@ -114,7 +114,7 @@ def hub_name(key: str) -> str:
 
 
 def write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = 2 * GIB) -> None:
-    """Shards, at least two, and the index that says which weight is where. One shard at a time is in memory."""
+    """Shards, at least two, and the index of the weights' places. One shard at a time is in memory."""
     shards, held = [], {}
     for name, weight in weights:
         if held and (not shards or sum(one.nbytes for one in held.values()) + weight.nbytes > shard_bytes):

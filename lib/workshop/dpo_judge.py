@@ -158,7 +158,7 @@ def judged_pairs(
 def trained(
     base: VideoLM, look: Look, pairs: Sequence[Pair], recipe: Recipe, seed: int = 0
 ) -> tuple[VideoLM, list[dpo.PreferenceStep]]:
-    """A copy of the base with an adapter trained by a recipe, and the log (empty where no pairs are compared)."""
+    """A copy of the base with an adapter trained by a recipe, and the log (empty if no pairs are compared)."""
     vlm = replace(base, model=copy.deepcopy(base.model))
     model, collate = add_lora(vlm, seed=seed), Collator(vlm, VIEW, look)
     ordered = mixed(pairs, [], recipe.plan.examples, share=0.0, seed=seed)
@@ -246,6 +246,6 @@ def read_dpo(file: Path = DPO_RUNS) -> dict:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(
-        prog="python -m lib.workshop.dpo_judge", description="Train with DPO by each recipe, and keep what is said."
+        prog="python -m lib.workshop.dpo_judge", description="Train with DPO by each recipe, and keep the captions."
     ).parse_args()
     main()

@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m lib.workshop.korean_curve", description="Learning rates and lengths for Korean captions."
     )
-    parser.add_argument("--file", type=Path, default=CURVE, help="where the results are kept")
+    parser.add_argument("--file", type=Path, default=CURVE, help="the file of results")
     parser.add_argument("--folder", type=Path, default=Path("build/korean"), help="for features, checkpoints and logs")
     arguments = parser.parse_args()
     made = read_runs(arguments.file) if arguments.file.exists() else []

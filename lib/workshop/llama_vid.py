@@ -251,7 +251,7 @@ def ship(run: LlamaVidRun, folder: Path = LLAMA_VID) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.workshop.llama_vid", description="Train LLaMA-VID in small.")
     parser.add_argument("--folder", type=Path, default=Path("build/llama-vid"), help="for the log and the stages")
-    parser.add_argument("--data", type=Path, default=LLAMA_VID, help="where the weights go in the end")
+    parser.add_argument("--data", type=Path, default=LLAMA_VID, help="destination of the weights")
     arguments = parser.parse_args()
     run = start_llama_vid(arguments.folder)
     began = time.monotonic()

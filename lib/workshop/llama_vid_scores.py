@@ -245,7 +245,7 @@ def as_counts(text: dict[str, dict[str, str]]) -> dict[str, np.ndarray]:
 def read_llama_vid(path: Path = LLAMA_VID_SCORES) -> dict:
     """What `measure_llama_vid` wrote, with the counts of right answers as arrays: right[stage][way] is (clips, kinds).
 
-    Raises FileNotFoundError where there is no file, and ValueError where it was measured with other weights.
+    Raises FileNotFoundError if there is no file, and ValueError if it was measured with other weights.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")

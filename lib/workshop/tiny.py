@@ -781,7 +781,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path("build/tiny"), help="for the checkpoint, the log, the models"
     )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where the two trained models go in the end")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="destination of the two trained models")
     arguments = parser.parse_args()
     run = start(arguments.folder)
     if run.checkpoint.exists():

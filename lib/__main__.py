@@ -70,7 +70,7 @@ def parser() -> Parser:
     ask.add_argument("--adapter", help="a folder that train or save_adapter wrote")
     ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {MOST_FRAMES})")
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
-    ask.add_argument("--prompt", help="a whole prompt with <video> and {question} in it, in place of the model's")
+    ask.add_argument("--prompt", help="a full prompt with <video> and {question} in it, in place of the model's")
     ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST_ANSWER}, or what fits)")
     win = commands.add_parser("challenge", help="play an entry in a lesson's challenge, or in the capstone")
     win.add_argument("id", help="a lesson's number, or capstone")

@@ -56,7 +56,7 @@ NEXT_VIDEO = dict(
     spatial_pool_mode="average", vision_feature_select_strategy="default", tie_word_embeddings=False,
 )  # fmt: skip
 VICUNA_7B_VIDEO = NEXT_VIDEO | dict(text_config=VICUNA_7B, video_token_index=32000, image_token_index=32001)
-CONFIGS = {  # Hub id -> what its config.json says
+CONFIGS = {  # Hub id -> the contents of its config.json
     "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": dict(
         model_type="llava_onevision", vision_config=SIGLIP_VISION, text_config=QWEN2_05B, vision_feature_layer=-1,
         vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9", tie_word_embeddings=True,

@@ -50,7 +50,7 @@ _MOST_B_FRAMES = 16  # in a row before the frame that they depend on; HEVC may h
 
 
 class Frames(NamedTuple):
-    """Decoded frames, in the order asked for."""
+    """Decoded frames, in the requested order."""
 
     pixels: np.ndarray  # (T, H, W, 3) uint8, RGB, upright
     seconds: np.ndarray  # (T,) float64, since the first frame of the file

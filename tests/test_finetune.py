@@ -152,7 +152,7 @@ def test_qlora_learns_and_leaves_the_four_bits_alone(random_vlm_folder, examples
 
 
 def test_four_bits_cannot_be_trained_themselves(random_vlm_folder):
-    with pytest.raises(ValueError, match="4 bits, which cannot be trained: load it whole"):
+    with pytest.raises(ValueError, match="4 bits, which cannot be trained: load it without four_bit"):
         finetune.all_but_tower(vlm.load(random_vlm_folder, four_bit=True))
 
 
@@ -840,7 +840,7 @@ def test_a_language_model_that_was_trained_comes_back_and_not_into_four_bits(
     finetune.load_adapter(other, tmp_path / "second")
     expected = model.logits(make_frames(2), model.prompt("What?"))
     torch.testing.assert_close(other.logits(make_frames(2), other.prompt("What?")), expected, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="which is in 4 bits here: load .* whole"):
+    with pytest.raises(ValueError, match="which is in 4 bits here: load .* without four_bit"):
         finetune.load_adapter(vlm.load(random_vlm_folder, four_bit=True), tmp_path / "second")
 
 

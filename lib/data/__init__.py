@@ -2,10 +2,10 @@
 
     toybox_videos, read_aihub -> Video -> Example or Pair -> Collator -> vlm.model, inside vlm.looking_through(reducer)
 
-A Video has frames and captions, whether it is drawn or read from a file. An Example holds what the user says and what
-the model should answer. Features encodes each clip once; the Collator makes the tensors. transformers' Trainer, TRL and
-a plain torch loop all accept its batches. (Tiny's own training uses `lib.packing`: many short questions in one
-sequence, with a mask that only our trainer supports.)
+A Video has frames and captions, whether it is drawn or read from a file. An Example holds a user's request and the
+right answer. Features encodes each clip once; the Collator makes the tensors. transformers' Trainer, TRL and a plain
+torch loop all accept its batches. (Tiny's own training uses `lib.packing`: many short questions in one sequence, with a
+mask that only our trainer supports.)
 
 Not included: downloading AI-Hub (it needs a Korean account, and the data may not be passed on), and prompts with
 several videos.

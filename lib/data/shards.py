@@ -253,7 +253,7 @@ def read_json(path: Path, *keys: str) -> dict:
     except ValueError:  # not JSON, or not UTF-8
         content = None
     if not isinstance(content, dict) or not content.keys() >= {*keys}:
-        raise ValueError(f"{path} is cut off or damaged: delete it and run again, it is written anew")
+        raise ValueError(f"{path} is cut off or damaged: delete it and run again, which rewrites it")
     return content
 
 

@@ -176,7 +176,7 @@ def unique(videos: Sequence[Video]) -> Sequence[Video]:
 
 
 class Example(NamedTuple):
-    """What a user says about a video (without `<video>`), and what the model should answer."""
+    """A user's request about a video (without `<video>`), and the right answer."""
 
     video: Video
     prompt: str

@@ -14,7 +14,7 @@ from lib.video import sample_uniform
 def exact_match(
     vlm, clips: Sequence[toybox.Clip], reducer=None, frames: int = 16, batch: int = 8
 ) -> dict[str, list[bool]]:
-    """Asks every question about every clip; says for each kind of question which answers were exactly right.
+    """Asks every question about every clip; returns for each kind of question which answers were exactly right.
 
     The model looks at `frames` frames of each clip, chosen by LLaVA-NeXT's rule, through `reducer` (default: its own).
     An answer is right if each of its tokens, and the end token, is the model's first choice given the tokens before:

@@ -15,7 +15,7 @@ from lib.files import write_text
 
 
 class Paired(NamedTuple):
-    """How much larger a score of the first system is, and how often chance alone gives as large a difference."""
+    """How much larger a score of the first system is, and how often chance gives as large a difference."""
 
     gap: Score
     p: float

@@ -61,7 +61,7 @@ def all_but_tower(vlm: VideoLM) -> None:
     Raises ValueError for a model in 4 bits: integers of 4 bits have no gradient.
     """
     if getattr(vlm.model, "is_loaded_in_4bit", False):
-        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it whole, or use add_lora")
+        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it without four_bit, or use add_lora")
     train_only(vlm, vlm.model.model.multi_modal_projector, vlm.model.model.language_model, vlm.model.lm_head)
 
 
@@ -202,7 +202,7 @@ def save_adapter(
 
 
 def drop_nulls(file: Path) -> None:
-    """Removes the fields that are null, which is their default: an older peft warns about fields it does not know."""
+    """Removes the fields that are null, which is their default: an older peft warns about unknown fields."""
     config = json.loads(file.read_text(encoding="utf-8"))
     config = {name: value for name, value in config.items() if value is not None}
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -263,7 +263,7 @@ def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:
     whole = dict(vlm.model.named_parameters())
     if packed := [name for name in names if name in whole and not whole[name].is_floating_point()]:
         raise ValueError(
-            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} whole"
+            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} without four_bit"
         )
 
 
@@ -280,5 +280,5 @@ def parts_hit(model: PreTrainedModel | PeftModel) -> dict[str, int]:
 
 
 def short_digest(content: object) -> str:
-    """Twelve hexadecimal digits for whatever `repr` tells apart."""
+    """The first twelve hexadecimal digits of a hash of `repr`."""
     return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()[:12]

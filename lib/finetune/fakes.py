@@ -185,7 +185,7 @@ def quantise_fake(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) ->
 
 
 def fill_fakes(model: nn.Module) -> list[Tensor]:
-    """Fake tensors on the CPU take the place of those on "meta", which autocast does not know; returns them all."""
+    """Fake tensors on the CPU replace those on "meta", which autocast does not support; returns them all."""
     fakes = {}
 
     def fake(tensor: Tensor) -> Tensor:

@@ -217,7 +217,7 @@ def progress(steps: int, done: int) -> tqdm:
 
 
 def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn.Parameter]:
-    """The weights that may change. Raises ValueError as `fit` says."""
+    """The weights that may change. Raises ValueError as `fit` does."""
     counts = min(plan.steps, plan.batch, plan.accumulation)
     if counts < 1 or min(plan.warmup, plan.every) < 0 or not 0 <= plan.learning_rate < math.inf:
         raise ValueError(

@@ -1,6 +1,6 @@
 """Models of the Hugging Face Hub: one commit of a model, its files in this machine's cache, one sentence per failure.
 
-`ask_hub` asks the Hub once which commit a branch is at; every file then comes from that commit, so a branch that moves
+`ask_hub` asks the Hub once for the commit of a branch. Every file then comes from that commit, so a branch that moves
 cannot mix two versions. It downloads only the files in SETTINGS and safetensors weights: no pickle and no code. A
 cached model loads without the Hub.
 

@@ -53,7 +53,7 @@ class DarkFeatures(Features):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an adapter is trained. beta None: on captions alone, with no preference (`lib.finetune.fit`)."""
+    """How an adapter is trained. beta None: on captions only, without preferences (`lib.finetune.fit`)."""
 
     beta: float | None
     plan: Plan = Plan(steps=50, batch=8, learning_rate=5e-4, warmup=5)
@@ -170,7 +170,7 @@ def trained(
 
 
 def main(file: Path = DPO_RUNS) -> None:
-    """Trains by all recipes, captions the fresh clips, and writes the file anew after each.
+    """Trains by all recipes, captions the fresh clips, and rewrites the file after each.
 
     Half an hour on one core. A stopped run continues: recipes that the file already holds are not trained again.
     """

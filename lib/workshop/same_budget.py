@@ -125,7 +125,7 @@ def view_settings(frames: int, reducer: Reducer) -> tuple:
 
 
 class Counts(NamedTuple):
-    """How many answers were right. Methods and kinds in the order in which they were asked for."""
+    """How many answers were right. Methods and kinds in the requested order."""
 
     right: np.ndarray  # (clips, methods, kinds) int
     asked: np.ndarray  # (clips, kinds) int

@@ -5,16 +5,16 @@ stays at chance for much longer.
 
 1. vision: vision tower, projector and word embeddings learn to name Toybox's drawing, patch by patch.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
-   Halfway through the language model, digits learn to name their place in the code: so codes are read in order.
+   Halfway through the language model, digits learn to name their place in the code, so that codes are read in order.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
-3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name also what happens to their thing, and which things are new; a layer later, how
-   many were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut
-   and in a crowd: more clips have one than in Toybox. The answers to the hardest questions weigh more than others do.
+3. clips: all questions and captions about clips of 4 to 8 frames, with every frame seen. Halfway through the language
+   model, patches also learn to name the event of their thing, and which things are new. A layer later they name how
+   many were new so far. So the model learns motion and counting. Counting is the hardest, above all across a cut and
+   in a crowd, so more clips have one than in Toybox. The answers to the hardest questions have a larger weight.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
-   What is named inside is known by now, and weighs less. Nothing is asked about a flash between the frames seen.
+   The naming losses have a smaller weight by now. No question is about a flash between the seen frames.
 
-In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
+In stages 3 and 4 the language model also translates between English and Korean, without frames.
 
 Whether a late skill is learned depends on chance, so score a changed recipe before you measure anything else on it. Two
 changes were tried in November 2026 and not kept. The first had text in half of the batches instead of TEXT_SHARE, and

@@ -61,7 +61,8 @@ def all_but_tower(vlm: VideoLM) -> None:
     Raises ValueError for a model in 4 bits: integers of 4 bits have no gradient.
     """
     if getattr(vlm.model, "is_loaded_in_4bit", False):
-        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it without four_bit, or use add_lora")
+        fix = "load it without four_bit, or use add_lora"
+        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: {fix}")
     train_only(vlm, vlm.model.model.multi_modal_projector, vlm.model.model.language_model, vlm.model.lm_head)
 
 

@@ -161,7 +161,7 @@ def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
     - "slowfast_llava": near the middle of n equal parts (SlowFast-LLaVA `get_seq_frames` in dataset.py). It returns
       min(n, total) frames; for n >= total its rounding doubles one and drops the last, and so do we.
     - "huggingface": the start of n equal parts, floor(i * total / n): transformers' default. Its documentation has
-    np.arange(0, total, total / n), whose rounding gives one frame too many for some sizes (14 for 13 of 15).
+      np.arange(0, total, total / n), whose rounding gives one frame too many for some sizes (14 for 13 of 15).
       With n > total it raises ValueError, as transformers does.
 
     >>> [sample_uniform(1800, 4, rule) for rule in ("llava_next", "slowfast_llava", "huggingface")]

@@ -78,8 +78,8 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = No
 
     alpha: by default twice the rank, which doubles the adapters' output. The second factor starts at 0, so the output
     does not change at first. A base that is not quantised keeps its type. A base in 4 bits becomes QLoRA: the rest of
-    it is cast to float32 (`prepare_model_for_kbit_training`). `take_off` removes an adapter that the model already has,
-    unless it was trained.
+    it is cast to float32 (`prepare_model_for_kbit_training`). `take_off` first removes an existing adapter,
+    or raises ValueError if that was trained.
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny")

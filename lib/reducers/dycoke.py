@@ -7,9 +7,9 @@ fourth with the third, and the third with the first. Each comparison uses the fu
 similarity.
 
 Three details of the code matter. Kept tokens are sorted by similarity, least similar first, not by their place in the
-frame; `order="place"` restores their places. The third frame of the *last* four keeps all tokens (`range(0, num_frames
-- 4, 4)`); so it does here. The code loses the last of an odd number of frames and fails for four frames or fewer. Here
-a frame without a partner keeps all tokens, and any number of frames works.
+frame; `order="place"` restores their places. The third frame of the *last* four keeps all tokens
+(`range(0, num_frames - 4, 4)`); so it does here. The code loses the last of an odd number of frames and fails for four
+frames or fewer. Here a frame without a partner keeps all tokens, and any number of frames works.
 """
 
 from typing import Literal

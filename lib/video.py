@@ -292,7 +292,7 @@ def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[tuple
     """(frame, damaged) in display order from the container's current position.
 
     When libav detects damage, it drops a frame or fills in missing parts. Every frame that may depend on it counts as
-    damaged: those up to the next key frame, and the B frames before it, which are shown before a frame that they need.
+    damaged. These are the frames up to the next key frame, and the B frames before it, which need a later frame.
     """
     waiting, damaged = [], False
     for frame in _outcomes(container, stream, wanted):

@@ -1,7 +1,7 @@
 """Features of thousands of clips on disk: shards that several processes write, and that survive being killed.
 
 A shard is one safetensors file with the features of `size` clips. The list of clips alone decides which shard holds
-which clip, not the number of processes: rank r of w makes shards r, r + w, r + 2 w ... So the ranks do not communicate,
+which clip, not the number of processes. Rank r of w makes shards r, r + w, r + 2 w ... So the ranks do not communicate,
 their number may change between runs, and the final bytes are the same.
 
 The first process writes plan.json: what the folder will hold. Each shard records what it was made with. It is written

@@ -59,9 +59,10 @@ def answers_by(
 ) -> list[Record]:
     """Asks the model all questions about every video; those about one video share its visual tokens.
 
-    With options, the output is the most likely of them. Without, it is what greedy decoding writes, as far as
-    `exact_match` looks: up to the first token that differs from the reference, with "…" unless the answer ends there.
-    The clips of a batch need the same number of frames. For tiny and its relatives: prompts are Vicuna's.
+    With options, the output is the most likely of them. Without options, it is the beginning of greedy decoding, which
+    is enough for `exact_match`. It goes up to the first token that differs from the reference, with "…" unless the
+    answer ends there. The clips of a batch need the same number of frames. For tiny and its relatives: prompts are
+    Vicuna's.
     """
     reducer, records = reducer or vlm.default_reducer, []
     for start in range(0, len(videos), batch):

@@ -17,8 +17,8 @@ def exact_match(
     """Asks every question about every clip; returns for each kind of question which answers were exactly right.
 
     The model looks at `frames` frames of each clip, chosen by LLaVA-NeXT's rule, through `reducer` (default: its own).
-    An answer is right if each of its tokens, and the end token, is the model's first choice given the tokens before:
-    exactly then greedy decoding writes the true answer. So nothing needs to be decoded, and all questions about a clip
+    An answer is right if each of its tokens, and the end token, is the model's first choice given the tokens before.
+    Exactly then greedy decoding writes the true answer. So nothing needs to be decoded, and all questions about a clip
     share its visual tokens. Clips with different numbers of frames cannot share a batch.
 
     Returns kind -> one bool per question, in the order of the clips.

@@ -1,8 +1,8 @@
 """Scores of outputs against references: captions, answers, and yes or no about things that may not be there.
 
 Every score here is computed from sums over clips. A `Metric` defines the counts of a record, and the score of their
-sums. So `lib.evaluate.records` can resample clips, or swap two systems clip by clip, without parsing a text again:
-intervals and paired tests use the same few lines for all metrics.
+sums. So `lib.evaluate.records` can resample clips, or swap two systems clip by clip, without parsing a text again.
+Intervals and paired tests use the same few lines for all metrics.
 
 BLEU and chrF++ are sacrebleu's (https://github.com/mjpost/sacrebleu); CIDEr is CIDEr-D of the COCO caption evaluation
 (tylin/coco-caption); CHAIR is Rohrbach et al.'s (arXiv 1809.02156) on the facts of `lib.toybox.facts`; POPE is Li et
@@ -311,7 +311,7 @@ def judged(name: str, judge: Judge, task: str = "question") -> Metric:
     """The mean score that a judge gives. The judge (a person, a program or a model) is part of the metric's name.
 
     No judge is called unless you pass one. For a language model as a judge, write down its exact version, its prompt
-    and what you do with answers that cannot be read: scores by different judges cannot be compared.
+    and your rule for answers that cannot be read. Scores by different judges cannot be compared.
 
     >>> strict = judged("strict", lambda asked, reference, output: 5.0 * (output == reference))
     >>> float(strict([Record("a model", "7", "question colour", "en", "What colour?", "red", "Red")]))

@@ -43,7 +43,7 @@ def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) ->
     """A metric of the first system minus that of the second, for the same questions about the same clips.
 
     The interval redraws clips, with the outputs of both systems. The test swaps the two systems' outputs, clip by clip,
-    at random, 2,000 times (approximate randomisation): p is the share of swaps after which the difference is as large.
+    at random, 2,000 times (approximate randomisation). p is the share of swaps with a difference at least as large.
 
     Raises ValueError if the two were not asked the same.
 

@@ -46,7 +46,7 @@ class LlamaVid(Reducer):
 
     The content tokens are means of patches, projected *after* that, as in the official code.
     The official code pools with kernel and stride side // g. On 16 x 16 patches "grid:5" leaves out the last row and
-    column, as `box` shows; "grid:6" would give 64 tokens and not 36, and raises ValueError instead. So does an unknown
+    column, as `box` shows. "grid:6" would give 64 tokens and not 36, and raises ValueError instead. So does an unknown
     setting, no frame, a missing tokenizer, a missing question, and a question with keep="content", which does not use
     it.
 

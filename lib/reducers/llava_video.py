@@ -1,6 +1,6 @@
 """LLaVA-Video (arXiv 2410.02713, section 4 and appendix A): slow and fast frames, interleaved in time.
 
-Official code: LLaVA-VL/LLaVA-NeXT `llava/model/llava_arch.py`, the `add_faster_video` branch: frame t is slow if t %
+Official code: LLaVA-VL/LLaVA-NeXT `llava/model/llava_arch.py`, the `add_faster_video` branch. Frame t is slow if t %
 slow_every == 0, each row ends in the newline, and each frame, slow or fast, ends in the frame token. In
 `encode_multimodals` the official strides double from video to video of a batch and are never reset. That is a bug and
 not copied: here every video has its configured strides.

@@ -21,7 +21,7 @@ class PatchMerger(Reducer):
         whose first layer holds the old weights n times, each divided by n, computes exactly that; a test compares the
         two.)
 
-    Rows and columns that `side` does not divide are left out, as in `SpatialPool`; InternVL raises an error there, and
+    Rows and columns that `side` does not divide are left out, as in `SpatialPool`. InternVL raises an error there, and
     Qwen resizes each frame to multiples of 28 pixels first. If `frames` does not divide the number of frames, the last
     frame is repeated, as in Qwen's processor. A token's `frame` is the first of the frames that it summarises.
 

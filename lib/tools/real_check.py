@@ -2,9 +2,10 @@
 
     make real-check
 
-asks the 0.5B in 16 bits and the 7B in 4 bits, and writes data/measured/real.json: every answer with its seconds, the
-peak memory, the card, the commit of the weights, the packages' versions. Lesson 11 shows that file. It downloads 1.8
-and 14 GB. Without a GPU only the 0.5B is asked, because the 7B would take hours. `make real-check` with names of models
+asks the 0.5B in 16 bits and the 7B in 4 bits, and writes data/measured/real.json. The file holds every answer with its
+seconds, the peak memory, the card, the commit of the weights, and the packages' versions. Lesson 11 shows that file. It
+downloads 1.8 and 14 GB. Without a GPU only the 0.5B is asked, because the 7B would take hours. `make real-check` with
+names of models
 asks those:  .venv/bin/python -m lib.tools.real_check llava-hf/LLaVA-NeXT-Video-7B-DPO-hf
 
 The file is written after each model, so a failure loses no earlier measurement.

@@ -1,7 +1,7 @@
 """The facts that a caption claims, compared with the truth of a Toybox clip.
 
 Metrics that compare words give a high score to a caption with one wrong word, and the wrong word may be the one that
-matters. Toybox writes its captions by rule, so they can be read by rule: a caption becomes a set of facts, and two sets
+matters. Toybox writes its captions by rule, so they can be read by rule. A caption becomes a set of facts, and two sets
 can be compared exactly. A fact is a tuple of English words in every language of the caption:
 
 ("thing", "red circle"), ("size", "red circle", "small"), ("motion", "red circle", "left"), ("speed", "red circle",

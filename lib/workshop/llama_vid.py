@@ -167,7 +167,7 @@ def start_reader(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
 
     The first numbers of a word's vector stand for the names of shapes and colours, one number each. The self-attention
     copies them into the queries, and the query projection turns each into the direction in which patches of that name
-    lie: the projector maps these patches to that word (tiny's first stage). From a random start the Q-Former soon
+    lie. The projector maps these patches to that word (tiny's first stage). From a random start the Q-Former soon
     looked at all things; after 90 steps it did not yet look at the named one.
     """
     names = word_ids(vlm.tokenizer, [*toybox.SHAPES, *toybox.COLOURS])

@@ -1,7 +1,7 @@
 """Methods with the same number of visual tokens: one set of weights, the same clips, the same questions.
 
-`make compare` measures them on a thousand clips and writes data/measured/same_budget.json: for every method, every kind
-of question and every clip, how many answers were exactly right. Lesson 07 makes its tables and intervals from these
+`make compare` measures them on a thousand clips and writes data/measured/same_budget.json. The file holds the number of
+exactly right answers for every method, kind of question and clip. Lesson 07 makes its tables and intervals from these
 counts.
 """
 

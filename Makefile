@@ -7,11 +7,11 @@ RUN    := "$(VENV)/bin/python"
 
 # A tiny model loses far more to threads that wait for each other than it gains from a second core.
 export OMP_NUM_THREADS = 1
-# Memory that tensors leave is used again, and not fetched anew each time (glibc; elsewhere this says nothing).
+# Reuse the memory of freed tensors instead of asking the system for more (glibc; other systems ignore this).
 export MALLOC_MMAP_THRESHOLD_ = 33554432
 export MALLOC_TRIM_THRESHOLD_ = 1073741824
 
-# What people give reaches the commands below, through the environment, as it was typed: a $ in a question is a dollar.
+# These variables reach the commands through the environment, exactly as typed: a $ in a question is a dollar.
 export VIDEO Q TEAM NAME TITLE REPO TAG
 $(foreach name,VIDEO Q TEAM NAME TITLE REPO TAG,$(eval override $(name) := $$(value $(name))))
 
@@ -57,35 +57,35 @@ llama-vid: $(READY)  ## train and measure LLaMA-VID on top of the tiny model (le
 aihub-sample: $(READY)  ## write data/aihub_sample again: Toybox clips laid out like AI-Hub's data
 	@$(RUN) -m lib.workshop.aihub_sample
 
-explorer: $(READY)  ## write the token explorer, notebooks/explorer.html, from what lib.budget says now
+explorer: $(READY)  ## write the token explorer, notebooks/explorer.html, from lib.budget
 	@$(RUN) -m lib.tools.explorer
 
 progress: $(READY)  ## show which exercises you have solved (a team's: TEAM=folder of their progress files)
 	@$(RUN) -m lib.exercises $${TEAM:+"$$TEAM"}
 
-korean: $(READY)  ## teach the tiny model Korean in six ways; write data/korean-lora (lesson 08 reads what they said)
+korean: $(READY)  ## teach the tiny model Korean in six ways; write data/korean-lora (lesson 08 reads the results)
 	@$(RUN) -m lib.workshop.korean
 
-dpo: $(READY)  ## train captioners from the verdicts of a judge who errs, and measure what DPO earns (lesson 09)
+dpo: $(READY)  ## train captioners by DPO from a noisy judge, and measure the gain (lesson 09)
 	@$(RUN) -m lib.workshop.dpo_judge
 
 ask: $(READY)  ## ask about a video: VIDEO=data/clips/NAME.mp4 Q="What colour is the circle?"
-	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Say what to ask: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
+	@[ -n "$$VIDEO" ] && [ -n "$$Q" ] || { echo 'Give a video and a question: make ask VIDEO=data/clips/hello.mp4 Q="What is the code?"'; exit 2; }
 	@$(RUN) -m lib ask -- "$$VIDEO" "$$Q"
 
 bench: $(READY)  ## time the reducers against plain torch calls and transformers; results in data/measured/
 	@PYTHONPATH=. KINETO_LOG_LEVEL=9 $(RUN) tests/bench_reducers.py
 
-doctor: $(READY)  ## what runs on this machine, and with which settings; a block for a bug report
+doctor: $(READY)  ## show what runs on this machine, and with which settings; paste it into a bug report
 	@$(RUN) -m lib.tools.doctor
 
-gpu-check: $(READY)  ## hold the memory plan to a GPU, and time the methods there; results in data/measured/
+gpu-check: $(READY)  ## compare the memory plan with a GPU, and time the methods there; results in data/measured/
 	@PYTHONPATH=. $(RUN) tests/gpu_check.py
 
 real-check: $(READY)  ## ask the real 0.5B and 7B about two real clips and six drawn ones; answers in data/measured/
 	@$(RUN) -m lib.tools.real_check
 
-traced: $(READY)  ## hold the memory plan to real code on tensors without numbers; results in data/measured/
+traced: $(READY)  ## compare the memory plan with real code on tensors without data; results in data/measured/
 	@$(RUN) -m lib.finetune.trace
 
 rehearse: $(READY)  ## run the job with a model as large as the 7B, on this machine's processor (an hour, 45 GB of disk)
@@ -94,24 +94,24 @@ rehearse: $(READY)  ## run the job with a model as large as the 7B, on this mach
 new-lesson: $(READY)  ## write the first draft of a lesson: NAME=14_time_tokens TITLE="Time tokens"
 	@$(RUN) -m notebooks.new_lesson "$$NAME" "$$TITLE"
 
-korean-looked: $(READY)  ## after an English text changed and its Korean twin was looked at: record that
+korean-looked: $(READY)  ## record that you looked at the Korean twins of changed English texts
 	@$(RUN) -m notebooks.korean_twins
 
-colab: $(READY)  ## name the course's address everywhere: REPO=owner/name TAG=v1.0
+colab: $(READY)  ## write the course's address everywhere: REPO=owner/name TAG=v1.0
 	@$(RUN) -m notebooks.address $$REPO $$TAG
 
 clean:  ## remove the environment, course/ and what tools left behind (not a training run)
 	rm -rf "$(VENV)" course build/book build/book-cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What writes into this folder says so before it begins, where it cannot.
+# Targets that write into this folder first check that they may.
 WRITABLE = [ -w . ] || { echo "This folder is read-only: copy the course to a folder in which you may write, and run make there."; exit 1; }
 course test notebooks book tiny compare compare-later llama-vid korean dpo aihub-sample explorer bench gpu-check real-check traced rehearse new-lesson korean-looked colab: | .writable
 .PHONY: .writable
 .writable:
 	@$(WRITABLE)
 
-# Made once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.
+# Built once, and again when the lock changes. A torch of the locked version that is already in $(VENV) stays.
 $(READY): requirements.lock
 	@$(WRITABLE)
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \

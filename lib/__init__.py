@@ -1,6 +1,6 @@
 """Frames to Tokens: how video language models turn the frames of a clip into tokens.
 
-The way of the data is one street, and a module imports only from those before it:
+Data flows in one direction, and a module imports only from the modules before it:
 file -> `video` -> frames (T, H, W, 3) -> `vlm.encode` -> features (T, H, W, C) -> a reducer of `reducers`
 -> visual tokens (N, D) -> `vlm.splice` -> text -> `evaluate`.
 """
@@ -15,11 +15,12 @@ if sys.argv[:1] == ["-m"] and sys.stdout:
 
 
 def quiet() -> None:
-    """Switch off what libraries print in this process about settings that the course chooses itself, and their bars.
+    """Silence the libraries' progress bars and their warnings about settings that the course chooses itself.
 
-    `import lib` changes nothing of a program. `vlm.load`, `import lib.finetune` and a lesson's set-up cell call this.
+    `import lib` alone changes no setting of your program. `vlm.load`, `import lib.finetune` and a lesson's set-up cell
+    call this.
     """
-    from transformers.utils import logging as transformers_logging  # a second that `import lib` need not take
+    from transformers.utils import logging as transformers_logging  # takes a second, so `import lib` skips it
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -5,8 +5,8 @@
     python -m lib plan|train|caption|evaluate|merge job.yaml
     python -m lib challenge 05 entry.py
 
-Answers, captions and plans go to stdout, all else to stderr. Bad input is one line on stderr and exit code 2; Ctrl-C is
-exit code 130.
+Answers, captions and plans go to stdout, everything else to stderr. Bad input prints one line on stderr and exits with
+code 2; Ctrl-C exits with code 130.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from lib import quiet, video
 from lib.known import REAL_MODELS
 from lib.text import Text
 
-MOST_FRAMES = 16  # what tiny was trained with
-LONGEST_ANSWER = 256  # tokens of an answer, if not asked for otherwise
+MOST_FRAMES = 16  # the number that tiny was trained with
+LONGEST_ANSWER = 256  # default, in tokens
 ERROR, INTERRUPTED = Text("error: {what}", "오류: {what}"), Text("stopped", "중단했습니다")
 FEW_TOKENS = Text("--max-new-tokens {n}: give at least 1", "--max-new-tokens {n}: 1 이상으로 정하세요")
 ONLY_TOYBOX = Text(
@@ -45,7 +45,7 @@ LESS_MEMORY = Text(
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command as every other mistake is reported: in one line, by `main`."""
+    """A parser whose errors reach `main`, which prints every error in one line."""
 
     def error(self, message: str):
         raise ValueError(f"{message}; see {self.prog} --help")
@@ -70,7 +70,7 @@ def parser() -> Parser:
     ask.add_argument("--adapter", help="a folder that train or save_adapter wrote")
     ask.add_argument("--frames", type=int, help=f"frames to look at, evenly spread (default: at most {MOST_FRAMES})")
     ask.add_argument("--four-bit", action="store_true", help="load the model in 4 bits: a 7B fits a T4")
-    ask.add_argument("--prompt", help="a whole prompt with <video> and {question} in it, in place of the model's")
+    ask.add_argument("--prompt", help="a full prompt with <video> and {question} in it, in place of the model's")
     ask.add_argument("--max-new-tokens", type=int, help=f"longest answer (default: {LONGEST_ANSWER}, or what fits)")
     win = commands.add_parser("challenge", help="play an entry in a lesson's challenge, or in the capstone")
     win.add_argument("id", help="a lesson's number, or capstone")
@@ -81,7 +81,7 @@ def parser() -> Parser:
         command.add_argument("job", help="a file of settings, such as jobs/tiny.yaml")
         if name == "caption":
             command.add_argument("videos", nargs="*", help="files or folders; without any, the job's test clips")
-            command.add_argument("--base", action="store_true", help="by the model before training")
+            command.add_argument("--base", action="store_true", help="caption with the model before training")
         elif name == "merge":
             command.add_argument("out", help="a new folder")
         elif name == "evaluate":
@@ -92,11 +92,11 @@ def parser() -> Parser:
 
 
 COMMANDS = {
-    "plan": "does a job fit, on which card, how long; nothing is downloaded",
-    "train": "train an adapter; what was interrupted goes on",
-    "caption": "one JSON line per clip",
-    "evaluate": "scores of the test clips with intervals, against the model before training",
-    "merge": "whole weights that transformers and vLLM load",
+    "plan": "show whether the job fits, on which card, how long it takes; downloads nothing",
+    "train": "train an adapter, or continue an interrupted run",
+    "caption": "write one JSON line per clip",
+    "evaluate": "score the test clips, with intervals, against the model before training",
+    "merge": "write full weights that transformers and vLLM load",
 }
 
 
@@ -105,7 +105,7 @@ def ask(options: argparse.Namespace) -> None:
     if options.max_new_tokens is not None and options.max_new_tokens < 1:
         raise ValueError(FEW_TOKENS.say(n=options.max_new_tokens))
     clips = [frames_of(path, options.frames) for path in options.paths]
-    from lib import vlm  # seconds of imports that a wrong file name need not wait for
+    from lib import vlm  # takes seconds, so file names are checked first
 
     loaded = vlm.load(options.model, four_bit=options.four_bit)
     if options.adapter:
@@ -147,7 +147,7 @@ def play(options: argparse.Namespace) -> None:
 
 
 def run_job(options: argparse.Namespace) -> None:
-    """One of the commands on a job. What was torn by a kill or a full disk goes on from the last checkpoint."""
+    """Runs one command on a job. After a kill or a full disk, training continues from the last checkpoint."""
     from lib.job.settings import read_job
 
     job = read_job(options.job, getattr(options, "changes", ()))
@@ -158,7 +158,7 @@ def run_job(options: argparse.Namespace) -> None:
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """Inside, a full disk or memory, of which libraries tell in their own ways, is a ValueError."""
+    """Turns the libraries' errors about a full disk or full memory into a ValueError."""
     from safetensors import SafetensorError
 
     try:
@@ -174,7 +174,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def do(job, options: argparse.Namespace) -> None:
-    """The command itself."""
+    """Runs the command."""
     if options.command == "plan":
         from lib.job.planning import plan_job
 
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     code = main()
-    if "RANK" in os.environ:  # a process of torchrun: the others wait for it in vain unless it goes
+    if "RANK" in os.environ:  # under torchrun: exit at once, or the others wait forever
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

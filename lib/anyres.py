@@ -1,4 +1,4 @@
-"""AnyRes: LLaVA-NeXT's way to show an image of any size to an encoder that takes small squares.
+"""AnyRes: how LLaVA-NeXT shows an image of any size to an encoder that takes small squares.
 
 image (H, W, 3) uint8 -> `crops`, the whole squashed into one square, then the tiles -> the encoder, as if they were
 frames -> features (1 + n, h, w, D), projected -> `pack` -> visual tokens: the overview, then all tiles as one map,
@@ -7,7 +7,7 @@ without the patches that are only padding, each row of the map ended by the lear
 Which grid of tiles an image gets, and how many tokens that makes, is arithmetic: `anyres_grid`, `unpadded_box` and
 `anyres_tokens`. `VideoLM.image_tokens` puts the parts together.
 
-Not here: "anyres_max_N" of OneVision, which also shrinks the map of a large grid.
+Not implemented: OneVision's "anyres_max_N", which also shrinks the map of a large grid.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from lib.reducers.spatial_pool import check_choice
 # The canvases that LLaVA-NeXT cuts into tiles, pixels (the default of transformers' LlavaNextConfig; LLaVA-NeXT
 # `scripts/train/dpo.sh:37`). The blog of 30 January 2024 names 1 x 4 and 4 x 1 tiles too; the code leaves them out.
 LLAVA_NEXT_PINPOINTS = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
-ANYRES_RULES = ("hf", "original")  # which read a pinpoint as (height, width), and as (width, height)
+ANYRES_RULES = ("hf", "original")  # read a pinpoint as (height, width) or as (width, height)
 
 
 def anyres_grid(
@@ -33,16 +33,16 @@ def anyres_grid(
     tile: int = 336,
     rule: str = "hf",
 ) -> tuple[int, int]:
-    """(rows, columns) of tiles for an image: of all canvases the one that shows most pixels, then the smallest.
+    """(rows, columns) of tiles for an image: the canvas that shows most pixels, and of equals the smallest.
 
     scale = min(canvas width / width, canvas height / height)
     shown = min(floor(width * scale) * floor(height * scale), width * height)
 
-    Where two are equal in both, the first in the list wins. The official codes agree on all that, but not on what a
+    If two are equal in both, the first in the list wins. The official codes agree on this. They disagree on what a
     pinpoint is: (height, width) in transformers (rule "hf", `image_processing_utils.py` select_best_resolution),
-    (width, height) in LLaVA-NeXT ("original", `llava/mm_utils.py:119-149`). The usual list holds each shape both ways
-    round, so the grids differ only for ties: images of at most 336 x 336, which every canvas shows whole (and lines one
-    pixel thin and over 1,008 long, of which the floor leaves nothing in any canvas).
+    (width, height) in LLaVA-NeXT ("original", `llava/mm_utils.py:119-149`). The usual list holds each shape in both
+    orientations, so the grids differ only for ties. Ties are images of at most 336 x 336, which every canvas shows
+    whole. (Lines one pixel thin and over 1,008 long tie too: the floor leaves no pixel of them.)
 
     >>> anyres_grid(480, 640), anyres_grid(300, 900)
     ((2, 2), (1, 3))
@@ -70,13 +70,13 @@ def anyres_grid(
 def unpadded_box(height: int, width: int, rows: int, columns: int, rule: str = "hf") -> tuple[int, int, int, int]:
     """(row0, row1, col0, col1), half-open: the patches of a rows x columns canvas that an image centred in it covers.
 
-    The image fills the width where width / height > columns / rows: floor(height * columns / width) rows show it, and
-    of the others half, rounded down, are cut off above and as many below. So one row of padding may stay. Otherwise
-    the same with columns.
+    If width / height > columns / rows, the image fills the width and floor(height * columns / width) rows. Half of the
+    other rows, rounded down, are cut off above and as many below, so one row of padding may stay. Otherwise the same
+    holds for columns.
 
     Computed as height * (columns / width), it may land just below a whole number: 110 * (48 / 352) gives 14.999...98.
     transformers rounds to 7 digits before the floor (`unpad_image`; huggingface/transformers#35779), the original code
-    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters where the whole number is odd:
+    does not (LLaVA-NeXT `llava/model/llava_arch.py`). It matters if the whole number is odd:
 
     >>> unpadded_box(480, 640, 48, 48), unpadded_box(640, 480, 48, 48)
     ((6, 42, 0, 48), (0, 48, 6, 42))
@@ -111,7 +111,7 @@ def anyres_tokens(
     >>> anyres_tokens(56, 28), anyres_tokens(56, 28, rule="original")
     (888, 1776)
 
-    Raises ValueError as `anyres_grid` does, and where a patch does not fit in a tile.
+    Raises ValueError as `anyres_grid` does, and if a patch does not fit in a tile.
     """
     if not 0 < patch <= tile:
         raise ValueError(f"a patch of {patch} does not fit a tile of {tile}: use 0 < patch <= tile")
@@ -142,7 +142,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def on_canvas(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) -> (height, width, 3): as large as it fits with its sides in proportion, centred on black.
+    """(H, W, 3) -> (height, width, 3): scaled to fit with its proportions kept, centred on black.
 
     LLaVA-NeXT `llava/mm_utils.py` resize_and_pad_image; transformers `image_processing_pil_llava_next.py`.
 
@@ -160,8 +160,8 @@ def on_canvas(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def crops(image: np.ndarray, grid: tuple[int, int], tile: int) -> np.ndarray:
     """(H, W, 3) and (rows, columns) of tiles -> (1 + n, tile, tile, 3) uint8: the overview, then the tiles row by row.
 
-    The overview is squashed to a square, not padded: the official code says of itself that this "seems to be a bug"
-    (`llava/mm_utils.py` process_anyres_image), and keeps it, because the weights are used to it.
+    The overview is squashed to a square, not padded: a comment in the official code says that this "seems to be a bug"
+    (`llava/mm_utils.py` process_anyres_image). It stays, because the weights were trained with it.
 
     >>> crops(np.zeros((480, 640, 3), np.uint8), (2, 2), 336).shape
     (5, 336, 336, 3)
@@ -188,7 +188,7 @@ def arrange(
     """(1 + rows * columns, h, w, D) -> (N, D): the overview, then the map without padding, `newline` after each row."""
     tiles = side_by_side(patches[1:], grid)
     top, bottom, left, right = unpadded_box(*image_size, *tiles.shape[:2])
-    kept = tiles[top:bottom, left:right]  # of a very thin image, nothing
+    kept = tiles[top:bottom, left:right]  # empty for a very thin image
     lines = torch.cat([kept, newline.to(kept).expand(len(kept), 1, -1)], dim=1)
     return torch.cat([patches[0].flatten(0, 1), lines.flatten(0, 1)])
 
@@ -205,9 +205,9 @@ def pack(
 ) -> VisualTokens:
     """Projected features (1 + n, h, w, D) of the crops of an image of (height, width) pixels -> its visual tokens.
 
-    `frame` is the crop that a token comes from (0 is the overview) and `box` its patch there; a newline ends a row of
-    several tiles, so it has no frame: -1. transformers `modeling_llava_next.py` pack_image_features; LLaVA-NeXT
-    `llava/model/llava_arch.py:350-412`, of which this is LLaVA-NeXT's own setting, "spatial_unpad".
+    `frame` is the crop that a token comes from (0 is the overview) and `box` its patch there. A newline ends a row that
+    spans several tiles, so its frame is -1. transformers `modeling_llava_next.py` pack_image_features; LLaVA-NeXT
+    `llava/model/llava_arch.py:350-412`, with LLaVA-NeXT's own setting, "spatial_unpad".
 
     >>> tokens = pack(torch.zeros(3, 3, 3, 4), image_size=(40, 240), grid=(1, 2), newline=torch.ones(4))
     >>> tokens.frame[:9].unique().tolist()                            # 3 x 3 of the overview
@@ -217,7 +217,7 @@ def pack(
     >>> tokens.box[9].tolist()                                        # ... the middle one
     [1, 2, 0, 1]
 
-    Raises ValueError where the features are not those of so many crops, and where the newline is not D wide.
+    Raises ValueError if the number of crops is wrong or the newline is not D wide.
     """
     expected = 1 + grid[0] * grid[1]
     if features.dim() != 4 or len(features) != expected:

@@ -1,8 +1,8 @@
 """The set-up cell's one call: go to the lessons' folder, make libraries quiet; on Colab, install what Colab lacks.
 
-Colab comes with torch, numpy, transformers and much else that fits together. pip may add to that and may not touch it:
-everything that is installed is named to pip as a constraint. What the course needs and Colab lacks, or has too old,
-stands in requirements-colab.txt: torch, numpy and transformers never do. Running the cell again finds nothing to do.
+Colab brings torch, numpy, transformers and other packages that work together. pip may add packages but not change
+those: it gets every installed package as a constraint. requirements-colab.txt lists what the course needs and Colab
+lacks or has too old; torch, numpy and transformers are never in it. Running the cell again changes nothing.
 
 This module runs before anything is installed, so it imports only what every runtime has.
 """
@@ -27,7 +27,7 @@ PLAIN = re.compile(r"[\w.+!]+")  # versions that pip can read; a distribution's 
 
 
 def set_up(language: str = "en") -> None:
-    """Makes notebooks/ the working folder, so that every path of a lesson holds; switches off what libraries print.
+    """Makes notebooks/ the working folder, so that a lesson's paths are right, and silences libraries.
 
     On Colab it first installs what is missing. `language` is the notebook's ("en" or "ko"): messages come in it unless
     F2T_LANGUAGE names another. An English notebook leaves the choice to the learner's file and the locale. Raises
@@ -44,8 +44,8 @@ def set_up(language: str = "en") -> None:
 def install_missing() -> None:
     """Installs what NEEDED asks for and this runtime lacks.
 
-    Raises RuntimeError, before any weights are downloaded, where pip fails or has replaced a package that this session
-    has imported: the old one stays in memory until a restart.
+    Raises RuntimeError, before any weights are downloaded, if pip fails or has replaced a package that this session has
+    imported. (The old one stays in memory until a restart.)
     """
     if wanted := missing(NEEDED.read_text(encoding="utf-8").splitlines()):
         before = versions(imported())
@@ -58,7 +58,7 @@ def install_missing() -> None:
 
 
 def missing(lines: Iterable[str]) -> list[str]:
-    """The requirements of which no version, or one outside the bounds, is installed.
+    """The requirements that are not installed, or only in a version outside the bounds.
 
     >>> missing(["# a comment", "pip>=1", "pip>=1000", "no-such-package>=2,<3  # why"])
     ['pip>=1000', 'no-such-package>=2,<3']
@@ -82,7 +82,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def imported() -> list[str]:
-    """The installed packages of which this session has imported a module of the same name.
+    """The installed packages that this session has imported (a module of the same name).
 
     >>> "pytest" in imported() or "pytest" not in sys.modules
     True
@@ -97,7 +97,7 @@ def installed() -> dict[str, str]:
 
 
 def install(wanted: list[str]) -> None:
-    """pip install, with everything that is installed held where it is. Raises RuntimeError with pip's last line."""
+    """Runs pip install; installed packages keep their versions. Raises RuntimeError with pip's last line."""
     print(f"installing what this runtime lacks: {', '.join(wanted)}")
     with tempfile.TemporaryDirectory() as folder:
         held, free = Path(folder, "held.txt"), {Requirement(line).name for line in wanted}

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all (beside the old one, then renamed), and what a folder was begun with."""
+"""Atomic writes of files (a temporary file, then a rename), and the settings that a folder was begun with."""
 
 import glob
 import os
@@ -14,10 +14,10 @@ DATA = ROOT / "data"
 
 @contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a path beside the old file. At the end it takes the old file's place; after an error it is gone.
+    """Yields a temporary path. On success it atomically replaces `path`; on an error it is deleted.
 
-    The path names the process, so that several may write the same file: the last one wins, whole. A killed process
-    leaves its piece; the next write of the same file deletes it.
+    The temporary path holds the process id, so several processes may write the same file: the last one wins. A killed
+    process leaves its temporary file; the next write of the same file deletes it.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -30,7 +30,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def delete_dead_pieces(path: Path) -> None:
-    """Deletes what killed processes of this machine left of a file or folder. Pieces of running processes stay."""
+    """Deletes the temporary files that killed processes of this machine left. Those of running processes stay."""
     import psutil  # lib.colab imports this file before packages are installed
 
     for piece in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -40,14 +40,14 @@ def delete_dead_pieces(path: Path) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text whole, in UTF-8, in a folder made if need be."""
+    """Writes a text atomically, in UTF-8, and makes its folder if needed."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 def differences(before: dict, now: dict, most: int = 5) -> str:
-    """Which settings of a folder have changed, with the old and the new value; "" where none has.
+    """Which settings of a folder have changed, with the old and the new value; "" if none has.
 
     >>> differences({"frames": 8, "seed": 0}, {"frames": 16, "seed": 0})
     'frames: 8 before, 16 now'

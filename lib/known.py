@@ -1,6 +1,6 @@
-"""What is known of the real models: Hub ids, pinned commits, configurations. One table; all else follows from it.
+"""Facts about the real models: Hub ids, pinned commits, configurations. Everything else follows from this table.
 
-Where the configurations come from: transformers' conversion scripts (`convert_llava_next_video_weights_to_hf.py`,
+The configurations come from transformers' conversion scripts (`convert_llava_next_video_weights_to_hf.py`,
 `convert_llava_onevision_weights_to_hf.py`) and copies of the Hub's config.json in public repositories. Fields that
 transformers fills in with the same value, or never reads, are left out. OneVision's language model is
 Qwen2-0.5B-Instruct with a vocabulary padded from 151,936 + 2 to 152,000, and its tower the first 26 layers of SigLIP.
@@ -10,7 +10,7 @@ The 7B has Vicuna's 4,096 positions; its configuration on the Hub stretches them
 from math import ceil
 
 GIB = 2**30
-FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: bounds the memory, changes nothing else
+FRAMES_PER_BLOCK = 16  # frames that the vision tower sees at once: this limits memory and changes no result
 
 HUB_IDS = {  # the course's short names; REAL_MODELS are those that a laptop and a T4 can load
     "onevision-0.5b": "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
@@ -21,7 +21,7 @@ REAL_MODELS = (HUB_IDS["onevision-0.5b"], HUB_IDS["7b"])
 NAMES = {"onevision-0.5b": "OneVision 0.5B", "7b": "LLaVA-NeXT-Video 7B", "34b": "LLaVA-NeXT-Video 34B"}
 
 
-REVISIONS = {  # Hub id -> the commit that `load` takes, None where we know of none that is surely published: the newest
+REVISIONS = {  # Hub id -> the commit that `load` takes; None: not pinned, `load` takes the newest
     # Used, with the SHA-256 of its 1,787,445,680 bytes of weights, by several public repositories (2024 to 2026).
     "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": "74dd0bf867a4cda7950c17663794267c60cf4b40",
     "llava-hf/LLaVA-NeXT-Video-7B-hf": None,
@@ -56,7 +56,7 @@ NEXT_VIDEO = dict(
     spatial_pool_mode="average", vision_feature_select_strategy="default", tie_word_embeddings=False,
 )  # fmt: skip
 VICUNA_7B_VIDEO = NEXT_VIDEO | dict(text_config=VICUNA_7B, video_token_index=32000, image_token_index=32001)
-CONFIGS = {  # Hub id -> what its config.json says
+CONFIGS = {  # Hub id -> the contents of its config.json
     "llava-hf/llava-onevision-qwen2-0.5b-ov-hf": dict(
         model_type="llava_onevision", vision_config=SIGLIP_VISION, text_config=QWEN2_05B, vision_feature_layer=-1,
         vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9", tie_word_embeddings=True,

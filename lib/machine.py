@@ -1,9 +1,9 @@
-"""Memory and processors that this process may use: the machine's, or fewer where its container allows fewer.
+"""Memory and processors that this process may use: the machine's, or fewer if its container allows fewer.
 
 Docker, Kubernetes, Slurm and systemd limit a process by control groups (cgroups). psutil and os.cpu_count() do not see
-those limits, and a process that uses more memory than its group may is killed. Here both versions of the kernel's
-interface are read: version 1 (`memory.limit_in_bytes`, `cpu.cfs_quota_us`) and version 2 (`memory.max`, `cpu.max`).
-On systems without control groups, the machine is the limit.
+those limits, and the kernel kills a process that exceeds its group's memory. This module reads both versions of the
+kernel's interface: version 1 (`memory.limit_in_bytes`, `cpu.cfs_quota_us`) and version 2 (`memory.max`, `cpu.max`). On
+systems without control groups, the machine is the limit.
 """
 
 import math
@@ -39,7 +39,7 @@ def total_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this process can still get: of the machine, or of the group that has least left."""
+    """Bytes that this process can still get: from the machine, or from the group with the least left."""
     left = (limit - used for limit, used in memory_limits())
     return max(0, min([psutil.virtual_memory().available, *left]))
 
@@ -47,7 +47,7 @@ def free_memory() -> int:
 def peak_megabytes() -> float:
     """The most memory that this process has held so far, MiB.
 
-    Linux: of this process alone. (What getrusage says there also counts the process that started it.)
+    Linux: of this process alone. (getrusage also counts the process that started it.)
     """
     status = words(Path("/proc/self/status"))
     if "VmHWM:" in status:
@@ -64,7 +64,8 @@ def quotas() -> Iterator[float]:
 
 
 def memory_limits() -> Iterator[tuple[int, int]]:
-    """(limit, used) in bytes of the groups with a limit. Cached files do not count as used: they make way."""
+    """(limit, used) in bytes of the groups with a limit. Cached files do not count as used, because the kernel can drop
+    them."""
     for group in groups("memory"):
         for limit, usage in MEMORY_FILES.items():
             texts = words(group / limit) + words(group / usage)
@@ -78,8 +79,8 @@ def memory_limits() -> Iterator[tuple[int, int]]:
 def groups(controller: str) -> Iterator[Path]:
     """The folders of the groups that limit this process: its own and those around it, in all hierarchies.
 
-    A container may show its own group's files at the top, though its path is a longer one: what is not there is empty.
-    A line of another form is ignored.
+    A container may show its own group's files at the top although its path is longer; missing folders count as empty.
+    Lines of another form are ignored.
     """
     for line in text_of(GROUPS_OF_PROCESS).splitlines():
         if line.count(":") < 2:
@@ -94,12 +95,12 @@ def groups(controller: str) -> Iterator[Path]:
 
 
 def words(path: Path) -> list[str]:
-    """The words of a file; none where it cannot be read."""
+    """The words of a file; none if it cannot be read."""
     return text_of(path).split()
 
 
 def text_of(path: Path) -> str:
-    """The text of a file; "" where it cannot be read, or where its path is none (it holds a null character)."""
+    """The text of a file; "" if it cannot be read or its path is invalid (it holds a null character)."""
     try:
         return path.read_text(errors="surrogateescape")
     except (OSError, ValueError):

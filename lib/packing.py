@@ -4,8 +4,8 @@ A clip costs a hundred visual tokens, a question about it a dozen. So all questi
 
     <s>USER: [visual tokens] | \\nWhat is the code? ASSISTANT: 472</s> | \\nWhat colour ... </s> | ...
 
-and an attention mask keeps each question from seeing the others, while position ids start again after the prefix. What
-the model computes for a question is then exactly what it computes for that question alone (a test proves it).
+and an attention mask keeps each question from seeing the others. Position ids start again after the prefix. So the
+model computes for a question exactly what it computes for that question alone (a test proves it).
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Packed:
     positions: Tensor  # (B, S)
     labels: Tensor  # (B, S) token ids of the answers, IGNORE elsewhere
     turn: Tensor  # (B, S) which question a position belongs to, -1 in prefix and padding
-    visual: slice  # where the visual tokens stand in S
+    visual: slice  # the place of the visual tokens in S
 
 
 def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -46,7 +46,7 @@ def encode_turns(tokenizer, turns: Sequence[tuple[str, str]]) -> tuple[list[int]
 def pack_questions(model, tokenizer, visual: Sequence[Tensor], turns: Sequence[Sequence[tuple[str, str]]]) -> Packed:
     """Packs B clips: `visual` holds B tensors (N, D) of the same N, `turns` B lists of (question, answer).
 
-    Raises ValueError where the clips differ in their number of visual tokens or a clip has no question.
+    Raises ValueError if the clips differ in their number of visual tokens or a clip has no question.
     """
     if len({len(tokens) for tokens in visual}) != 1 or not all(turns):
         raise ValueError("clips packed together need the same number of visual tokens and at least one question each")
@@ -75,7 +75,8 @@ def pack_questions(model, tokenizer, visual: Sequence[Tensor], turns: Sequence[S
 
 
 def packed_mask(turn: Tensor, start: int) -> Tensor:
-    """(B, S) turn numbers, the prefix being the first `start` positions -> (B, 1, S, S): who may look at whom.
+    """(B, S) turn numbers, the prefix being the first `start` positions -> (B, 1, S, S): which position may look at
+    which.
 
     >>> packed_mask(torch.tensor([[-1, 0, 0, 1]]), start=1).int()[0, 0].tolist()
     [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
@@ -88,11 +89,11 @@ def packed_mask(turn: Tensor, start: int) -> Tensor:
 
 
 def states(model, packed: Packed) -> tuple[Tensor, ...]:
-    """What the language model makes of the batch: (B, S, D) before its first layer, and after each."""
+    """The language model's states for the batch: (B, S, D) before its first layer, and after each."""
     barred = torch.zeros_like(packed.mask, dtype=packed.embeds.dtype).masked_fill(~packed.mask, -torch.inf)
     return model.model.language_model(
         inputs_embeds=packed.embeds,
-        attention_mask=barred,  # to be added to the scores: of booleans every layer would make this anew
+        attention_mask=barred,  # added to the scores; from booleans, every layer would build it again
         position_ids=packed.positions,
         use_cache=False,
         output_hidden_states=True,
@@ -100,7 +101,7 @@ def states(model, packed: Packed) -> tuple[Tensor, ...]:
 
 
 def answer_logits(model, packed: Packed, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (M, vocabulary) for every answer token of the batch, and the tokens (M,) that would be right.
+    """Logits (M, vocabulary) for every answer token of the batch, and the right tokens (M,).
 
     `last` are the states (B, S, D) after the last layer. Only the M positions go through the output layer: they are a
     tenth of the sequence.

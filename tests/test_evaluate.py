@@ -351,7 +351,7 @@ def test_systems_that_were_asked_different_things_are_not_compared():
     assert paired(CHRF_PP, first, second[:-1]) == paired(CHRF_PP, first, second)  # what else was asked does not matter
     with pytest.raises(ValueError, match="only one of the systems was asked"):
         paired(POPE_F1, first, second[:-1])
-    with pytest.raises(ValueError, match="no record is of the task 'question'"):
+    with pytest.raises(ValueError, match="no record has the task 'question'"):
         measure(EXACT, first)
 
 

@@ -152,7 +152,7 @@ def test_qlora_learns_and_leaves_the_four_bits_alone(random_vlm_folder, examples
 
 
 def test_four_bits_cannot_be_trained_themselves(random_vlm_folder):
-    with pytest.raises(ValueError, match="4 bits, which cannot be trained: load it whole"):
+    with pytest.raises(ValueError, match="4 bits, which cannot be trained: load it without four_bit"):
         finetune.all_but_tower(vlm.load(random_vlm_folder, four_bit=True))
 
 
@@ -427,9 +427,9 @@ def without_metadata(path):
 @pytest.mark.parametrize("file, damage, words", [
     ("checkpoint.safetensors", cut, "checkpoint.safetensors is cut off or damaged: delete the folder"),
     ("checkpoint.safetensors", without_metadata, r"was begun with other settings \(steps: None before, 6 now; "),
-    ("log.jsonl", cut, "log.jsonl, line 4 is cut off or no step: delete it and what follows"),
+    ("log.jsonl", cut, "log.jsonl, line 4 is cut off or not a step: delete it and what follows"),
     ("log.jsonl", lambda path: path.write_text(""), "log.jsonl ends before its checkpoint .step 4.: delete the folder"),
-    ("log.jsonl", lambda path: path.write_text("[1]\n"), "line 1 is cut off or no step"),
+    ("log.jsonl", lambda path: path.write_text("[1]\n"), "line 1 is cut off or not a step"),
 ])  # fmt: skip
 def test_damaged_files_are_refused(half_way, examples, file, damage, words):
     model, folder = half_way
@@ -553,7 +553,7 @@ def test_reducers_with_objects_among_their_settings_are_told_apart_by_what_they_
 def test_a_plan_that_trains_nothing_or_uphill_is_refused(fresh, examples, wrong, tmp_path):
     finetune.projector_only(fresh)
     for folder in (None, tmp_path / "run"):
-        with pytest.raises(ValueError, match=r"Plan\(.* trains nothing, or away from the answers: give "):
+        with pytest.raises(ValueError, match=r"Plan\(.* cannot train: give "):
             fit(fresh, collator(fresh), examples, Plan(**wrong), folder)
     assert not (tmp_path / "run").exists()
 
@@ -563,7 +563,7 @@ def test_too_few_examples_and_nothing_to_train(fresh, examples):
     with pytest.raises(ValueError, match="6 steps of 2 need 12 examples, there are 11"):
         fit(fresh, collator(fresh), examples[:11], PLAN)
     fresh.model.requires_grad_(False)
-    with pytest.raises(ValueError, match="nothing of .* may change: call"):
+    with pytest.raises(ValueError, match="no weights of .* may change: call"):
         fit(fresh, collator(fresh), examples, PLAN)
 
 
@@ -840,7 +840,7 @@ def test_a_language_model_that_was_trained_comes_back_and_not_into_four_bits(
     finetune.load_adapter(other, tmp_path / "second")
     expected = model.logits(make_frames(2), model.prompt("What?"))
     torch.testing.assert_close(other.logits(make_frames(2), other.prompt("What?")), expected, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="which is in 4 bits here: load .* whole"):
+    with pytest.raises(ValueError, match="which is in 4 bits here: load .* without four_bit"):
         finetune.load_adapter(vlm.load(random_vlm_folder, four_bit=True), tmp_path / "second")
 
 

@@ -345,8 +345,9 @@ def test_pickles_are_neither_downloaded_nor_opened(server, files):
 def test_an_adapter_is_no_model(server, files):
     (files / "config.json").rename(files / "adapter_config.json")
     server.add(VIDEO_7B, files)
-    assert refused() == f"{VIDEO_7B} is a LoRA adapter, no model: load its base model, then lib.finetune.load_adapter"
-    with pytest.raises(FileNotFoundError, match="is a LoRA adapter, no model"):
+    fix = "load its base model, then lib.finetune.load_adapter"
+    assert refused() == f"{VIDEO_7B} is a LoRA adapter, not a model: {fix}"
+    with pytest.raises(FileNotFoundError, match="is a LoRA adapter, not a model"):
         vlm.load(files)
     (files / "adapter_config.json").unlink()
     server.add(VIDEO_7B, files, "b" * 40)
@@ -386,8 +387,8 @@ def more_layers(files):
 
 DAMAGED = {
     shard_missing: f"NAME lacks {LAST}: download it again, or take another model",
-    index_without_weights: "is no index of weights: download it again",
-    index_without_metadata: "is no index of weights: download it again",
+    index_without_weights: "is not an index of weights: download it again",
+    index_without_metadata: "is not an index of weights: download it again",
     fewer_layers: "the weights of NAME do not fit its config.json (model.language_model.layers.1.",
     more_layers: "the weights of NAME do not fit its config.json (model.language_model.layers.2.",
     another_tower: "the weights of NAME do not fit its config.json (model.",

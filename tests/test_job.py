@@ -86,7 +86,7 @@ def test_a_reducer_is_written_as_in_python(text, kind):
 
 
 WRONG = {
-    "an unknown key": ("stepz: 3", "'stepz' is no setting: did you mean steps?"),
+    "an unknown key": ("stepz: 3", "'stepz' is not a setting: did you mean steps?"),
     "a wrong type": ("steps: many", "steps: invalid int value: 'many'"),
     "a fraction of a step": ("steps: 1.5", "steps: invalid int value: '1.5'"),
     "a choice that is none": ("schedule: sawtooth", "schedule: invalid choice: 'sawtooth'"),
@@ -100,11 +100,11 @@ WRONG = {
     "a negative seed": ("seed: -1", "seed is -1: give at least 0"),
     "steps of warmup": ("warmup: 100", "warmup is 100.0: give at most 1"),
     "an empty output": ('output: ""', "output is empty"),
-    "an empty prompt": ('prompts: ["하나", ""]', "prompts: '' is no prompt"),
-    "a prompt that looks like an option": ('prompts: ["- x"]', "prompts: '- x' is no prompt"),
+    "an empty prompt": ('prompts: ["하나", ""]', "prompts: '' is not a prompt"),
+    "a prompt that looks like an option": ('prompts: ["- x"]', "prompts: '- x' is not a prompt"),
     "a reducer's stride that is no number": ("reducer: SpatialPool(True)", "stride=True: a stride is a whole number"),
     "no data": ("data:", "the following arguments are required: --data"),
-    "cut off": ("prompts: [one", "is no YAML, or cut off"),
+    "cut off": ("prompts: [one", "is not YAML, or is cut off"),
 }
 
 
@@ -179,14 +179,14 @@ def test_formats_that_people_have(tmp_path, name, suffix):
 
 
 UNUSABLE = {
-    "no JSON": ('{"video": "a.mp4"', "no JSON"),
+    "no JSON": ('{"video": "a.mp4"', "not JSON"),
     "a missing file": ('{"video": "b.mp4", "caption": "x"}', "b.mp4 is missing"),
     "an empty caption": ('{"video": "a.mp4", "caption": "  "}', "its caption is empty"),
     "a caption that is no text": ('{"video": "a.mp4", "caption": 3}', "its caption is empty"),
     "no video": ('{"caption": "x"}', "names no video"),
     "two videos": (json.dumps(RECORDS["LLaMA-Factory"] | {"videos": ["a.mp4", "b.mp4"]}), "names no video, or several"),
     "a conversation": (json.dumps({"messages": RECORDS["LLaMA-Factory"]["messages"] * 2}), "holds 4 turns"),
-    "a list": ("[1]", "no JSON"),
+    "a list": ("[1]", "not JSON"),
     "an unknown part": ('{"video": "a.mp4", "caption": "x", "part": "val"}', "its part is 'val': write"),
     "turns that are no turns": ('{"messages": ["a", 3]}', "holds 0 turns"),
     "no list of turns": ('{"messages": 3}', "holds 0 turns"),
@@ -194,7 +194,7 @@ UNUSABLE = {
         '{"messages": [{"role": "user", "content": ["x"]}, {"role": "assistant", "content": 3}], "videos": "a.mp4"}',
         "names no video",
     ),
-    "letters cut in two": (b'{"video": "a.mp4", "caption": "\xeb\xb0', "no JSON"),
+    "letters cut in two": (b'{"video": "a.mp4", "caption": "\xeb\xb0', "not JSON"),
     "the same video again": ('{"video": "a.mp4", "caption": "x"}', "has a caption already"),
 }
 
@@ -517,7 +517,7 @@ def test_the_most_that_fits_does_fit_and_one_more_does_not(trained):
 
 def test_a_plan_for_a_model_of_unknown_size(capsys, tmp_path):
     code, out, err = run(capsys, "plan", job_file(tmp_path, model="somebody/SomeVLM-7B"))
-    assert (code, out) == (2, "") and "is not known before its download: known are llava-hf/" in err
+    assert (code, out) == (2, "") and "is unknown before its download: choose one of llava-hf/" in err
 
 
 def test_losses_are_shown_only_where_the_package_is(capsys, tmp_path):
@@ -585,7 +585,7 @@ def test_a_cut_within_a_letter_of_hangul_is_a_cut_line(tmp_path):
     assert [line.get("video") for line in read_lines(path)] == [None, "a"]
     for line in ("[1]", '{"a": 1}', "바".encode()[:2]):
         path.write_bytes(b'{"model": "tiny"}\n' + (line if isinstance(line, bytes) else line.encode()) + b"\n")
-        with pytest.raises(ValueError, match="is damaged, or no file of captions"):
+        with pytest.raises(ValueError, match="is damaged, or not a file of captions"):
             read_lines(path)
 
 

@@ -339,7 +339,7 @@ def test_make_calls(pretended, arguments, called):
 @pytest.mark.parametrize("arguments", [[], ["VIDEO=clip.mp4"], ["Q=What moves?"]])
 def test_make_ask_says_what_is_missing(pretended, arguments):
     done = make("ask", *arguments, f"VENV={pretended}")
-    assert done.returncode == 2 and done.stdout.startswith("Say what to ask: make ask VIDEO=")
+    assert done.returncode == 2 and done.stdout.startswith("Give a video and a question: make ask VIDEO=")
 
 
 def test_ci_runs_the_documented_command():

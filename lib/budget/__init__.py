@@ -1,11 +1,11 @@
-"""What it costs: tokens, bytes, operations, and the frames that fit on a card. Arithmetic, for any LLaVA-Video model.
+"""Costs: tokens, bytes, operations, and the frames that fit on a card. Arithmetic, for any LLaVA-Video model.
 
-Every function is one formula, with its source and a worked example. Integers in, integers out. Nothing here touches a
-weight: parameter counts come from a configuration and equal those of the built model (tests/test_budget.py builds the
-7B, the 34B and the 0.5B on torch's "meta" device to prove it).
+Every function is one formula, with its source and a worked example. Integers in, integers out. Nothing here loads
+weights: parameter counts come from a configuration. tests/test_budget.py builds the 7B, the 34B and the 0.5B on torch's
+"meta" device and finds the same counts.
 
 Sizes are bytes; GIB = 2**30. Memory is for one clip at a time, as `lib.vlm` runs it and `lib.finetune` trains it. The
-tests hold each formula to what torch really holds at its peak, on small models; `make gpu-check` holds them to a GPU.
+tests compare each formula with torch's measured peak on small models; `make gpu-check` compares them with a GPU.
 `python -m lib.budget.cards` prints the plan for every card and model.
 """
 

@@ -1,4 +1,4 @@
-"""What fits on a card: the frames that its memory and the model's context allow, and the table of all of them.
+"""The number of frames that a card's memory and a model's context allow, and the table for all cards.
 
 (Not named `plan`, because a module of that name would hide the function `lib.budget.plan`.)
 """
@@ -28,7 +28,7 @@ from lib.machine import total_memory
 # Cards of one name differ by 0.1 GiB with driver and board: that is one frame of the 7B, more or less.
 CARDS = {"T4": 14.75, "L4": 22.0, "A100-40": 39.56, "A100-80": 79.15, "H100": 79.11, "H200": 139.8}
 THIS_MACHINE = "this machine"
-SHARE = 0.95  # of a card's memory is planned with: the rest is lost between blocks of unequal size
+SHARE = 0.95  # the share of a card's memory that plans use: fragmentation costs the rest
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FramePlan:
 
     @property
     def binds(self) -> str:
-        """Which of the two is the limit: "memory" or "context" (also where they are equal)."""
+        """Which of the two is the limit: "memory" or "context" (also if they are equal)."""
         return "memory" if self.by_memory < self.by_context else "context"
 
 
@@ -86,7 +86,7 @@ def plan(
 ) -> FramePlan:
     """Frames of one clip that `card` (of CARDS, or "this machine") and the context of `model` (of MODELS) allow.
 
-    95 % of the card's usable memory is planned with. `rope_factor` stretches the context (linear RoPE scaling).
+    The plan uses 95 % of the card's usable memory. `rope_factor` stretches the context (linear RoPE scaling).
     `reducer`: one of lib.reducers, by default the model's own pooling. `memory`: `answering`, or `training` with its
     settings. `model` may be a spec.
 
@@ -148,8 +148,8 @@ def gib_per_frame(model: str, precision: str) -> list[float]:
 def plan_table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(ROWS)) -> list[str]:
     """The plan as lines of text: what each model costs, and how many frames each card has room for.
 
-    `context`: the frames that the positions allow, whatever the card. A cell: those that its memory allows when the
-    model is asked, asked with eager attention, and trained by QLoRA with checkpointing and without it.
+    `context`: the frames that the positions allow, on any card. A cell: the frames that memory allows for answering,
+    for answering with eager attention, and for training by QLoRA with and without checkpointing.
 
     >>> print("\\n".join(plan_table(["T4"], ["7B, 4-bit"])))
                     weights  GiB a frame: cache  encoding  reading   context               T4
@@ -167,7 +167,7 @@ def plan_table(cards: Sequence[str] = tuple(CARDS), rows: Sequence[str] = tuple(
 
 
 def plan_cell(card: str, model: str, precision: str) -> str:
-    """A cell of the table. QLoRA learns from Korean captions."""
+    """A cell of the table. The answers for QLoRA are Korean captions."""
     found = [plan(card, model, precision, attention).by_memory for attention in ("sdpa", "eager")]
     if precision.startswith("nf4"):
         settings = {"memory": training, "answer": CAPTION}

@@ -16,11 +16,11 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class PeakRates:
-    """What a card could do at best, as its maker states it: dense 16-bit TFLOPS, and GB of memory read per second."""
+    """A card's peak speed, as its maker states it: dense 16-bit TFLOPS, and GB of memory read per second."""
 
     teraflops: float
     gigabytes_per_second: float
-    precision: str = "float16"  # how the language model's weights lie on it (unpacking 4 bits is not counted)
+    precision: str = "float16"  # of the language model's weights (unpacking 4 bits is not counted)
 
 
 # Makers give the sparse number (twice as high) first; these are the dense ones. T4: NVIDIA T4 data sheet. L4: half of
@@ -55,7 +55,7 @@ class Workload:
     compute: float = 0.4  # of a card's peak in encoding, reading the prompt and training
     bandwidth: float = 0.6  # of its peak in writing the answer
     read_seconds: float = 0.5  # to decode the frames of one clip on one CPU core
-    checkpointing: bool = True  # in training, what the forward pass computed is computed again
+    checkpointing: bool = True  # training runs the forward pass twice
 
     @property
     def tokens(self) -> int:
@@ -69,21 +69,22 @@ class Workload:
 
     @property
     def reading_hours(self) -> float:
-        """Of CPU cores, to decode the frames."""
+        """Hours of CPU cores to decode the frames."""
         return self.clips * self.read_seconds / HOUR
 
     def encoding_hours(self, card: str) -> float:
-        """Of one card, to turn the frames into projected tokens (compute bound)."""
+        """Hours of one card to turn the frames into projected tokens (compute bound)."""
         return self._hours(card, encode_flops(self.model, self.frames))
 
     def prefill_hours(self, card: str) -> float:
-        """Of one card, to read prompts and visual tokens (compute bound)."""
+        """Hours of one card to read prompts and visual tokens (compute bound)."""
         return self._hours(card, prefill_flops(self.model, self.tokens))
 
     def training_hours(self, card: str) -> float:
-        """Of one card, for LoRA from cached features: the frozen weights need no gradient of their own.
+        """Hours of one card for LoRA from cached features: the frozen weights need no gradient of their own.
 
-        Forward, backward through the activations and, with checkpointing, forward again: each as long as a prefill.
+        Forward, backward through the activations and, with checkpointing, a second forward: each takes as long as a
+        prefill.
         """
         passes = 3 if self.checkpointing else 2
         return self.epochs * self._hours(card, passes * prefill_flops(self.model, self.tokens + self.answer))
@@ -99,9 +100,9 @@ class Workload:
         return fit
 
     def decoding_hours(self, card: str) -> float:
-        """Of one card, to write the answers (memory bound).
+        """Hours of one card to write the answers (memory bound).
 
-        A step, which writes one token for each clip of a batch, reads the language model once and every clip's cache.
+        A step writes one token for each clip of a batch. It reads the language model once, and every clip's cache.
         """
         batch, peak = self.batch(card), PEAKS[card]
         seeing = 2 * (self.model.vision.parameters + self.model.projector_parameters)
@@ -111,7 +112,7 @@ class Workload:
         return self.clips / batch * self.answer * step / HOUR
 
     def captioning_hours(self, card: str) -> float:
-        """Of one card, from decoded frames to captions."""
+        """Hours of one card from decoded frames to captions."""
         return self.encoding_hours(card) + self.prefill_hours(card) + self.decoding_hours(card)
 
     def _hours(self, card: str, operations_per_clip: float) -> float:

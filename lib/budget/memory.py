@@ -43,7 +43,7 @@ def weight_bytes(model: ModelSpec, precision: str = "float16", keep_vision: bool
 def kv_bytes(model: ModelSpec, tokens: int, value_bytes: int = 2) -> int:
     """2 (key, value) * layers * kv_heads * head size * value_bytes * tokens: the cache that grows with every token.
 
-    Half a mebibyte per token, 72 per frame, on the 7B; the 0.5B's two key-value heads make it 43 times cheaper:
+    On the 7B, half a MiB per token and 72 MiB per frame. The 0.5B has two key-value heads and needs 43 times less:
 
     >>> from lib.budget.specs import MODELS
     >>> from lib.budget.specs import MIB
@@ -56,9 +56,9 @@ def kv_bytes(model: ModelSpec, tokens: int, value_bytes: int = 2) -> int:
 def vision_working_bytes(model: ModelSpec, frames: int, precision: str = "float16", attention: str = "sdpa") -> int:
     """Encoding at its peak, D wide, M in the MLP, n tokens a frame:
 
-    states of a block: frames * n * D * (layers + 2)       every layer's output is asked for, and one is made
+    states of a block: frames * n * D * (layers + 2)       all layers' outputs are kept, and one more is made
     MLP of one layer:  frames * n * M * 3 (CLIP) or 2      quick-GELU writes two products out, torch's GELU none
-    pixels:            frames * 3 * image_size**2          all three times the bytes of a value
+    pixels:            frames * 3 * image_size**2          multiply all three by the bytes of a value
     finished blocks:   n * D for each of their frames; at the end all are copied into one tensor
 
     The vision tower sees 16 frames at once. The official code asks it for all hidden states too (LLaVA-NeXT
@@ -80,10 +80,10 @@ def vision_working_bytes(model: ModelSpec, frames: int, precision: str = "float1
 
 
 def mlp_working_bytes(model: ModelSpec, tokens: int, precision: str = "float16") -> int:
-    """2 * tokens * M values, and what is larger: the same once more, or the largest matrix unpacked from 4 bits.
+    """2 * tokens * M values, plus tokens * M more or the largest matrix unpacked from 4 bits, if that is larger.
 
-    Gate, up and their product in one layer of the decoder. Older bitsandbytes unpacks a matrix to multiply with it;
-    newer versions may do without, then this is up to 86 MiB too much for the 7B.
+    Gate, up and their product in one layer of the decoder. Older bitsandbytes unpacks a matrix to multiply with it.
+    Newer versions may not; the result is then up to 86 MiB too high for the 7B.
 
     >>> from lib.budget.specs import MODELS
     >>> from lib.budget.specs import MIB
@@ -110,11 +110,11 @@ def score_bytes(model: ModelSpec, tokens: int, precision: str = "float16") -> in
 def reading_bytes(
     model: ModelSpec, tokens: int, precision: str = "float16", attention: str = "sdpa", batch: int = 1
 ) -> int:
-    """The prompt's way through the decoder, without the cache: tokens * (5 D + 2 head size) values and the MLP's.
+    """Reading a prompt in the decoder, without the cache: tokens * (5 D + 2 head size) values and the MLP's.
 
     Five copies of the hidden states: what was passed, generate's copy of it, a layer's input, the sum after attention,
-    and that normalised; and the rotary tables. With "eager" attention the scores, where they are more than the MLP's.
-    `batch` prompts of that many tokens each are read at once.
+    and that normalised; and the rotary tables. With "eager" attention the scores, if they are larger than the MLP's
+    values. `batch` prompts of that many tokens each are read at once.
 
     >>> from lib.budget.specs import MODELS
     >>> from lib.budget.specs import MIB
@@ -128,7 +128,8 @@ def reading_bytes(
 
 
 def writing_bytes(model: ModelSpec, tokens: int, answer: int, precision: str = "float16") -> int:
-    """The last of `answer` words after `tokens` tokens, without the cache: tokens * D + (tokens + answer) * K values.
+    """Writing the last of `answer` tokens after `tokens` others, without the cache: tokens * D + (tokens + answer) * K
+    values.
 
     The embeddings of the prompt (D wide), and one layer's keys (K), which are copied to grow.
 
@@ -144,7 +145,7 @@ def writing_bytes(model: ModelSpec, tokens: int, answer: int, precision: str = "
 
 @dataclass(frozen=True)
 class Memory:
-    """What holds a GPU's memory at the peak, in bytes.
+    """The parts of a GPU's memory at the peak, in bytes.
 
     >>> Memory(weights=3 * GIB, cache=GIB, activations=GIB // 2).total / GIB
     5.0
@@ -176,14 +177,14 @@ def answering(
     reducer=None,
     batch: int = 1,
 ) -> Memory:
-    """The memory of `VideoLM.answers` about `batch` clips at its peak, which is one of three:
+    """The peak memory of `VideoLM.answers` about `batch` clips, in one of three phases:
 
     looking    the vision tower encodes the frames of the last clip; the others are embeddings already
     reading    the decoder reads the whole prompts: their cache, and `reading_bytes`
     writing    the last word: the cache of prompt and answer, one layer's keys copied to grow, the prompt's embeddings
 
-    Weights as `vlm.load` keeps them: with 4 bits, vision tower and projector stay whole. A reducer's own weights and
-    those of question encoders are not counted.
+    Weights are as `vlm.load` keeps them: with 4 bits, vision tower and projector are not quantised. The weights of
+    reducers and question encoders are not counted.
 
     >>> from lib.budget.specs import MODELS
     >>> memory = answering(MODELS["7b"], 32)
@@ -224,8 +225,8 @@ def trained_layer_bytes(model: ModelSpec, tokens: int, attention: str = "sdpa", 
     k, v, o, gate and up; query, key, value and result of attention. Of the MLP the gate, its SiLU and up in float32,
     since a 4-bit layer returns its input's type, and their product in 16 bits.
 
-    "eager" keeps the softmax in both types. A batch has captions of unequal length and so a mask, tokens**2 values of
-    16 bits. With either, grouped keys and values are kept once for each head: D instead of K.
+    "eager" keeps the softmax in both types. A batch has captions of unequal length and needs a mask: tokens**2 values
+    of 16 bits. In both cases grouped keys and values are kept once for each head: D instead of K.
     """
     language = model.language
     grouped = attention == "sdpa" and batch == 1
@@ -242,7 +243,7 @@ def training_weight_bytes(model: ModelSpec, precision: str = "nf4-double") -> in
     >>> round(training_weight_bytes(MODELS["7b"]) / GIB, 2)
     5.3
 
-    Raises ValueError for a precision of more bits: peft would make float32 of all weights.
+    Raises ValueError for a precision of more bits: peft would cast all weights to float32.
     """
     _lookup(PRECISIONS, precision, "precision")
     if not precision.startswith("nf4"):
@@ -263,13 +264,13 @@ def training(
     checkpointing: bool = False,
     batch: int = 1,
 ) -> Memory:
-    """The memory of one step with QLoRA on `batch` clips whose features are known, at its peak.
+    """The peak memory of one QLoRA step on `batch` clips whose features are cached.
 
-    weights      `add_lora` casts to float32 all that is not in 4 bits (peft `prepare_model_for_kbit_training`)
+    weights      `add_lora` casts to float32 everything that is not in 4 bits (peft `prepare_model_for_kbit_training`)
     adapters     12 bytes for each weight of LoRA: 4 itself, 8 AdamW's moments
-    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the more of two: the loss,
+    activations  what the layers keep; 16-bit copies of LoRA and of the output layer; and the larger of two: the loss,
                  with 12 bytes for each token and word of the vocabulary (log-probabilities and two gradients), or the
-                 backward pass of one layer, at last with a gradient of 4 bytes for each weight of LoRA
+                 backward pass of one layer, at its end with a gradient of 4 bytes for each weight of LoRA
 
     With gradient checkpointing a layer keeps its input only, 4 D bytes a token, and is computed again when its turn
     comes.

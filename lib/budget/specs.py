@@ -1,4 +1,4 @@
-"""From pixels to patches to tokens, and the sizes of the models: what all other formulas count with."""
+"""From pixels to patches to tokens, and the sizes of the models: the basis of all other formulas."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def _lookup(table, key, what):
 
 
 def patches_per_side(image_size: int, patch_size: int) -> int:
-    """side = floor(image_size / patch_size): the patch convolution has no padding, so a rest is not seen.
+    """side = floor(image_size / patch_size): the patch convolution has no padding and ignores the remainder.
 
     CLIP-L/14-336 and SigLIP-so400m/14-384 (which leaves out the last 6 pixels):
 
@@ -48,7 +48,7 @@ def pooled_side(side: int, stride: int, mode: str = "average") -> int:
 
 
 def tokens_per_frame(height: int, width: int, newline: str = "none") -> int:
-    """Tokens of one frame of `height` x `width` pooled patches, by where the newline token goes.
+    """Tokens of one frame of `height` x `width` pooled patches, by the place of the newline token.
 
     none, one: h*w        frame: h*w + 1 (after the frame)        grid: h*(w + 1) (after every row)
 
@@ -100,8 +100,8 @@ def rope_factor(length: int, context: int = 4096) -> int:
 def demo_rope_factor(frames: int, stride: int = 2, side: int = 24, context: int = 4096) -> int:
     """The official demo's rule: least = frames * (side // stride)**2 + 1000, factor = ceil(least / context).
 
-    LLaVA-NeXT `playground/demo/video_demo.py:129-142`. The 1000 are for text, so 28 frames (4,032 tokens) already
-    need factor 2, and 21 frames are the last that need none:
+    LLaVA-NeXT `playground/demo/video_demo.py:129-142`. The 1000 leave room for text. So 28 frames (4,032 tokens)
+    already need factor 2, and up to 21 frames need no scaling:
 
     >>> demo_rope_factor(32), demo_rope_factor(28), demo_rope_factor(21)
     (2, 2, 1)
@@ -189,7 +189,7 @@ class LanguageSpec:
 
     @property
     def head_parameters(self) -> int:
-        """vocab * D, or 0 where the output layer is tied to the embedding."""
+        """vocab * D, or 0 if the output layer is tied to the embedding."""
         return 0 if self.tied else self.embedding
 
 

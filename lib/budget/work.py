@@ -7,7 +7,7 @@ def encode_flops(model: ModelSpec, frames: int) -> int:
     """Multiplications and additions to turn frames into tokens: frames * (ViT + 2 * projected tokens * projector).
 
     ViT of n tokens (patches p): 2 p * patch weights + 2 n * linear weights + layers * 4 n**2 D. The projector sees the
-    pooled tokens, or all patches where it comes before the pooling.
+    pooled tokens, or all patches if it comes before the pooling.
 
     >>> from lib.budget.specs import MODELS
     >>> f"{encode_flops(MODELS['7b'], 1):.2e}"

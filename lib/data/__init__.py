@@ -2,13 +2,13 @@
 
     toybox_videos, read_aihub -> Video -> Example or Pair -> Collator -> vlm.model, inside vlm.looking_through(reducer)
 
-A Video knows its frames and its captions, whatever it is made of. Examples are what the user says and what the model
-should answer; Features encodes each clip once; the Collator makes the tensors. What it returns is what transformers'
-Trainer, TRL and a loop in plain torch take alike. (`lib.packing` is the way of tiny's own training from nothing: many
-short questions in one sequence, by a mask that no trainer but ours knows.)
+A Video has frames and captions, whether it is drawn or read from a file. An Example holds a user's request and the
+right answer. Features encodes each clip once; the Collator makes the tensors. transformers' Trainer, TRL and a plain
+torch loop all accept its batches. (Tiny's own training uses `lib.packing`: many short questions in one sequence, with a
+mask that only our trainer supports.)
 
-Not in it: download AI-Hub (that takes a Korean account, and the data may not be passed on), several videos in one
-prompt.
+Not included: downloading AI-Hub (it needs a Korean account, and the data may not be passed on), and prompts with
+several videos.
 """
 
 from lib.data.aihub import read_aihub

@@ -2,7 +2,7 @@
 
     find_files -> Found labels and clips -> own_clips, or stated_clip -> captions_of -> Video
 
-Nothing is guessed: where two files could be meant, neither is used, and the list of problems names both. The problems
+Nothing is guessed: if a name fits two files, neither is used, and the list of problems names both. The problems
 come in the language of the variable F2T_LANGUAGE ("en" or "ko").
 """
 
@@ -25,7 +25,7 @@ from lib.video import probe
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 UNFINISHED = re.compile(r"(?is).+\.(?:part|partial|crdownload|download|aria2)")
 ARCHIVE = re.compile(r"(?is)(.+\.(?:zip|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|alz|egg))(?:\.(?:part)?(\d+))?")
-CAPTIONS = {  # where a label may hold its caption, by language: the first place that is there, and not null, counts
+CAPTIONS = {  # places of a label's caption, by language: the first that exists and is not null counts
     "ko": (
         "annotation.description_kr",  # what code that reads the real files uses
         "annotation.description_ko",
@@ -34,13 +34,13 @@ CAPTIONS = {  # where a label may hold its caption, by language: the first place
     ),
     "en": ("annotation.description_en", "caption.english", "description_en", "annotations.description_en"),
 }
-FILE_NAMES = ("filename", "video_name")  # where a label may name its clip; its own name decides first
-# In a folder ID with video.mp4 and label.json, the names say nothing and the folder says all.
+FILE_NAMES = ("filename", "video_name")  # places of a clip's name in a label; the label's own name decides first
+# In a folder ID with video.mp4 and label.json, only the folder's name identifies the clip.
 PLAIN_NAMES = {"video", "clip", "label", "annotation", "caption"}
-HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters that show nothing
-# How the folders of a split begin, behind numbers and [tags]: TS and TL hold Training's clips and labels.
+HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"  # invisible letters
+# How the folders of a split begin, after numbers and [tags]: TS and TL hold Training's clips and labels.
 PARTS = {"train": "training|train|T[SL]", "validation": "validation|valid|val|V[SL]", "test": "test"}
-# What is said, in English above and in Korean below.
+# The messages: English first, Korean second.
 # fmt: off
 FOUND = Text("videos: {n}{parts}, problems: {m}", "영상 {n}개{parts}, 문제 {m}개")
 PART_NAMES = {"train": Text("train", "학습"), "validation": Text("validation", "검증"),
@@ -53,12 +53,12 @@ NO_PAIR = Text(
     "{folder}: 라벨 {labels}개(.json)와 클립 {clips}개({suffixes}) 중 쓸 수 있는 쌍이 없습니다{first}. "
     "해결: 라벨과 클립의 이름을 같게 하고, 라벨의 {place}에 캡션을 넣으세요")
 FIRST = Text("; the first problem: {problem}", ". 첫 번째 문제: {problem}")
-OUTSIDE = Text("it leads out of the folder. Fix: copy what it points to in here",
+OUTSIDE = Text("it leads out of the folder. Fix: copy its target into the folder",
                "폴더 밖을 가리키는 링크입니다. 해결: 가리키는 파일을 이 폴더로 복사하세요")
 CLOSED = Text(
     "it cannot be opened ({why}). Fix: give yourself the right to read it (chmod -R u+rX FOLDER), or remove it",
     "열 수 없습니다({why}). 해결: 읽기 권한을 주거나(chmod -R u+rX 폴더) 지우세요")
-NO_FILE = Text("no regular file", "일반 파일이 아님")
+NO_FILE = Text("not a regular file", "일반 파일이 아님")
 PACKED = Text(
     "it is packed, and nothing in it was read. Fix: unpack it (unzip -O cp949 FILE for garbled names) and move it out",
     "압축 파일이라 읽지 않았습니다. 해결: 압축을 풀고(이름이 깨지면 unzip -O cp949 파일) 폴더 밖으로 옮기세요")
@@ -78,20 +78,20 @@ NO_LABEL = Text("no label belongs to it. Fix: add {name}.json, or remove it",
 NO_CLIP = Text("there is no {names} in the folder. Fix: add the clip, or remove the label",
                "폴더에 {names} 파일이 없습니다. 해결: 클립을 추가하거나 라벨을 지우세요")
 AND_NO, OR = Text(" and no ", ", "), Text(" or ", " 또는 ")
-# The reader of clips speaks English, and so does libav, which it quotes: 원문.
+# The reader of clips and libav write English messages, which are quoted: 원문.
 BROKEN = Text(
     "{reason}. Fix: use another file, or re-encode it (ffmpeg -i OLD -c:v libx264 NEW.mp4)",
     "클립을 읽을 수 없습니다(원문: {reason}). 해결: 교체하거나 재인코딩하세요(ffmpeg -i OLD -c:v libx264 NEW.mp4)")
-NO_JSON = Text("it is no JSON, perhaps cut off ({error}). Fix: unpack it again",
+NO_JSON = Text("it is not JSON, perhaps cut off ({error}). Fix: unpack it again",
                "JSON이 아니거나 중간에 잘렸습니다(원문: {error}). 해결: 압축을 다시 푸세요")
 NO_TEXT = Text("it is neither UTF-8 nor CP949, or damaged. Fix: unpack it again, or save it as UTF-8",
                "UTF-8도 CP949도 아니거나 손상되었습니다. 해결: 압축을 다시 풀거나 UTF-8로 저장하세요")
 NO_OBJECT = Text("it is {what}. Fix: write one label, or a list of labels, to a file",
                  "{what}. 해결: 파일에 라벨 하나 또는 라벨의 목록을 넣으세요")
 NO_ENTRY = Text("an empty list", "빈 목록입니다")
-OTHER_KIND = Text("no JSON object {{...}} but {kind}", "JSON 객체 {{...}}가 아니라 {kind}입니다")
+OTHER_KIND = Text("not a JSON object {{...}} but {kind}", "JSON 객체 {{...}}가 아니라 {kind}입니다")
 ENTRY = Text("its label number {n}: {what}", "{n}번째 라벨: {what}")
-UNNAMED = Text("it does not say to which clip it belongs. Fix: write the clip's file name under {places}",
+UNNAMED = Text("it does not name its clip. Fix: write the clip's file name under {places}",
                "어느 클립의 라벨인지 알 수 없습니다. 해결: {places}에 클립의 파일 이름을 넣으세요")
 NO_KOREAN = Text("it has no Korean caption (looked in {places}). Fix: add it, or the place to CAPTIONS",
                  "한국어 캡션이 없습니다(찾은 곳: {places}). 해결: 캡션을 추가하거나 그 위치를 CAPTIONS에 추가하세요")
@@ -110,14 +110,14 @@ class Problem(NamedTuple):
     """A file that was left out, and why."""
 
     file: str  # inside the folder
-    what: str  # what is wrong with it, and what to do
+    what: str  # the problem and the fix
 
     def __str__(self) -> str:
         return f"{shown(self.file)}: {self.what}"
 
 
 class Folder(NamedTuple):
-    """What a folder held: the videos, sorted by name, and every problem met. print(folder) shows it all."""
+    """What a folder holds: the videos, sorted by name, and every problem found. print(folder) shows it all."""
 
     videos: list[Video]
     problems: list[Problem]
@@ -135,11 +135,11 @@ class Found(NamedTuple):
 
     path: Path
     place: Path  # inside the folder that is read
-    name: str  # without its suffix; the folder's, where the file's says nothing
+    name: str  # without its suffix; the folder's for a plain name such as video.mp4
     part: str | None  # of the official split
 
     def nearest(self, others: Iterable["Found"]) -> list["Found"]:
-        """Those of the others, in the same part of the split, whose folders have most words in common with its own."""
+        """The others in the same part of the split whose folders share most words with its own."""
         others = [other for other in others if other.part == self.part or None in (other.part, self.part)]
         common = [words_in_common(self.place.parent, other.place.parent) for other in others]
         return [other for other, n in zip(others, common, strict=True) if n == max(common)]
@@ -149,19 +149,18 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
     """The captioned clips of a folder of AI-Hub's "대한민국 배경영상 상세묘사 데이터" (dataSetSn 71849) or one like it.
 
     A label NAME.json or NAME.mp4.json and its clip NAME.mp4 (or another of `VIDEO_SUFFIXES`) may lie in different
-    folders: AI-Hub packs 라벨링데이터 and 원천데이터 apart. Where a name occurs several times, as in Training and in
-    Validation, the two whose folders are nearest to each other are a pair. ID/label.json belongs to ID/video.mp4. A
-    label whose own name no clip has, and each label of a list, names its clip (`FILE_NAMES`).
+    folders: AI-Hub packs 라벨링데이터 and 원천데이터 apart. If a name occurs several times, as in Training and in
+    Validation, the label and the clip in the nearest folders form a pair. ID/label.json belongs to ID/video.mp4. A
+    label that shares no clip's name, and each label of a list, must name its clip (`FILE_NAMES`).
 
-    A video is named after its clip; by its path in the folder, where several clips have that name. Its `part` is that
-    of the folders Training and Validation, or TS, TL, VS and VL; else that of the folder itself, if it is one of those.
+    A video has its clip's name or, if several clips share it, the clip's path in the folder. Its `part` comes from the
+    folders Training and Validation, or TS, TL, VS and VL; otherwise from the name of the folder itself.
 
-    The Korean caption must be there, in one of the places `CAPTIONS` or in `sentences`, which are joined in the order
-    of their times. The English one may be missing. Labels are UTF-8, with or without BOM, or CP949. Hidden files are
-    passed over.
+    The Korean caption is required: in one of the places `CAPTIONS`, or in `sentences`, which are joined in order of
+    time. The English one is optional. Labels are UTF-8, with or without BOM, or CP949. Hidden files are ignored.
 
-    Whatever cannot be used is left out and returned as a problem. A clip is opened and its first frame decoded; damage
-    further on is met, as a ValueError, when its frames are read.
+    Whatever cannot be used is left out and returned as a problem. A clip is opened and its first frame decoded; later
+    damage raises ValueError when those frames are read.
 
     Raises FileNotFoundError for a missing folder, and ValueError for one without a single pair that can be used.
 
@@ -190,7 +189,7 @@ def read_aihub(folder: str | os.PathLike) -> Folder:
 
 
 def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
-    """The labels and clips in a folder and all below it, and what cannot be looked at there."""
+    """The labels and clips in a folder and its subfolders, and a problem for each entry that cannot be opened."""
     labels, clips, unread, archives, inside = [], [], [], defaultdict(list), os.path.realpath(root)
     kinds = {".json": labels} | dict.fromkeys(VIDEO_SUFFIXES, clips)
 
@@ -226,7 +225,7 @@ def find_files(root: Path) -> tuple[list[Found], list[Found], list[Problem]]:
 
 
 def name_of(place: Path) -> str:
-    """A file's name without folder and suffix, in composed Hangul; the folder's where the file has a plain name.
+    """A file's name without folder and suffix, in composed Hangul; the folder's name if the file's is plain.
 
     >>> name_of(Path("clips", unicodedata.normalize("NFD", "바다 1.2.mp4"))), name_of(Path("바다/video.mp4"))
     ('바다 1.2', '바다')
@@ -236,7 +235,7 @@ def name_of(place: Path) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """A clip's name without the suffix of a video; any other end of it is part of the name.
+    """A clip's name without its video suffix; any other ending belongs to the name.
 
     >>> without_suffix("바다 1.2.MP4"), without_suffix("바다 1.2")
     ('바다 1.2', '바다 1.2')
@@ -245,7 +244,7 @@ def without_suffix(name: str) -> str:
 
 
 def part_of(place: Path) -> str | None:
-    """The part of the official split that a file's folders name; None where they name none, or two.
+    """The part of the official split that a file's folders name; None if they name none, or two.
 
     >>> [part_of(Path(folder, "v.mp4")) for folder in ("Training/01.원천데이터", "VS_드라마", "test", "TSUNAMI")]
     ['train', 'validation', 'test', None]
@@ -257,7 +256,7 @@ def part_of(place: Path) -> str | None:
 
 
 def part_of_all(root: Path) -> str | None:
-    """The part that a folder's own name is, behind and before numbers: of "2.Validation", but not of "test_of_mine"."""
+    """The part that a folder is named after, numbers aside: "2.Validation" counts, "test_of_mine" does not."""
     name = root.resolve().name
     return part_of(Path(name, "_")) if len(re.findall(r"[^\W\d_]+", name)) == 1 else None
 
@@ -277,7 +276,7 @@ def name_words(folder: str) -> frozenset[str]:
 
 
 def shown(place: str) -> str:
-    """A path as it is printed: one in decomposed Hangul, which looks like its composed twin, says so."""
+    """A path for printing. Decomposed Hangul looks like composed Hangul, so it gets the mark (NFD)."""
     return place if unicodedata.is_normalized("NFC", place) else f"{place} (NFD)"
 
 
@@ -300,7 +299,7 @@ def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], li
         except ValueError as error:
             problems.append(Problem(label.place.as_posix(), str(error)))
             continue
-        if len(contents) > 1:  # each names its clip: the file's own name cannot be that of all
+        if len(contents) > 1:  # several labels share the file's name, so each must name its clip
             taken.discard(own.pop(label, None))
         for number, content in enumerate(contents, 1):
             clip = None
@@ -321,10 +320,10 @@ def read_pairs(labels: list[Found], clips: list[Found]) -> tuple[list[Video], li
 def own_clips(
     labels: list[Found], known: dict[str, list[Found]], clips: list[Found]
 ) -> tuple[dict[Found, Found], set[Found], list[Problem]]:
-    """The clip of each label that shares its name; files of which several could be meant; a problem for each name.
+    """The clip of each label that shares its name, the files with ambiguous names, and a problem for each such name.
 
-    Where a name occurs more than once in a part of the split, numbers start anew in each folder: then only files in
-    folders that are nearest to each other are a pair, so that none takes the place of one that was lost.
+    If a name occurs more than once in a part of the split, numbers start anew in each folder. Then only files in the
+    nearest folders form a pair, so that no file replaces a lost one.
     """
     anew = any(len({(file.name, file.part) for file in files}) < len(files) for files in (labels, clips))
     to_clips, to_labels = (near_folders(*both) if anew else None for both in ((labels, clips), (clips, labels)))
@@ -339,7 +338,7 @@ def own_clips(
         wanted[label] = tuple(clip for clip in same if fit(label, clip))
         for clip in wanted[label]:
             claims[clip].append(label)
-    for name in PLAIN_NAMES:  # labels/video.json and clips/video.mp4, where there are no others
+    for name in PLAIN_NAMES:  # labels/video.json and clips/video.mp4, if there are no others
         mine, its = ([file for file in files if file.path.stem.lower() == name] for files in (labels, clips))
         if len(mine) == len(its) == 1 and not wanted[mine[0]] and not claims[its[0]] and fit(mine[0], its[0]):
             wanted[mine[0]], claims[its[0]] = (its[0],), mine
@@ -368,14 +367,14 @@ def near_folders(files: list[Found], others: list[Found]) -> dict[Path, set[Path
 
 
 def several(files: Sequence[Found]) -> str:
-    """What to do about files of which nothing says which one is meant."""
+    """The problem, and the fix, for files with ambiguous names."""
     return SEVERAL.say(n=len(files), places=", ".join(shown(file.place.as_posix()) for file in files))
 
 
 def stated_path(content: dict) -> PureWindowsPath:
-    """The path that a label states for its clip, empty where it states none: looked up, never opened.
+    """The path that a label states for its clip, or an empty one. It is compared with known clips, never opened.
 
-    Raises ValueError where it could lead out of the folder, and for a label that is no JSON object.
+    Raises ValueError if it could lead out of the folder, or if the label is not a JSON object.
     """
     if not isinstance(content, dict):
         raise ValueError(NO_OBJECT.say(what=OTHER_KIND.say(kind=type(content).__name__)))
@@ -392,7 +391,7 @@ def stated_clip(
 ) -> Found:
     """The clip that a label states, in the folder that it states if there is one.
 
-    Raises ValueError where there is no such clip, where there are several, and where it is taken.
+    Raises ValueError if there is no such clip, if there are several, or if another label has taken it.
     """
     for name in dict.fromkeys((stated.name, without_suffix(stated.name))):
         same = known.get(name, [])
@@ -426,14 +425,14 @@ def readable(path: Path) -> Path:
 def read_label(path: Path) -> list:
     """The labels in a file: one, or those of a list, which may stand under "annotations".
 
-    What stands beside a list of one belongs to that label. Raises ValueError where it holds no JSON in UTF-8 or CP949.
+    Fields beside a list of one belong to that label. Raises ValueError if the file is not JSON in UTF-8 or CP949.
     """
     try:
         text = decoded(path.read_bytes())
     except OSError as error:
         raise ValueError(CLOSED.say(why=error.strerror)) from None
     try:
-        content = json.loads(text, strict=False)  # with line breaks and tabs inside of captions
+        content = json.loads(text, strict=False)  # allows line breaks and tabs in captions
     except (ValueError, RecursionError) as error:
         raise ValueError(NO_JSON.say(error=error)) from None
     if content == []:
@@ -447,8 +446,8 @@ def read_label(path: Path) -> list:
 def decoded(data: bytes) -> str:
     """Text in UTF-8, with or without BOM, or in CP949. Raises ValueError for any other.
 
-    UTF-8 comes first, as hardly any text in CP949 passes for it. Damaged UTF-8 may pass for CP949, as other characters:
-    it is recognised by the Hangul that is still whole.
+    UTF-8 is tried first, because hardly any CP949 text is valid UTF-8. Damaged UTF-8 may decode as CP949, into wrong
+    characters: it is recognised by its intact Hangul.
 
     >>> [decoded("바다".encode(encoding)) for encoding in ("utf-8", "utf-8-sig", "cp949")]
     ['바다', '바다', '바다']
@@ -466,7 +465,7 @@ def decoded(data: bytes) -> str:
 
 
 def look_up(label: dict, places: Sequence[str]) -> tuple[str, object]:
-    """The first of the places that is there and not null, and what stands in it; ("", None) where none is.
+    """The first place that exists and is not null, and its value; ("", None) if there is none.
 
     A list of one object counts as that object.
 
@@ -484,7 +483,7 @@ def look_up(label: dict, places: Sequence[str]) -> tuple[str, object]:
 
 
 def captions_of(label: dict) -> dict[str, str]:
-    """The captions of a label by language, the Korean one at least. Raises ValueError that says what is missing.
+    """The captions of a label by language; Korean is required. Raises ValueError, which names what is missing.
 
     >>> captions_of({"caption": {"korean": " 바다가 보입니다. ", "english": ""}})
     {'ko': '바다가 보입니다.'}
@@ -501,7 +500,7 @@ def captions_of(label: dict) -> dict[str, str]:
 
 
 def checked(place: str, caption: object, language: str) -> str:
-    """A caption that can be learned from; "" where a language other than Korean has none. Raises ValueError if damaged.
+    """A caption to train on; "" if a language other than Korean has none. Raises ValueError if damaged.
 
     >>> checked("description_en", "\u200b", "en"), checked("description_kr", " 바다 ", "ko")
     ('', '바다')
@@ -517,7 +516,7 @@ def checked(place: str, caption: object, language: str) -> str:
 
 
 def text_at(place: str, value: object, wanted: Text) -> str:
-    """What a label holds in that place. Raises ValueError where it is no text."""
+    """The text in that place of a label. Raises ValueError if it is not text."""
     if not isinstance(value, str):
         raise bad(place, NOT_TEXT, wanted, kind=type(value).__name__)
     return value
@@ -528,7 +527,7 @@ def bad(place: str, what: Text, wanted: Text, **values) -> ValueError:
 
 
 def in_time(label: dict, language: str) -> str:
-    """The sentences of a dense caption in the order of their start; "" where there are none, or one lacks its text.
+    """The sentences of a dense caption in the order of their start; "" if there are none, or one lacks its text.
 
     >>> in_time({"sentences": [{"timestamps": ["01:05.0", "01:09.0"], "sentences_ko": "배가 옵니다."},
     ...                        {"timestamps": ["00:50.0", "01:00.0"], "sentences_ko": "바다가 보입니다."}]}, "ko")
@@ -545,7 +544,7 @@ def in_time(label: dict, language: str) -> str:
 
 
 def start_seconds(place: str, timestamps: object) -> float:
-    """The first of two timestamps, in seconds. Raises ValueError where it is no time.
+    """The first of two timestamps, in seconds. Raises ValueError if it is not a time.
 
     >>> start_seconds("", ["01:05.50000", "01:09.00000"]), start_seconds("", [65.5, 69])
     (65.5, 65.5)

@@ -16,13 +16,13 @@ from lib.vlm.model import VideoLM, check_context
 class Collator:
     """Examples -> the batch that the model takes inside `vlm.looking_through(reducer)`, on the CPU, as trainers expect.
 
-    `<video>` is repeated once for each visual token that the reducer will make; the answer ends in the end token; what
-    is no answer is masked in the labels. Nothing is ever truncated: a cut through the visual tokens is an error later,
-    a cut through the answer teaches captions without an end.
+    `<video>` is repeated once for each visual token that the reducer will make. The answer ends with the end token. The
+    labels mask everything but the answer. Nothing is truncated: cut visual tokens would fail later, and a cut answer
+    would teach captions without an end.
 
     `features` is any function Video -> (T, h, w, C), such as Features. Raises ValueError for a reducer that looks at
-    the question (transformers' forward does not pass it on), for a sequence longer than the context, and for answers
-    that are empty or hold special tokens.
+    the question: transformers' forward does not pass it on. Also for a sequence longer than the context, and for
+    answers that are empty or hold special tokens.
 
     >>> from lib.data.videos import toybox_videos
     >>> from lib.data.videos import captioning
@@ -74,7 +74,7 @@ class Collator:
     def look(self, videos: Sequence[Video]) -> Tensor:
         """The features (B, T, h, w, C) of B videos."""
         if not videos:
-            raise ValueError("there is nothing to make a batch of: give at least one example")
+            raise ValueError("a batch needs an example: give at least one")
         return torch.stack([self.features(video) for video in videos])
 
     def row(
@@ -95,7 +95,7 @@ class Collator:
         return ids + answered, len(ids)
 
     def answer_ids(self, asked: str, asked_ids: list[int], answer: str) -> list[int]:
-        """The tokens of an answer and the end token, cut from prompt and answer tokenised as one text, as in use."""
+        """The tokens of an answer and the end token. Prompt and answer are tokenised as one text, as in generation."""
         tokenizer, config = self.vlm.tokenizer, self.vlm.model.config
         if not answer.strip():
             raise ValueError("its answer is empty: leave the example out")

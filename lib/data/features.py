@@ -25,18 +25,18 @@ FEATURE_FILES = "features-*"  # what Features may delete in its folder: nothing 
 
 @dataclass(eq=False)
 class Features:
-    """Video -> features (T, h, w, C) on the CPU, from the vision tower once and from a cache ever after.
+    """Video -> features (T, h, w, C) on the CPU: computed once by the vision tower, then read from a cache.
 
-    The cache is memory or, with a folder, files that outlive the session: one safetensors file for each video, known
-    by what was seen (a file's path, size and time of change, or the drawn clip), how many frames of it, and the weights
-    of the vision tower. It holds at most `max_bytes`; whatever was not used for the longest time goes first. A clip of
-    16 frames is 393 kB for tiny and 19 MB for the 7B in float16: give it room for all videos that an epoch goes
-    through, or nothing will be left when the next one begins.
+    The cache is in memory or, with a folder, in files that outlive the session: one safetensors file for each video.
+    Its key has three parts: the video, the number of frames, and the weights of the vision tower. A file counts by its
+    path, size and time of change. The cache holds at most `max_bytes` and drops the least recently used first. A clip
+    of 16 frames takes 393 kB for tiny and 19 MB for the 7B in float16. Give the cache room for all videos of an epoch:
+    otherwise the next epoch finds nothing in it.
 
-    dtype: None stores what the tower computed (float32 on a CPU, float16 or bfloat16 on a GPU): then no loss changes.
-    torch.float16 halves float32 and rounds each number by up to one part in 2,000.
+    dtype: None stores what the tower computed (float32 on a CPU, float16 or bfloat16 on a GPU), so losses do not
+    change. torch.float16 takes half of float32 and rounds each number by up to one part in 2,000.
 
-    Only for a frozen tower. Raises ValueError where not even one video fits into max_bytes.
+    Only for a frozen tower. Raises ValueError if not even one video fits into max_bytes.
 
     >>> from lib.data.videos import toybox_videos
     >>> from lib import vlm
@@ -50,9 +50,9 @@ class Features:
     folder: str | os.PathLike | None = None
     max_bytes: int = 2**30
     dtype: torch.dtype | None = None
-    reducer: Reducer | None = None  # then what its `split` does to each frame is done before features are kept
+    reducer: Reducer | None = None  # if given, its `split` is applied to each frame before storing
     rule: str = "llava_next"  # of `sample_uniform`
-    encoded: int = field(default=0, init=False)  # how many times the tower had to look
+    encoded: int = field(default=0, init=False)  # how many videos the tower encoded
     memory: OrderedDict[str, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __call__(self, video: Video) -> Tensor:
@@ -64,14 +64,14 @@ class Features:
         return features
 
     def encode(self, frames: np.ndarray) -> Tensor:
-        """Frames (T, H, W, 3) to what is kept of them."""
+        """Frames (T, H, W, 3) -> the features to store."""
         self.encoded += 1
         features = self.vlm.encode(frames)
         return (self.reducer.split()[0](features) if self.reducer else features).to("cpu", self.dtype).contiguous()
 
     @cached_property
     def way(self) -> bytes:
-        """A digest of all that decides over the features besides the video."""
+        """A digest of everything besides the video that the features depend on."""
         config = self.vlm.model.config
         layer = (config.vision_feature_layer, config.vision_feature_select_strategy)
         first = self.reducer and getattr(self.reducer.split()[0], "keywords", None)
@@ -104,7 +104,7 @@ class Features:
         return Path(self.folder) / f"features-{key}.safetensors"
 
     def read(self, key: str) -> Tensor | None:
-        """The features in the folder; None where there are none or the file is damaged, which is said."""
+        """The features in the folder; None if there are none or (with a warning) if the file is damaged."""
         try:
             features = load(self.path(key).read_bytes())["features"]
             os.utime(self.path(key))  # used just now
@@ -116,7 +116,7 @@ class Features:
         return features
 
     def write(self, key: str, features: Tensor) -> None:
-        """Written beside and then renamed, so that no other process reads half a file; then the oldest go."""
+        """Writes a temporary file, then renames it, so that no process reads half a file; then deletes the oldest."""
         data = save({"features": features.contiguous()})
         self.check_size(len(data))
         self.path(key).parent.mkdir(parents=True, exist_ok=True)

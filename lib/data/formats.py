@@ -34,7 +34,7 @@ NO_SEEDS = Text(
     "{source} holds no clip: write toybox:START:STOP with a larger STOP",
     "{source}에 클립이 없습니다. toybox:START:STOP에서 STOP을 더 크게 쓰세요",
 )
-NOT_JSON = Text("no JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
+NOT_JSON = Text("not JSON: leave it out", "JSON이 아닙니다. 빼 주세요")
 NO_VIDEO = Text("names no video, or several: give one", "영상이 없거나 여러 개입니다. 하나만 지정하세요")
 GONE = Text("{path} is missing: correct the path", "{path} 파일이 없습니다. 경로를 고치세요")
 TURNS = Text("holds {n} turns: give one question and one answer", "대화가 {n}턴입니다. 질문 하나와 답 하나만 두세요")
@@ -60,7 +60,7 @@ class CaptionSource(NamedTuple):
 
 
 class RecordMeaning(NamedTuple):
-    """What a record says."""
+    """The contents of a record."""
 
     video: str
     prompt: str
@@ -74,7 +74,7 @@ def read_source(source: str, language: str = "ko") -> CaptionSource:
     >>> read_source("toybox:5:7").videos[0].name
     'toybox-5'
 
-    Raises FileNotFoundError where there is nothing, and ValueError where nothing of it can be used.
+    Raises FileNotFoundError if there is nothing, and ValueError if none of it can be used.
     """
     if found := re.fullmatch(r"toybox:(\d+):(\d+)", source):
         if int(found[1]) >= int(found[2]):
@@ -112,7 +112,7 @@ def read_records_of(file: Path, language: str) -> CaptionSource:
 
 
 def records_of(file: Path) -> Iterator[tuple[str, object]]:
-    """(where it stands, the record): of the lines of a .jsonl file, or of a list in a .json file."""
+    """(place, record) pairs of the lines of a .jsonl file, or of a list in a .json file."""
     if file.suffix.lower() == ".json":
         try:
             content = json.loads(decoded(file.read_bytes()))
@@ -132,7 +132,7 @@ def records_of(file: Path) -> Iterator[tuple[str, object]]:
 
 
 def meaning(record: object) -> RecordMeaning:
-    """What a record asks and answers. Raises ValueError, in one sentence, for one that this course cannot use.
+    """The question and the answer of a record. Raises ValueError, in one sentence, if the course cannot use it.
 
     >>> meaning({"conversations": [{"from": "human", "value": "<video>\\nTell."}, {"from": "gpt", "value": "A dog."}],
     ...          "videos": ["a.mp4"]})
@@ -162,12 +162,12 @@ def meaning(record: object) -> RecordMeaning:
 
 
 def as_turns(turns: object, role: str) -> list:
-    """TRL's prompt or completion as turns: it may be a text alone."""
+    """TRL's prompt or completion as turns; it may be a plain string."""
     return [{"role": role, "content": turns}] if isinstance(turns, str) else as_list(turns)
 
 
 def as_list(value: object) -> list:
-    """The value where it is a list; nothing else holds turns or parts."""
+    """The value if it is a list, else an empty one: only lists hold turns or parts."""
     return value if isinstance(value, list) else []
 
 
@@ -184,8 +184,8 @@ def turn_of(turn: dict) -> tuple[str, str, list[str]]:
 
 
 def find_video(file: Path, video: str) -> Path:
-    """The file of a record's video: beside the file of records, or from where the command was started."""
-    for name in (video, *(unicodedata.normalize(form, video) for form in ("NFC", "NFD"))):  # macOS takes Hangul apart
+    """The file of a record's video: relative to the file of records, or to the working folder."""
+    for name in (video, *(unicodedata.normalize(form, video) for form in ("NFC", "NFD"))):  # macOS decomposes Hangul
         for path in (file.parent / name, Path(name)):
             if path.is_file():
                 return path

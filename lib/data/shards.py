@@ -1,15 +1,15 @@
 """Features of thousands of clips on disk: shards that several processes write, and that survive being killed.
 
-A shard is one safetensors file with the features of `size` clips. Which clip lies in which shard follows from the list
-of clips alone, not from the number of processes: rank r of w makes shards r, r + w, r + 2 w ... So the ranks never talk
-to each other, their number may change from run to run, and the bytes on disk are the same at the end.
+A shard is one safetensors file with the features of `size` clips. The list of clips alone decides which shard holds
+which clip, not the number of processes. Rank r of w makes shards r, r + w, r + 2 w ... So the ranks do not communicate,
+their number may change between runs, and the final bytes are the same.
 
-plan.json is written first, by whichever process comes first: what the folder will hold. A shard says itself what it was
-made with; it is written beside and renamed, so a file that bears a
-shard's name is whole, unless the disk says otherwise; a run passes over the shards that are there. manifest.json is
-written last, by `seal`: the bytes and the sha256 of every shard, and the clips that could not be read.
+The first process writes plan.json: what the folder will hold. Each shard records what it was made with. It is written
+under another name and then renamed, so a file with a shard's name is complete unless the disk is faulty. A run skips
+the shards that exist. `seal` writes manifest.json last: the bytes and the sha256 of every shard, and the clips that
+could not be read.
 
-Not in it: shuffling (read the names in any order), compression.
+Not included: shuffling (read the names in any order) and compression.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What a folder holds: the features of these clips, in this order, `size` to a shard, seen in this `way`.
+    """What a folder holds: the features of these clips, in this order, `size` to a shard, computed in this `way`.
 
     >>> plan = ShardPlan(tuple("abcde"), size=2, way="tiny, 16 frames")
     >>> plan.count, plan.part(2), plan.where("d"), plan.of(World(1, 2))
@@ -84,7 +84,7 @@ class ShardPlan:
 
     @property
     def settings(self) -> dict[str, int | str]:
-        """All of it, by names for `differences`."""
+        """All fields by name, for `differences`."""
         clips = {f"clip {number}": name for number, name in enumerate(self.names)}
         return {"clips": len(self.names), "clips to a shard": self.size, "features": self.way} | clips
 
@@ -94,7 +94,7 @@ class ShardPlan:
 
 
 def plan_of(videos: Sequence[Video], features: Features, size: int) -> ShardPlan:
-    """The plan for these videos. Its way: frames, a digest (of the vision tower above all), and the numbers' type."""
+    """The plan for these videos. Its `way`: frames, a digest (mainly of the vision tower), and the dtype."""
     stored_as = f"computed in {features.vlm.dtype}, stored as {features.dtype or 'computed'}"
     way = f"of {features.frames} frames by {features.way.hex()[:16]}, {stored_as}"
     return ShardPlan(tuple(video.name for video in unique(videos)), size, way)
@@ -118,11 +118,11 @@ def extract(
 ) -> Written:
     """Writes this process's share of the shards that are not there yet; then, when all processes are done, `seal`.
 
-    A shard that is cut off, or (in a sealed folder) has other bytes than the manifest says, is made again and told of.
-    A video that cannot be read is left out of its shard; the manifest will say why.
+    A shard that is cut off, or (in a sealed folder) differs from the manifest, is reported and made again. A video that
+    cannot be read is left out of its shard; the manifest records the reason.
 
-    Raises ValueError for a folder of another plan (other clips, another order, other weights, another shard size), and
-    for a shard that was made with other weights or frames, whatever the plan says.
+    Raises ValueError for a folder of another plan (other clips, another order, other weights, another shard size). Also
+    for a shard made with other weights or frames than the plan's.
     """
     began, plan, folder = time.monotonic(), plan_of(videos, features, size), Path(folder)
     begin(plan, folder, features.vlm.origin)
@@ -142,7 +142,7 @@ def extract(
 
 
 def begin(plan: ShardPlan, folder: Path, origin: dict[str, str | None]) -> None:
-    """Checks the folder's plan, or writes it: processes that begin together write the same one, each whole.
+    """Checks the folder's plan, or writes it: processes that start together all write the same one.
 
     origin: the model's name and commit, for readers. The digest in the plan's `way` decides whether the weights match.
     """
@@ -155,7 +155,7 @@ def begin(plan: ShardPlan, folder: Path, origin: dict[str, str | None]) -> None:
 
 
 def write_shard(videos: Sequence[Video], features: Features, way: str, path: Path) -> None:
-    """One shard. On the disk before it gets its name, so that not even a power cut leaves half of it."""
+    """Writes one shard. It is synced to disk before it is renamed, so even a power cut leaves no half shard."""
     tensors, unreadable = {}, {}
     for video in videos:
         try:
@@ -164,7 +164,7 @@ def write_shard(videos: Sequence[Video], features: Features, way: str, path: Pat
             unreadable[video.name] = str(error)
             continue
         tensors[video.name] = features.encode(frames)
-    # one key only: safetensors writes several in any order, and the bytes should not depend on chance
+    # one key only: safetensors writes several in random order, and the bytes must be reproducible
     made = json.dumps({"features": way, "unread": unreadable}, ensure_ascii=False, sort_keys=True)
     data = save(tensors, metadata={"made": made})
     with written_whole(path) as beside, open(beside, "wb") as file:
@@ -179,8 +179,8 @@ MISSING = "missing"
 def shard_error(plan: ShardPlan, folder: Path, shard: int, sealed: dict | None = None) -> str | None:
     """What is wrong with a shard: MISSING, or how it is damaged. None for a good one.
 
-    Its length is compared with its header and, where there is a manifest (`sealed`), its sha256 with that.
-    Raises ValueError for a good one that was made with other weights or frames: it is somebody's work.
+    Its length is compared with its header and, if there is a manifest (`sealed`), its sha256 with the manifest's.
+    Raises ValueError for a good one made with other weights or frames: somebody may still need it.
     """
     path = shard_path(folder, shard)
     try:
@@ -200,7 +200,7 @@ def shard_error(plan: ShardPlan, folder: Path, shard: int, sealed: dict | None =
 
 
 def stored(path: Path) -> list[str]:
-    """The clips whose features are in a shard. Raises SafetensorError where the file is not as long as it says."""
+    """The clips whose features are in a shard. Raises SafetensorError if the file is not as long as its header says."""
     with safe_open(path, framework="pt") as file:
         return list(file.keys())
 
@@ -214,8 +214,8 @@ def read_made(path: Path) -> dict:
 def seal(folder: str | os.PathLike) -> "Cache":
     """Writes the manifest once every shard is there, and opens the cache.
 
-    Raises ValueError that counts what is missing or damaged. (Whether a sealed folder still holds the bytes of its
-    manifest is what `extract` looks at: run it first.)
+    Raises ValueError with the number of missing or damaged shards. (Run `extract` first: it checks whether a sealed
+    folder still matches its manifest.)
     """
     folder = Path(folder)
     plan = read_plan(folder)
@@ -224,7 +224,7 @@ def seal(folder: str | os.PathLike) -> "Cache":
         first, text = next(iter(wrong.items()))
         raise ValueError(
             f"{folder}: {len(wrong)} of {plan.count} shards are not ready (number {first}: {text}): run extract again, "
-            "it goes on where it stopped"
+            "it continues where it stopped"
         )
     paths = [shard_path(folder, shard) for shard in range(plan.count)]
     lost = {name: why for path in paths for name, why in read_made(path)["unread"].items()}
@@ -247,13 +247,13 @@ def read_plan(folder: Path) -> ShardPlan:
 
 
 def read_json(path: Path, *keys: str) -> dict:
-    """The contents of a plan or manifest. Raises ValueError where it is damaged: both are made again when deleted."""
+    """The contents of a plan or manifest. Raises ValueError if it is damaged: delete it, and it is made again."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # no JSON, or no UTF-8
+    except ValueError:  # not JSON, or not UTF-8
         content = None
     if not isinstance(content, dict) or not content.keys() >= {*keys}:
-        raise ValueError(f"{path} is cut off or damaged: delete it and run again, it is written anew")
+        raise ValueError(f"{path} is cut off or damaged: delete it and run again, which rewrites it")
     return content
 
 
@@ -270,8 +270,8 @@ def write_json(path: Path, content: dict) -> None:
 class Cache:
     """A sealed folder, read back: `cache(video)` is what `Features` would compute, so a Collator takes either.
 
-    names: the clips that are there, in the order of the plan. Going through it gives (name, features) in that order
-    and opens each shard once; `cache[name]` reads one clip's bytes and no others.
+    names: the clips in it, in the order of the plan. Iterating yields (name, features) in that order and opens each
+    shard once; `cache[name]` reads only that clip's bytes.
 
     Raises FileNotFoundError for a folder that is not sealed.
     """

@@ -1,4 +1,4 @@
-"""Videos with captions, shared out over training, validation and test, and what is asked and answered about them."""
+"""Videos with captions, their split into training, validation and test, and the examples made from them."""
 
 import hashlib
 import re
@@ -54,9 +54,9 @@ class Video:
             raise ValueError(f"{self.name}: a video is drawn or read from a file: give one of clip and path")
 
     def frames(self, n: int, rule: str = "llava_next") -> np.ndarray:
-        """`n` frames (n, H, W, 3) uint8 by a rule of `sample_uniform`; by LLaVA-NeXT's a short clip repeats some.
+        """`n` frames (n, H, W, 3) uint8 by a rule of `sample_uniform`; LLaVA-NeXT's repeats frames of a short clip.
 
-        Raises ValueError or FileNotFoundError for a file that has gone or is damaged where a wanted frame lies.
+        Raises FileNotFoundError for a missing file and ValueError for one that is damaged at a requested frame.
         """
         if self.clip is not None:
             return toybox.render(self.clip, indices=sample_uniform(self.clip.frames, n, rule))
@@ -86,11 +86,11 @@ class Split(NamedTuple):
 
     @property
     def held_out(self) -> list[Video]:
-        """The videos to report scores of: the test part, or the validation part where there is no test part."""
+        """The videos to report scores of: the test part, or the validation part if there is no test part."""
         return self.test or self.validation
 
     def to_train_on(self) -> list[Video]:
-        """The training part. Raises ValueError where it is empty, as of a folder that holds Validation only."""
+        """The training part. Raises ValueError if it is empty, as for a folder with Validation only."""
         if not self.train:
             raise ValueError(NO_TRAINING.say(split=self))
         return self.train
@@ -107,15 +107,14 @@ class Split(NamedTuple):
 def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -> Split:
     """Splits videos as their data set does, or else by a hash of their names; each part in the order given.
 
-    What the data set itself keeps for validation or test is never in `train`. Where such clips are here:
-    - each clip with a `part` is in that part; of Validation alone, `train` is empty;
-    - a clip without one is in the part of its recording, if that has one (test before validation before training), or
-      else goes by the hash;
-    - AI-Hub has no official test part: `test` is empty then. Report scores of `held_out`.
+    What the data set itself keeps for validation or test is never in `train`. If there are such clips:
+    - each clip with a `part` is in that part; with Validation alone, `train` is empty;
+    - a clip without one follows its recording (test before validation before training), or else the hash;
+    - AI-Hub has no official test part, so `test` is empty: report scores of `held_out`.
 
-    Where none is here, as of Training alone, all go by the hash: each part gets about its share, `validation` and
-    `test` of 1. Clips cut from one recording (`recording`) share a side. A video's place depends on its name alone:
-    when videos are added or left out, none changes sides. Of few recordings a part may get none.
+    If there are none, as with Training alone, the hash decides for all: the shares of the parts are about `validation`
+    and `test`. Clips cut from one recording (`recording`) stay together. A video's part depends on its name alone: it
+    does not change when videos are added or removed. With few recordings a part may stay empty.
 
     Raises ValueError for shares that leave nothing to train on, and for two videos of one name.
 
@@ -137,7 +136,7 @@ def split(videos: Sequence[Video], validation: float = 0.1, test: float = 0.1) -
 
 
 def official_parts(parts: Iterable[str | None]) -> set[str]:
-    """Those of the parts that a data set keeps from training."""
+    """The videos that a data set keeps out of training."""
     return {"validation", "test"}.intersection(parts)
 
 
@@ -152,12 +151,13 @@ def hashed_part(name: str, validation: float, test: float) -> str:
 
 
 def recording(name: str) -> str:
-    """The recording from which a clip was cut, by its name; clips of one recording look alike, and leak if separated.
+    """The recording from which a clip was cut, by its name; clips of one recording look alike, so separating them
+    leaks.
 
-    AI-Hub numbers the clips of a recording at the end of their names, behind the number or date of the recording. So
-    the last number is left out where another number stands right before it. Anything else is its own recording: a name
-    with one number (clips that are merely counted) and one that marks cuts in another way. Two recordings of one number
-    or date pass for one, in whatever folders, which costs balance but leaks nothing.
+    AI-Hub ends a clip's name with the number or date of its recording and then the clip's own number. So the last
+    number is dropped if another number stands right before it. Any other name is its own recording: a name with one
+    number, or one that marks cuts in another way. Two recordings with the same number or date count as one, in any
+    folders; that costs balance but leaks nothing.
 
     >>> [recording(name) for name in ("D3_DR_0816_000001", "a/D3_DR_0816_000002.mp4", "toybox-7", "toybox_000300")]
     ['D3_DR_0816', 'D3_DR_0816', 'toybox-7', 'toybox_000300']
@@ -167,7 +167,7 @@ def recording(name: str) -> str:
 
 
 def unique(videos: Sequence[Video]) -> Sequence[Video]:
-    """The videos. Raises ValueError where two share a name."""
+    """The videos. Raises ValueError if two share a name."""
     names = [video.name for video in videos]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -176,7 +176,7 @@ def unique(videos: Sequence[Video]) -> Sequence[Video]:
 
 
 class Example(NamedTuple):
-    """What a user says about a video (without `<video>`), and what the model should answer."""
+    """A user's request about a video (without `<video>`), and the right answer."""
 
     video: Video
     prompt: str
@@ -193,7 +193,7 @@ class Pair(NamedTuple):
 
 
 def captioning(videos: Sequence[Video], language: str, prompt: str | None = None) -> list[Example]:
-    """One example per video: the prompt (that of the language), and the caption. Raises ValueError where there is none.
+    """One example per video: the prompt (that of the language), and the caption. Raises ValueError if there is none.
 
     >>> captioning(toybox_videos([7]), "ko")[0].prompt
     '영상을 설명하십시오.'

@@ -1,8 +1,7 @@
 """Scores with intervals: of answers and captions, of one system or of two that saw the same clips.
 
-A score of n clips is a measurement, and a measurement has an interval. Where two models or reducers saw the same
-clips, the interval of their difference is narrower than the two intervals suggest: `difference` and `paired` take the
-pairs.
+A score of n clips is a measurement, and a measurement has an interval. If two models or reducers saw the same clips,
+the interval of their difference is narrower than the two intervals suggest. `difference` and `paired` use the pairs.
 
     captions_by, answers_by -> Records -> write_records, read_records -> measure, paired, table
 

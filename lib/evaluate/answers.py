@@ -1,4 +1,4 @@
-"""What a model answers, as records: captions, free answers, and the most likely of given options."""
+"""A model's answers as records: captions, free answers, and the most likely of given options."""
 
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -16,7 +16,7 @@ Look = Callable[[CaptionedVideo], torch.Tensor]  # a video's features (T, h, w, 
 def caption_limit(vlm, videos: Sequence[CaptionedVideo], language: str = "en") -> int:
     """5/4 of the tokens of the longest caption of these videos.
 
-    Give training videos: a limit from the captions that a model is tested on tells it how long the answers are.
+    Give training videos: a limit taken from the test captions would reveal how long the answers are.
     """
     return 5 * max(len(vlm.tokenizer(video.captions[language]).input_ids) for video in videos) // 4
 
@@ -31,9 +31,9 @@ def captions_by(
     batch: int = 16,
     limit: int | None = None,
 ) -> list[Record]:
-    """Has the model describe every video. What is longer than `limit` tokens is cut off there.
+    """Captions every video with the model. A caption is cut off after `limit` tokens.
 
-    Without a limit it is the `caption_limit` of these videos themselves: good enough to look, not to compare.
+    The default limit is the `caption_limit` of these same videos: fine for a look, not for a comparison.
     """
     prompt = toybox.CAPTION_PROMPTS[language]
     limit = limit or caption_limit(vlm, videos, language)
@@ -57,11 +57,12 @@ def answers_by(
     reducer=None,
     batch: int = 8,
 ) -> list[Record]:
-    """Has the model answer the questions about every video; those about one video share its visual tokens.
+    """Asks the model all questions about every video; those about one video share its visual tokens.
 
-    With options, the output is the most likely of them. Without, it is what greedy decoding writes, as far as
-    `exact_match` looks: up to the first token that differs from the reference, with "…" unless the answer ends there.
-    The clips of a batch need the same number of frames. For tiny and its relatives: prompts are Vicuna's.
+    With options, the output is the most likely of them. Without options, it is the beginning of greedy decoding, which
+    is enough for `exact_match`. It goes up to the first token that differs from the reference, with "…" unless the
+    answer ends there. The clips of a batch need the same number of frames. For tiny and its relatives: prompts are
+    Vicuna's.
     """
     reducer, records = reducer or vlm.default_reducer, []
     for start in range(0, len(videos), batch):

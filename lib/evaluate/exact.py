@@ -1,4 +1,4 @@
-"""Exact answers without decoding: whether greedy decoding would write the true answer, read off one forward pass."""
+"""Exact answers without decoding: one forward pass shows whether greedy decoding would write the true answer."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -14,12 +14,12 @@ from lib.video import sample_uniform
 def exact_match(
     vlm, clips: Sequence[toybox.Clip], reducer=None, frames: int = 16, batch: int = 8
 ) -> dict[str, list[bool]]:
-    """Asks every question about every clip; says for each kind of question which answers were exactly right.
+    """Asks every question about every clip; returns for each kind of question which answers were exactly right.
 
     The model looks at `frames` frames of each clip, chosen by LLaVA-NeXT's rule, through `reducer` (default: its own).
-    An answer counts as right where every token of it, and the end token, is the model's first choice given the tokens
-    before: just then greedy decoding writes exactly the true answer. So nothing needs to be decoded, and all questions
-    about a clip share its visual tokens. Clips with other numbers of frames cannot share a batch.
+    An answer is right if each of its tokens, and the end token, is the model's first choice given the tokens before.
+    Exactly then greedy decoding writes the true answer. So nothing needs to be decoded, and all questions about a clip
+    share its visual tokens. Clips with different numbers of frames cannot share a batch.
 
     Returns kind -> one bool per question, in the order of the clips.
     """
@@ -38,10 +38,10 @@ def exact_match(
 def clip_shares(
     right: dict[str, list[bool]], clips: Sequence[toybox.Clip], kinds: Collection[str] | None = None
 ) -> list[float]:
-    """The share of right answers about each clip, from what `exact_match` says of these clips: numbers to redraw.
+    """The share of right answers about each clip, from the result of `exact_match`, for bootstrap resampling.
 
     With `kinds`, of answers to these kinds of question alone. A clip that is not asked any of them is left out.
-    Raises ValueError where the answers are not those to the clips' questions.
+    Raises ValueError if the answers do not belong to these clips' questions.
 
     >>> clips = [toybox.sample(seed) for seed in (3, 0)]                      # asked one and two questions of colours
     >>> clip_shares({"colour": [True, True, False]}, clips)

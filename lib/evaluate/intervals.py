@@ -1,4 +1,4 @@
-"""Intervals of scores: of one share, of a paired difference, of any mean over bootstrap replicates of the clips."""
+"""Intervals of scores: of a share, of a paired difference, and of any mean by the bootstrap over clips."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -47,17 +47,17 @@ def difference(first: Sequence[bool], second: Sequence[bool], seed: int = 0) -> 
 
 
 def bootstrap_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, seed: int = 0) -> np.ndarray:
-    """Shares of right answers by kind, on the clips as they are and on `redraws` samples of them (the bootstrap).
+    """Shares of right answers by kind, on all clips and on `redraws` bootstrap resamples of them.
 
-    right: (clips, ..., kinds) how many answers to the questions of each kind were right, for any number of ways to
-    answer; asked: (clips, kinds) how many there were. Returns (1 + redraws, ..., kinds), the clips as they are first.
+    right: (clips, ..., kinds) how many answers to the questions of each kind were right, for any number of systems;
+    asked: (clips, kinds) how many there were. Returns (1 + redraws, ..., kinds): first all clips, then the resamples.
 
-    Answers about one clip stand or fall together, so a thousand clips with ten questions each are not ten thousand
-    measurements. Here whole clips are drawn, with replacement, and bring all their questions along; and all ways to
-    answer meet the same draws, so that the difference of two ways is paired. Give any mean or difference of the shares
-    to `percentile_interval` for its interval.
+    Answers about one clip are correlated, so a thousand clips with ten questions each are not ten thousand
+    measurements. Here whole clips are drawn, with replacement and with all their questions. All systems get the same
+    draws, so the difference of two systems is paired. `percentile_interval` turns any mean or difference of the shares
+    into an interval.
 
-    Raises ValueError where a draw has no question of some kind: the clips are too few.
+    Raises ValueError if a draw has no question of some kind: the clips are too few.
 
     >>> asked = np.array([[2, 1], [1, 1], [3, 1]] * 20)
     >>> shares = bootstrap_shares(asked * [1, 0], asked)         # the first kind always right, the second never
@@ -76,14 +76,14 @@ def bootstrap_shares(right: np.ndarray, asked: np.ndarray, redraws: int = 2000, 
 
 
 def resample_counts(clips: int, redraws: int = 2000, seed: int = 0) -> np.ndarray:
-    """(1 + redraws, clips): how often each clip is drawn, with replacement; before all draws, each clip once."""
+    """(1 + redraws, clips): how often each clip is drawn, with replacement; row 0 holds each clip once."""
     rng = np.random.default_rng(seed)
     draws = [np.bincount(rng.integers(clips, size=clips), minlength=clips) for _ in range(redraws)]
     return np.stack([np.ones(clips), *draws])
 
 
 def percentile_interval(values: np.ndarray, clips: int) -> Score:
-    """What was measured, values[0], with the middle 95 % of what redrawn clips gave, values[1:].
+    """Point estimate `values[0]` with the 2.5 and 97.5 % quantiles of the bootstrap replicates `values[1:]`.
 
     >>> print(percentile_interval(np.array([0.5, *np.linspace(0.4, 0.6, 101)]), clips=80))
     0.500 [0.405, 0.595] n=80

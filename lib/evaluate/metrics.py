@@ -1,12 +1,12 @@
 """Scores of outputs against references: captions, answers, and yes or no about things that may not be there.
 
-Every score here is made of numbers that can be added up over clips: a `Metric` says which numbers a record gives, and
-what is made of their sums. So `lib.evaluate.records` can resample clips, or swap two systems clip by clip, and compute
-any metric again without reading a text again: intervals and paired tests are the same few lines for all.
+Every score here is computed from sums over clips. A `Metric` defines the counts of a record, and the score of their
+sums. So `lib.evaluate.records` can resample clips, or swap two systems clip by clip, without parsing a text again.
+Intervals and paired tests use the same few lines for all metrics.
 
 BLEU and chrF++ are sacrebleu's (https://github.com/mjpost/sacrebleu); CIDEr is CIDEr-D of the COCO caption evaluation
 (tylin/coco-caption); CHAIR is Rohrbach et al.'s (arXiv 1809.02156) on the facts of `lib.toybox.facts`; POPE is Li et
-al.'s (arXiv 2305.10355). None of these is wrong, and each can be fooled: lesson 10 does.
+al.'s (arXiv 2305.10355). All are correct, and each can be fooled: lesson 10 shows how.
 """
 
 import re
@@ -25,7 +25,7 @@ from lib.toybox.facts import FactCounts, facts, unread
 
 
 class Record(NamedTuple):
-    """One output of one system. All that a table needs: nothing is looked up again."""
+    """One output of one system, with everything that a table needs."""
 
     system: str
     clip: str
@@ -39,13 +39,13 @@ class Record(NamedTuple):
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:
-    """(..., 2) -> (...): the first by the second; 0 by 0 is 0: who says nothing has said nothing wrong."""
+    """(..., 2) -> (...): the first divided by the second, and 0 for 0 / 0."""
     return sums[..., 0] / np.where(sums[..., 1] == 0, 1, sums[..., 1])
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of many records: what each gives, and what is made of the sums.
+    """A score of many records: the counts of each, and the score of their sums.
 
     >>> record = Record("a model", "7", "question colour", "en", "What colour is the ring?", "red", "red")
     >>> float(EXACT([record, record._replace(output="blue")]))
@@ -53,12 +53,13 @@ class Metric:
     """
 
     name: str
-    task: str  # of records with a task that begins like this
+    task: str  # it scores the records whose task begins like this
     count: Callable[[Sequence[Record]], np.ndarray]  # N records -> (N, k)
     value: Callable[[np.ndarray], np.ndarray] = ratio  # sums (..., k) -> scores (...)
 
     def counts(self, records: Sequence[Record]) -> np.ndarray:
-        """(N, k): what each record gives. Hangul in pieces (NFD) is the same text as composed Hangul (NFC)."""
+        """(N, k): the counts of each record. Decomposed Hangul (NFD) counts as the same text as composed Hangul
+        (NFC)."""
         texts = [{field: comparable(getattr(record, field)) for field in ("output", "reference")} for record in records]
         return self.count([record._replace(**both) for record, both in zip(records, texts, strict=True)])
 
@@ -87,7 +88,7 @@ LENGTH = mean_of("characters", "caption", lambda record: len(record.output))
 
 
 def by_sacrebleu(name: str, metric: BLEU | CHRF) -> Metric:
-    """One of sacrebleu's metrics. Its two methods are those that its own significance tests are made of."""
+    """One of sacrebleu's metrics, by the two methods that its own significance tests use."""
 
     def counts(records: Sequence[Record]) -> np.ndarray:
         outputs, references = [record.output for record in records], [record.reference for record in records]
@@ -105,9 +106,9 @@ BLEU_TOKENIZERS = {"13a": "words", "char": "characters", "ko-mecab": "morphemes"
 
 
 def bleu(tokenize: str) -> Metric:
-    """BLEU on words ("13a": what sacrebleu does if not asked), on characters ("char") or Korean morphemes ("ko-mecab").
+    """BLEU on words ("13a", sacrebleu's default), on characters ("char") or Korean morphemes ("ko-mecab").
 
-    Raises ModuleNotFoundError for "ko-mecab" where its dictionary is not installed.
+    Raises ModuleNotFoundError for "ko-mecab" if its dictionary is not installed.
 
     >>> record = Record("a model", "7", "caption", "ko", "", "빨간 원이 움직입니다.", "빨간 원은 움직입니다.")
     >>> [round(float(bleu(tokens)([record])), 1) for tokens in ("13a", "char")]
@@ -121,14 +122,14 @@ def bleu(tokenize: str) -> Metric:
 def morphemes(text: str) -> list[str]:
     """Korean text in morphemes, by sacrebleu's extra `ko`.
 
-    Raises ModuleNotFoundError where it is not installed.
+    Raises ModuleNotFoundError if it is not installed.
     """
     try:
         return _mecab()(text).split()
     except RuntimeError:
         raise ModuleNotFoundError(
             "Korean morphemes need a dictionary of 100 MB that is not installed: pip install 'sacrebleu[ko]'. "
-            "All other scores do without"
+            "No other score needs it"
         ) from None
 
 
@@ -147,11 +148,11 @@ def characters(text: str) -> list[str]:
 
 
 def cider(name: str, tokens: Callable[[str], list[str]]) -> Metric:
-    """CIDEr-D, 0 to 10, on the tokens that `tokens` makes: n-grams count the more, the fewer references hold them.
+    """CIDEr-D, 0 to 10, on the tokens that `tokens` makes: an n-gram counts more if fewer references hold it.
 
-    Follows pycocoevalcap/cider/cider_scorer.py of tylin/coco-caption (n of 1 to 4, counts clipped to those of the
-    reference, a Gaussian penalty of 6 tokens on the difference in length), with one reference per clip. How rare an
-    n-gram is comes from the references of the same records: of one clip alone, every n-gram is in every reference.
+    Follows pycocoevalcap/cider/cider_scorer.py of tylin/coco-caption, with one reference per clip: n of 1 to 4, counts
+    clipped to those of the reference, a Gaussian penalty of 6 tokens on the difference in length. Rarity is computed
+    from the references of the same records: with one clip alone, every n-gram is in every reference.
 
     >>> def record(text): return Record("a model", text, "caption", "en", "", text, text)
     >>> metric = cider("CIDEr", str.split)
@@ -196,7 +197,7 @@ def _likeness(output: dict, reference: dict, longer: int, sigma: float = 6) -> f
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """What the package rouge-score takes for the words of a text (its tokenize.py): a to z and 0 to 9, nothing else.
+    """The words of a text by the package rouge-score (its tokenize.py): only a to z and 0 to 9.
 
     >>> rouge_tokens("A red ring."), rouge_tokens("빨간 고리. 코드는 669입니다.")
     (['a', 'red', 'ring'], ['669'])
@@ -215,9 +216,9 @@ def rouge_1(name: str, tokens: Callable[[str], list[str]] = rouge_tokens) -> Met
 
 
 def distinct(records: Sequence[Record]) -> float:
-    """How many different outputs there are, per clip: near 0 for a model that says the same of every clip.
+    """The number of different outputs per clip: near 0 for a model that describes every clip alike.
 
-    It has no interval: redrawing draws clips twice, and twice the same clip gives the same output for the best model.
+    It has no interval: a resample holds clips twice, and even the best model gives the same clip the same output.
 
     >>> distinct([Record("a model", clip, "caption", "en", "", "", "A cat.") for clip in "abcd"])
     0.25
@@ -231,7 +232,7 @@ def distinct(records: Sequence[Record]) -> float:
 
 
 def counts_of_facts(record: Record) -> FactCounts:
-    """What a caption tells, measured by the facts of its reference. Raises ValueError where that holds none.
+    """The facts of a caption, compared with those of its reference. Raises ValueError if the reference holds none.
 
     >>> record = Record("a model", "7", "caption", "ko", "", "코드는 669입니다.", "코드는 123입니다.")
     >>> counts_of_facts(record)
@@ -251,7 +252,7 @@ def _fact_metric(name: str, part: Callable[[FactCounts], float], of: Callable[[F
 
 
 def _names(record: Record) -> tuple[int, int]:
-    """Names of things that a caption tells and that are not there, and all names that it tells."""
+    """In a caption: the names of things that are not there, and the names of all things."""
     said, true = (
         {fact for fact in facts(text, record.language) if fact[0] == "thing"}
         for text in (record.output, record.reference)
@@ -294,7 +295,7 @@ def _pope(name: str, part: Callable[[str, str], float], of: Callable[[str, str],
 
 
 POPE_ACCURACY = _pope("POPE accuracy", lambda out, true: out == true, lambda out, true: 1)
-POPE_F1 = _pope(  # of "yes": 2 x hits, by all that were said and all that were true
+POPE_F1 = _pope(  # of "yes": 2 x hits / (answered "yes" + true "yes")
     "POPE F1", lambda out, true: 2 * (out == true == "yes"), lambda out, true: (out == "yes") + (true == "yes")
 )
 POPE_YES = _pope("POPE yes", lambda out, true: out == "yes", lambda out, true: 1)
@@ -303,14 +304,14 @@ POPE_YES = _pope("POPE yes", lambda out, true: out == "yes", lambda out, true: 1
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-Judge = Callable[[str, str, str], float]  # what was asked, the reference, the output -> a score
+Judge = Callable[[str, str, str], float]  # question, reference, output -> score
 
 
 def judged(name: str, judge: Judge, task: str = "question") -> Metric:
-    """The mean score that a judge gives. Whoever judges, a person, a program or a model, is part of the metric's name.
+    """The mean score that a judge gives. The judge (a person, a program or a model) is part of the metric's name.
 
     No judge is called unless you pass one. For a language model as a judge, write down its exact version, its prompt
-    and what you do with answers that cannot be read: scores by different judges cannot be compared.
+    and your rule for answers that cannot be read. Scores by different judges cannot be compared.
 
     >>> strict = judged("strict", lambda asked, reference, output: 5.0 * (output == reference))
     >>> float(strict([Record("a model", "7", "question colour", "en", "What colour?", "red", "Red")]))

@@ -1,4 +1,4 @@
-"""What to ask about a video: open questions, multiple choice, and POPE's probes for things that are not there."""
+"""Questions about a video: open questions, multiple choice, and POPE's probes for things that are not there."""
 
 import random
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from lib import toybox
 
 
 class CaptionedVideo(Protocol):
-    """What can be asked about: a `lib.data.Video`, or anything that has these."""
+    """The parts of a video that questions need, as `lib.data.Video` has them."""
 
     name: str
     captions: dict[str, str]
@@ -62,8 +62,8 @@ def probes(videos: Sequence[CaptionedVideo], strategy: str) -> list[list[Asked]]
     """POPE's questions (arXiv 2305.10355): "Is there ...?" of each thing of a clip, and of as many that are not there.
 
     strategy: which absent thing. "random"; "popular", the one that most of these clips show; "adversarial", in POPE the
-    one that most often occurs together with the present one. Toybox draws its things independently, so here it is a
-    colour and a shape that the clip does show, but not together, or at least one of them.
+    one that most often occurs together with the present one. Toybox draws its things independently. So here it has a
+    colour and a shape that the clip shows, but not together, or at least one of them.
 
     >>> from lib.data import toybox_videos
     >>> [(one.question, one.reference) for one in probes(toybox_videos([2]), "adversarial")[0][:2]]

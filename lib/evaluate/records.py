@@ -15,7 +15,7 @@ from lib.files import write_text
 
 
 class Paired(NamedTuple):
-    """How much larger a score of the first system is, and how often chance alone gives as large a difference."""
+    """How much larger a score of the first system is, and how often chance gives as large a difference."""
 
     gap: Score
     p: float
@@ -26,9 +26,9 @@ class Paired(NamedTuple):
 
 
 def measure(metric: Metric, records: Sequence[Record]) -> Score:
-    """A metric of one system's records, with the middle 95 % of what 2,000 redraws of the clips give (bootstrap).
+    """A metric of one system's records, with the 95 % percentile interval of 2,000 bootstrap resamples.
 
-    Raises ValueError where there is no record of the metric's task.
+    Raises ValueError if there is no record of the metric's task.
 
     >>> from lib.evaluate.metrics import EXACT
     >>> answers = ["red"] * 30 + ["blue"] * 10
@@ -40,12 +40,12 @@ def measure(metric: Metric, records: Sequence[Record]) -> Score:
 
 
 def paired(metric: Metric, first: Sequence[Record], second: Sequence[Record]) -> Paired:
-    """A metric of the first system minus that of the second, which was asked the same about the same clips.
+    """A metric of the first system minus that of the second, for the same questions about the same clips.
 
     The interval redraws clips, with the outputs of both systems. The test swaps the two systems' outputs, clip by clip,
-    at random, 2,000 times (approximate randomisation): p is the share of swaps after which the difference is as large.
+    at random, 2,000 times (approximate randomisation). p is the share of swaps with a difference at least as large.
 
-    Raises ValueError where the two were not asked the same.
+    Raises ValueError if the two were not asked the same.
 
     >>> from lib.evaluate.metrics import EXACT
     >>> first, second = (
@@ -80,10 +80,10 @@ def table(records: Sequence[Record], metrics: Sequence[Metric]) -> dict[str, dic
 
 
 def of_task(metric: Metric, records: Sequence[Record]) -> list[Record]:
-    """The records that a metric is about. Raises ValueError where there are none."""
+    """The records that a metric scores. Raises ValueError if there are none."""
     mine = [record for record in records if record.task.startswith(metric.task)]
     if not mine:
-        raise ValueError(f"no record is of the task {metric.task!r}, which {metric.name} is a score of")
+        raise ValueError(f"no record has the task {metric.task!r}, which {metric.name} scores")
     return mine
 
 
@@ -106,7 +106,7 @@ def write_records(path: str | os.PathLike, records: Sequence[Record]) -> None:
 def read_records(path: str | os.PathLike) -> list[Record]:
     """The records that `write_records` wrote. Older files do not name the model: it is None then.
 
-    Raises FileNotFoundError where there is no file, and ValueError, with the line, for one that is damaged or cut off.
+    Raises FileNotFoundError if there is no file, and ValueError, with the line, for one that is damaged or cut off.
     """
     path = Path(path)
     if not path.exists():
@@ -123,7 +123,7 @@ def read_records(path: str | os.PathLike) -> list[Record]:
 
 
 def _json_line(path: Path, number: int, line: str, needed: set[str], optional: Collection[str] = ()) -> dict:
-    """One line of the file. Raises ValueError where it is no JSON object of these keys."""
+    """One line of the file. Raises ValueError if it is not a JSON object with these keys."""
     try:
         content = json.loads(line)
     except json.JSONDecodeError:

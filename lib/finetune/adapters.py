@@ -1,4 +1,4 @@
-"""What may change in training (projector, LoRA, all but the vision tower), and adapters as files."""
+"""The weights that may train (projector, LoRA, all but the vision tower), and adapters as files."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from lib.vlm.sharded import is_sharded
 
 LANGUAGE_LAYER = re.compile(r"(?:^|\.)language_model\..*\.(\w+)$")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "base.json")
-# Each new LoRA layer raises ImportError where one of these packages is installed in a version too old for peft (Colab's
+# Each new LoRA layer raises ImportError if one of these packages is installed in a version too old for peft (Colab's
 # torchao is). The course quantizes with bitsandbytes only, so it hides such a package from this process.
 for package, available in {"torchao": is_torchao_available, "gptqmodel": is_gptqmodel_available}.items():
     try:
@@ -58,10 +58,11 @@ def projector_only(vlm: VideoLM) -> None:
 def all_but_tower(vlm: VideoLM) -> None:
     """Projector and language model may change: full fine-tuning, as in LLaVA's second stage.
 
-    Raises ValueError for a model in 4 bits: whole numbers of 4 bits have no gradient.
+    Raises ValueError for a model in 4 bits: integers of 4 bits have no gradient.
     """
     if getattr(vlm.model, "is_loaded_in_4bit", False):
-        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: load it whole, or use add_lora")
+        fix = "load it without four_bit, or use add_lora"
+        raise ValueError(f"{vlm.name} is loaded in 4 bits, which cannot be trained: {fix}")
     train_only(vlm, vlm.model.model.multi_modal_projector, vlm.model.model.language_model, vlm.model.lm_head)
 
 
@@ -75,10 +76,10 @@ def train_only(vlm: VideoLM, *parts: nn.Module) -> None:
 def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = None, dropout: float = 0.0) -> PeftModel:
     """Puts LoRA adapters beside every linear layer of the language model, in place: only they may change.
 
-    alpha: without it twice the rank, so the adapters' output is doubled. The second factor starts at 0: at first
-    nothing changes. A whole base keeps its type. A model in 4 bits becomes QLoRA: the rest of it is cast to float32
-    (`prepare_model_for_kbit_training`). An adapter that the model already has is taken off first: `take_off` says when
-    that is refused.
+    alpha: by default twice the rank, which doubles the adapters' output. The second factor starts at 0, so the output
+    does not change at first. A base that is not quantised keeps its type. A base in 4 bits becomes QLoRA: the rest of
+    it is cast to float32 (`prepare_model_for_kbit_training`). `take_off` first removes an existing adapter,
+    or raises ValueError if that was trained.
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny")
@@ -98,7 +99,7 @@ def add_lora(vlm: VideoLM, rank: int = 16, seed: int = 0, alpha: int | None = No
 
 
 def freeze(vlm: VideoLM) -> None:
-    """Nothing of the base may change. The rest of a base in 4 bits becomes float32, unless it is sharded."""
+    """Freezes the base. The rest of a base in 4 bits becomes float32, unless it is sharded."""
     if getattr(vlm.model, "is_loaded_in_4bit", False) and not is_sharded(vlm.model):
         prepare_model_for_kbit_training(vlm.model, use_gradient_checkpointing=False)
     vlm.model.requires_grad_(False)
@@ -110,9 +111,9 @@ def train_projector(vlm: VideoLM) -> None:
 
 
 def take_off(vlm: VideoLM) -> None:
-    """Takes the model's adapter off, if it has one, so that a cell that puts one on may run twice.
+    """Removes the model's adapter, if it has one, so that a cell that adds one may run twice.
 
-    Raises ValueError for one that was trained since it was put on: what it has learned would be lost.
+    Raises ValueError for one that was trained since it was added: its training would be lost.
     """
     if adapter_digest(vlm) != getattr(vlm.model, "adapter_digest", None) and any(
         "lora_B" in name and weight.any() for name, weight in vlm.model.named_parameters()
@@ -129,16 +130,16 @@ def take_off(vlm: VideoLM) -> None:
 
 
 def adapter_digest(vlm: VideoLM) -> str:
-    """The same for the same LoRA weights: whether an adapter is still the one that was loaded."""
+    """A digest of the LoRA weights, which shows whether an adapter is still the one that was loaded."""
     weights = vlm.model.named_parameters()
     return short_digest({name: tensor_digest(weight) for name, weight in weights if "lora_" in name})
 
 
 @contextmanager
 def without_deprecations() -> Iterator[None]:
-    """peft and TRL still say `gradient_checkpointing` where transformers 5.23 says `activation_checkpointing`.
+    """peft and TRL still use the name `gradient_checkpointing`; transformers 5.23 uses `activation_checkpointing`.
 
-    Inside, its warning about that is silent: nobody who uses them can do anything about it.
+    This hides the warning, because users of peft and TRL cannot fix its cause.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.* is deprecated", FutureWarning)
@@ -151,17 +152,17 @@ def trainable(vlm: VideoLM) -> dict[str, nn.Parameter]:
 
 
 def tensor_digest(tensor: Tensor) -> str:
-    """The same for the numbers of a tensor as float32, and its shape."""
+    """A digest of a tensor's shape and of its numbers as float32."""
     digest = hashlib.sha256(repr(tuple(tensor.shape)).encode())
     digest.update(tensor.detach().float().cpu().contiguous().numpy())
     return digest.hexdigest()[:12]
 
 
 def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
-    """The weights of the base, by name, that are not in its files: trained, or an adapter was merged into them.
+    """The weights of the base that differ from its files, by name: trained, or with an adapter merged in.
 
     The names in a file are often older than those in memory, so numbers are compared. Weights in 4 bits and weights
-    that are cut over processes are left out: they cannot be trained.
+    sharded over processes are left out: they cannot be trained.
     """
     own = {name: weight for name, weight in vlm.model.named_parameters() if "lora_" not in name}
     own = {name: w for name, w in own.items() if w.is_floating_point() and not isinstance(w, DTensor)}
@@ -176,12 +177,12 @@ def changed_weights(vlm: VideoLM) -> dict[str, Tensor]:
 def save_adapter(
     vlm: VideoLM, adapter: PeftModel, folder: str | Path, notice: str = "", changed: dict[str, Tensor] | None = None
 ) -> None:
-    """Writes an adapter as peft reads it, and beside it in base.json which base it belongs to.
+    """Writes an adapter in peft's format, and base.json, which names its base.
 
-    notice: whom the data's terms of use ask to be named in what is made of it, adapters included (AI-Hub's: NIA).
-    changed: those weights, where they are known; to compare the base with its files takes a minute for 14 GB.
-    Weights of the base that were trained before (a projector, mostly) are saved with it: `load_adapter`, and peft,
-    put them back.
+    notice: whom everything made from the data must name by its terms of use, adapters included (AI-Hub's: NIA).
+    changed: the base's changed weights, if known; comparing the base with its files takes a minute for 14 GB. Weights
+    of the base that were trained before (usually a projector) are saved with it: `load_adapter`, and peft, put them
+    back.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,25 +203,25 @@ def save_adapter(
 
 
 def drop_nulls(file: Path) -> None:
-    """Removes the fields that are null, which is their default: an older peft warns about fields it does not know."""
+    """Removes the fields that are null, which is their default: an older peft warns about unknown fields."""
     config = json.loads(file.read_text(encoding="utf-8"))
     config = {name: value for name, value in config.items() if value is not None}
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -> PeftModel:
-    """Puts a saved adapter on its base, in place. The base may be loaded whole or in 4 bits.
+    """Adds a saved adapter to its base, in place. The base may be in 4 bits or not quantised.
 
-    is_trainable: `fit` may train it further. An adapter that the model already has is taken off (`take_off`).
+    is_trainable: `fit` may train it further. `take_off` first removes an adapter that the model already has.
 
-    Raises FileNotFoundError where the folder lacks a file, and ValueError for an adapter of another base or one that
-    is cut off: LoRA's numbers are differences to certain weights, and on others they are noise.
+    Raises FileNotFoundError if a file is missing, and ValueError for a damaged adapter or one of another base. LoRA's
+    weights are differences from one base; on another they are noise.
     """
     folder = Path(folder)
     base, tensors = read_adapter(folder)
     if base["sha256"] != weights_digest(vlm.name, vlm.revision):
         raise ValueError(
-            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (it says: "
+            f"the adapter in {folder} was trained on other weights than those of {vlm.name} now (its base: "
             f"{base['base']}, sha256 {base['sha256'][:12]}...): load that base, or train the adapter again"
         )
     take_off(vlm)
@@ -235,7 +236,8 @@ def load_adapter(vlm: VideoLM, folder: str | Path, is_trainable: bool = False) -
 
 
 def read_adapter(folder: Path) -> tuple[dict, dict[str, Tensor]]:
-    """What base.json says, and the weights. Raises FileNotFoundError or ValueError where a file lacks or is damaged."""
+    """The contents of base.json, and the weights. Raises FileNotFoundError or ValueError if one is missing or
+    damaged."""
     if missing := [file for file in ADAPTER_FILES if not (folder / file).exists()]:
         raise FileNotFoundError(f"{folder} holds no adapter ({missing[0]} is missing): save one with save_adapter")
     for file, key in (("adapter_config.json", "peft_type"), ("base.json", "sha256")):
@@ -252,7 +254,8 @@ def read_adapter(folder: Path) -> tuple[dict, dict[str, Tensor]]:
 
 
 def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:
-    """Raises ValueError unless the base is as it was loaded, but for weights that come with the adapter (`names`)."""
+    """Raises ValueError if the base has changed since it was loaded, except in weights that come with the adapter
+    (`names`)."""
     if changed := [name for name in changed_weights(vlm) if name not in names]:
         raise ValueError(
             f"{vlm.name} was trained since it was loaded ({changed[0]}), and the adapter in {folder} belongs to the "
@@ -261,7 +264,7 @@ def check_base(vlm: VideoLM, folder: Path, names: Sequence[str]) -> None:
     whole = dict(vlm.model.named_parameters())
     if packed := [name for name in names if name in whole and not whole[name].is_floating_point()]:
         raise ValueError(
-            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} whole"
+            f"the adapter in {folder} comes with {packed[0]}, which is in 4 bits here: load {vlm.name} without four_bit"
         )
 
 
@@ -278,5 +281,5 @@ def parts_hit(model: PreTrainedModel | PeftModel) -> dict[str, int]:
 
 
 def short_digest(content: object) -> str:
-    """Twelve hexadecimal digits for whatever `repr` tells apart."""
+    """The first twelve hexadecimal digits of a hash of `repr`."""
     return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()[:12]

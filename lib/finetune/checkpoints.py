@@ -1,4 +1,4 @@
-"""A run's checkpoint and log: what a run that was interrupted needs to go on, written whole or not at all.
+"""A run's checkpoint and log: an interrupted run continues from them; both are written atomically.
 
 The checkpoint is one safetensors file: what was trained, the optimizer's moments, and the settings of the run. It does
 not depend on the number of processes, so a run may go on with more or fewer. (Trainer's own checkpoint is a folder of
@@ -32,11 +32,11 @@ class Step(NamedTuple):
     loss: float
     learning_rate: float
     seconds: float
-    validation: float | None = None  # the loss on the validation examples, where it was measured after this step
+    validation: float | None = None  # the loss on the validation examples, if measured after this step
 
 
 def adapter_settings(vlm: VideoLM) -> dict[str, int | float | str | None]:
-    """Rank, alpha, dropout, and what the adapter's weights were at first; nothing for a model without one."""
+    """Rank, alpha, dropout, and the adapter's initial weights; nothing for a model without an adapter."""
     if not any("lora_" in name for name, _ in vlm.model.named_parameters()):
         return {}
     config, start = vlm.model.peft_config["default"], getattr(vlm.model, "adapter_start", None)
@@ -59,7 +59,7 @@ def reducer_settings(reducer: Reducer) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """The checkpoint and log of a run. `fingerprint(steps)` are its settings, for that many steps or (None) all."""
+    """The checkpoint and log of a run. `fingerprint(steps)` returns its settings, for that many steps or (None) all."""
 
     folder: Path
     fingerprint: Callable[[int | None], dict]
@@ -77,7 +77,7 @@ class Files:
         return f"delete the folder {self.folder} to start from nothing"
 
     def save(self, weights: dict[str, nn.Parameter], optimizer, scaler, log: Sequence[Step]) -> None:
-        """The log first: a checkpoint always finds the lines up to it. The first process writes for all."""
+        """Writes the log first, so that it holds every line up to the checkpoint. Only the first process writes."""
         if int(os.environ.get("RANK", 0)):
             return
         tensors = {f"weight {name}": weight.detach() for name, weight in weights.items()}
@@ -94,7 +94,7 @@ class Files:
             save_file(tensors, beside, metadata=where)
 
     def read(self) -> list[Step]:
-        """The log up to the checkpoint; [] where there is none. Raises ValueError for files of another run."""
+        """The log up to the checkpoint; [] if there is none. Raises ValueError for files of another run."""
         if not self.checkpoint.exists():
             return []
         where = self.metadata()
@@ -115,7 +115,7 @@ class Files:
 
     @contextmanager
     def opened(self) -> Iterator:
-        """The checkpoint. Raises ValueError where it is damaged."""
+        """The checkpoint. Raises ValueError if it is damaged."""
         try:
             with safe_open(self.checkpoint, framework="pt") as file:
                 yield file
@@ -123,7 +123,7 @@ class Files:
             raise ValueError(f"{self.checkpoint} is cut off or damaged: {self.again}") from None
 
     def load_weights(self, weights: dict[str, nn.Parameter]) -> None:
-        """Into these weights, in place."""
+        """Loads the checkpoint into these weights, in place."""
         with self.opened() as file, torch.no_grad():
             for name, weight in weights.items():
                 weight.copy_(file.get_tensor(f"weight {name}"))
@@ -143,7 +143,7 @@ class Files:
 
 
 def read_log(path: str | Path) -> list[Step]:
-    """The steps of a `log.jsonl`. Raises FileNotFoundError without one, ValueError where a line is cut off."""
+    """The steps of a `log.jsonl`. Raises FileNotFoundError without one, ValueError if a line is cut off."""
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no log {path}: give fit a folder, and read the log.jsonl in it")
     log = []
@@ -151,5 +151,5 @@ def read_log(path: str | Path) -> list[Step]:
         try:
             log.append(Step(**json.loads(line)))
         except (json.JSONDecodeError, TypeError):
-            raise ValueError(f"{path}, line {number} is cut off or no step: delete it and what follows") from None
+            raise ValueError(f"{path}, line {number} is cut off or not a step: delete it and what follows") from None
     return log

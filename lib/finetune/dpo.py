@@ -1,9 +1,9 @@
-"""Direct preference optimisation: of two captions of a clip, make the better one likelier, without a reward model.
+"""Direct preference optimisation: make the better of two captions likelier, without a reward model.
 
-Pairs come from a true caption and the same with one fact changed (`falsehood_pairs`), or from the model itself, which
-samples several captions that a judge compares (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv
-2305.18290, equation 7). It compares the model with a reference: the model as it was, that is, with its adapter
-switched off. TRL's DPOTrainer trains; it takes our batches and, inside `vlm.looking_through(reducer)`, any reducer.
+A pair is a true caption and the same with one fact changed (`falsehood_pairs`). Or the model samples several captions
+and a judge compares them (`lib.workshop.dpo_judge`). The loss is that of Rafailov et al. (arXiv 2305.18290, equation
+7). It compares the model with a reference: the model as it was, that is, with its adapter switched off. TRL's
+DPOTrainer trains; it takes our batches and, inside `vlm.looking_through(reducer)`, any reducer.
 
 What this module does not do: sample captions, or ask a judge which one is better.
 """
@@ -30,7 +30,7 @@ from lib.toybox.facts import compare
 from lib.vlm.loading import compute_dtype
 from lib.vlm.model import VideoLM
 
-FALSE_KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip tells
+FALSE_KINDS = ("shape", "size", "code", "flash")  # facts that one look at a clip shows
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -57,10 +57,10 @@ def falsehood_pairs(
 
 
 def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = False) -> None:
-    """Raises ValueError unless every pair prefers something: two answers, not the same, the first one about its clip.
+    """Raises ValueError unless every pair holds two different answers, of which the first is true of its clip.
 
-    Whether a caption is about its clip is known for Toybox alone: it must not claim what the clip does not show. Where
-    the answers were `sampled` from a model, the better of two may well invent something, so that is not checked.
+    The truth is known for Toybox only: a caption must not claim what the clip does not show. For answers `sampled` from
+    a model this is not checked, because even the better of two may invent something.
 
     >>> from lib.data import toybox_videos
     >>> video = toybox_videos([7])[0]
@@ -79,7 +79,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = Fal
         told = not sampled and pair.video.clip and compare(pair.chosen, pair.video.clip, language)
         if told and told.invented:
             raise ValueError(
-                f"{where}: its chosen answer invents {told.invented} facts, as if it told of another video: "
+                f"{where}: its chosen answer invents {told.invented} facts, as if it described another video: "
                 "pair each video with its own captions"
             )
 
@@ -90,7 +90,7 @@ def check_pairs(pairs: Sequence[Pair], language: str = "en", sampled: bool = Fal
 
 
 def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Tensor:
-    """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): how likely each answer is, as a logarithm.
+    """(B, L, V) scores, (B, L) ids and 1 where the answer is -> (B,): the log-likelihood of each answer.
 
     Position i scores the token at i + 1. The log-probabilities of the answer's tokens are summed, not averaged: long
     answers are less likely than short ones.
@@ -106,7 +106,7 @@ def log_probs(logits: Tensor, input_ids: Tensor, completion_mask: Tensor) -> Ten
 def dpo_loss(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """The loss of each pair, (B,): -log sigmoid(beta (chosen - rejected)), equation 7 of arXiv 2305.18290.
 
-    chosen, rejected: (B,) by how much likelier the model finds each answer than the reference does, as logarithms.
+    chosen, rejected: (B,) the log-probability that each answer has gained over the reference.
 
     >>> gain = torch.tensor([0.0, 5.0])
     >>> dpo_loss(gain, -gain, beta=0.1)                                  # log 2 where model and reference agree
@@ -123,7 +123,7 @@ class Gains(NamedTuple):
 
 
 def gains(model: PeftModel, batch: dict[str, Tensor]) -> Gains:
-    """How far a model has moved from its reference on a batch of `Collator.pairs`, inside `vlm.looking_through`.
+    """The gains of a model over its reference on a batch of `Collator.pairs`, inside `vlm.looking_through`.
 
     The reference is the model with its adapter switched off; no gradient flows through it.
     """
@@ -154,8 +154,8 @@ def trl_trainer(
 ) -> DPOTrainer:
     """TRL's DPOTrainer for the pairs in their order: once, `plan.steps` steps of `plan.batch` pairs.
 
-    TRL's own collators know images but no videos. So its data set also holds the number of each pair, and our collator
-    makes the batches.
+    TRL's own collators support images but not videos. So its data set also holds the number of each pair, and our
+    collator makes the batches.
     """
     disable_progress_bars()  # of datasets, one per pass over the pairs
     told = [{"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected, "pair": i} for i, p in enumerate(pairs)]
@@ -172,7 +172,7 @@ def trl_trainer(
 
 
 def trl_settings(vlm: VideoLM, plan: Plan, beta: float, nll: float = 0.0) -> DPOConfig:
-    """The plan in TRL's words: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
+    """The plan as TRL's settings: the schedule and the optimizer of `lib.finetune.fit`, no files, no progress bar.
 
     nll: how much of the chosen answers' plain loss, the mean over their tokens, is added to DPO's ("sft" in TRL).
 
@@ -180,7 +180,7 @@ def trl_settings(vlm: VideoLM, plan: Plan, beta: float, nll: float = 0.0) -> DPO
     """
     dtype = compute_dtype(vlm.device)
     return DPOConfig(
-        output_dir=tempfile.gettempdir(),  # where it would write checkpoints: it writes none
+        output_dir=tempfile.gettempdir(),  # for checkpoints, which it never writes
         beta=beta, max_length=None,
         loss_type=["sigmoid", "sft"] if nll else ["sigmoid"], loss_weights=[1.0, nll] if nll else None,
         max_steps=plan.steps, per_device_train_batch_size=plan.batch, learning_rate=plan.learning_rate,
@@ -204,9 +204,9 @@ def train_dpo(
 ) -> list[PreferenceStep]:
     """Trains the adapter of a model on pairs, in their order, by TRL; returns the log.
 
-    TRL's reference is a copy of the adapter as it is now, "ref", which is deleted in the end. For a new adapter that is
-    the model without it. sampled: as `check_pairs` takes it; nll: as `trl_settings` takes it. Raises ValueError where
-    pairs are too few or `check_pairs` refuses one.
+    TRL's reference is a copy of the adapter as it is now, "ref", which is deleted at the end. For a new adapter, the
+    reference equals the model without an adapter. sampled: as `check_pairs` takes it; nll: as `trl_settings` takes it.
+    Raises ValueError if there are too few pairs or `check_pairs` rejects one.
     """
     if len(pairs) < plan.examples:
         raise ValueError(

@@ -1,13 +1,13 @@
-"""A model of real size without numbers, and the bytes that its tensors would take on a GPU.
+"""A model of real size whose tensors hold no data, and the bytes that they would take on a GPU.
 
-The tensors are fake: they have a shape, a type and a place, and no numbers (torch's `FakeTensorMode`). `Held` counts
+The tensors are fake: they have a shape, a type and a device, but no data (torch's `FakeTensorMode`). `Held` counts
 each storage while it lives. `lib.finetune.trace` runs the real code on such a model.
 
 Where this differs from a GPU:
 
 - CUDA's own state, and what a kernel allocates inside, are not counted (`Memory.context` holds the first).
 - Attention runs the fused kernel for CPUs, which keeps what CUDA's fused kernels keep.
-- The tensors lie on a fake CPU: autograd needs a build with CUDA for another place. Autocast on a CPU has a shorter
+- The tensors lie on a fake CPU: autograd on any other device needs a build with CUDA. Autocast on a CPU has a shorter
   list of float32 operations; the models here ask for float32 themselves wherever the lists differ. `CudaSoftmax` is
   the one difference in bytes. With both, a forward pass on a fake GPU holds the same bytes.
 """
@@ -38,7 +38,7 @@ SMALL = 4096  # numbers: bookkeeping such as a reducer's choice of frames
 
 
 class Held(TorchDispatchMode):
-    """The most bytes of tensors that are held at one time, beyond those from before.
+    """The peak bytes of the tensors that are made inside.
 
     >>> with Held() as held:
     ...     _ = torch.ones(1000) + torch.ones(1000)
@@ -53,7 +53,7 @@ class Held(TorchDispatchMode):
         self.sizes, self.now, self.peak = {}, 0, 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        if operation is torch.ops.prim.device.default:  # two of three calls, and they hold nothing
+        if operation is torch.ops.prim.device.default:  # two calls in three, and they allocate nothing
             return args[0].fake_device
         kwargs = kwargs or {}
         inputs = list(tensors_in((*args, *kwargs.values())))
@@ -79,7 +79,7 @@ class Held(TorchDispatchMode):
 
 
 class FakeHeld(Held):
-    """`Held` inside FakeTensorMode. Integers and masks are real: token ids, positions and the like decide what runs."""
+    """`Held` inside FakeTensorMode. Integers and masks are real, because token ids and positions decide what runs."""
 
     block = 512  # as CUDA's allocator does
 
@@ -95,7 +95,7 @@ class FakeHeld(Held):
         if not inputs:
             small = not result.is_floating_point() or result.numel() <= SMALL
             return really(operation, *args, **kwargs) if small else result
-        if result.dtype in (torch.int64, torch.bool):  # a token that the model chose: any will do
+        if result.dtype in (torch.int64, torch.bool):  # a token that the model chose: any value works
             return really(torch.zeros, result.shape, dtype=result.dtype)
         return result
 
@@ -120,13 +120,13 @@ def tensors_in(values: Iterable) -> Iterator[Tensor]:
 
 
 def really(operation, *args, **kwargs):
-    """The result of an operation on real tensors, though FakeTensorMode is on."""
+    """The result of an operation on real tensors while FakeTensorMode is on."""
     with unset_fake_temporarily():
         return operation(*args, **kwargs)
 
 
 class OnDevice(VideoLM):
-    """A model that finds pixel values in the CPU's memory, which is not counted; their copy on the device is."""
+    """A model whose pixel values lie in the CPU's memory, which is not counted; their copy on the device is."""
 
     @cached_property
     def block(self) -> Tensor:
@@ -138,7 +138,7 @@ class OnDevice(VideoLM):
 
 @dataclass
 class Words:
-    """In place of a tokenizer: every prompt is `<video>` and `length` other tokens, every answer is empty."""
+    """A substitute tokenizer: every prompt is `<video>` and `length` other tokens, every answer is empty."""
 
     length: int
     video: int
@@ -157,7 +157,7 @@ def skeleton(settings: dict, precision: str, attention: str, prompt: int = 1) ->
     prompt: the tokens of each prompt, without `<video>`. Raises ValueError for an unknown precision.
     """
     config, dtype = twins.as_transformers(settings), _lookup(DTYPES, precision, "precision")
-    # bitsandbytes keeps the first table that it makes: on "meta" it would be empty for ever.
+    # bitsandbytes keeps the first table that it makes; one made on "meta" would stay empty.
     bnb.functional.quantize_4bit(torch.ones(64), compress_statistics=True)
     with torch.device("meta"), no_init_weights():
         family = FAMILIES[config.model_type]
@@ -185,7 +185,7 @@ def quantise_fake(layer: bnb.nn.Linear4bit, dtype: torch.dtype, double: bool) ->
 
 
 def fill_fakes(model: nn.Module) -> list[Tensor]:
-    """Fake tensors on the CPU take the place of those on "meta", which autocast does not know; returns them all."""
+    """Fake tensors on the CPU replace those on "meta", which autocast does not support; returns them all."""
     fakes = {}
 
     def fake(tensor: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Starting several processes on this machine with torchrun, and hearing from them.
+"""Starting several processes on this machine with torchrun, and collecting their output and errors.
 
     with started(2, "-m", "lib", "train", "jobs/tiny.yaml") as (torchrun, output):
         torchrun.wait()
 
-`launch` waits, and turns whatever went wrong in a process into one error here. What the processes do is the script's
-business: `python -m lib train` shares out features and training among as many processes as there are. A script that
-counts on a number of them asks `world`, because some launchers start one process in silence.
+`launch` waits, and turns any failure of a process into one error here. The script decides what the processes do:
+`python -m lib train` divides features and training among them. Some launchers silently start one process, so a script
+that needs a certain number checks it with `world`.
 """
 
 import os
@@ -65,7 +65,8 @@ def launch(processes: int, *script: str, timeout: float = 600, settings: dict[st
 def started(
     processes: int, *script: str, settings: dict[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """Inside, the script runs: (torchrun's process, the file of what all print). At the end what still runs is ended.
+    """Runs the script inside the block: (torchrun's process, the file with all output). At the end, running processes
+    are stopped.
 
     `--standalone` finds a free port, so several of these may run on a machine at the same time.
     """
@@ -90,27 +91,28 @@ def torchrun_command(processes: int, *script: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """That of this process, with lib to be found, and without the rank that this process may have itself."""
+    """This process's environment, with lib on the path and without this process's own rank."""
     mine = {name: value for name, value in os.environ.items() if name not in PER_PROCESS}
     paths = [str(ROOT), *filter(None, [mine.get("PYTHONPATH")])]
     return {"OMP_NUM_THREADS": "1"} | mine | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def end(torchrun: subprocess.Popen) -> None:
-    """Ends torchrun and with it its processes: asked to, it ends them; killed outright, it would leave them behind."""
+    """Stops torchrun and its processes: on a signal it stops them; killed outright, it would leave them running."""
     if torchrun.poll() is None:
         torchrun.send_signal(signal.SIGTERM)
     try:
-        torchrun.wait(60)  # torchrun itself kills after half a minute what does not end when asked
+        torchrun.wait(60)  # torchrun itself kills processes that ignore the signal for half a minute
     except subprocess.TimeoutExpired:
         torchrun.kill()
         torchrun.wait()
 
 
 def what_went_wrong(said: str, processes: int) -> str:
-    """One sentence from what torchrun and its processes printed: who was killed, the first error, or who fell first.
+    """One sentence from the output of torchrun and its processes: which was killed, the first error, or which failed
+    first.
 
-    In that order, because the others fail too where one is killed: they wait for it in vain.
+    In that order, because a killed process makes the others fail too.
 
     >>> what_went_wrong("error: there is no file of settings job.yaml", 2)
     'one of 2 processes failed: there is no file of settings job.yaml'

@@ -1,9 +1,9 @@
 """The memory of an answer and of a training step, counted byte by byte without a GPU and without weights.
 
-What runs is the code of real use on a model without numbers (`lib.finetune.fakes`): `VideoLM.answers` with
+It runs the real code on a model without data (`lib.finetune.fakes`): `VideoLM.answers` with
 transformers' generate, `add_lora`, transformers' forward, bitsandbytes' 4-bit layers, AdamW.
 
-`make traced` compares the formulas of `lib.budget` with what is counted here, and writes data/measured/traced.json.
+`make traced` compares the formulas of `lib.budget` with these counts, and writes data/measured/traced.json.
 """
 
 import json
@@ -42,8 +42,8 @@ def trace_answering(
     reducer: Reducer | None = None,
     batch: int = 1,
 ) -> Memory:
-    """What `lib.budget.answering` plans, traced: `VideoLM.answers` about `batch` clips, to its second word, then the
-    last word of the answer on a cache of that length. `activations` holds the cache too.
+    """The traced memory that `lib.budget.answering` plans: `VideoLM.answers` about `batch` clips up to its second
+    token, then the last token of the answer on a cache of that length. `activations` holds the cache too.
 
     model: a short name or Hub id of `lib.known`, or the contents of a config.json.
 
@@ -51,7 +51,7 @@ def trace_answering(
     >>> round(memory.tensors / GIB, 2), round(plan.tensors / GIB, 2)
     (5.0, 5.0)
 
-    Raises ValueError for an unknown model, and where frames, prompt and answer exceed the context.
+    Raises ValueError for an unknown model, and if frames, prompt and answer exceed the context.
     """
     vlm = skeleton(settings_of(model), precision, attention, prompt)
     with FakeTensorMode(allow_non_fake_inputs=True), CudaSoftmax():
@@ -65,7 +65,7 @@ def trace_answering(
 
 
 def fitting(vlm: VideoLM, frames: int, text: int, reducer: Reducer | None) -> tuple[Reducer, tuple[int, ...]]:
-    """The reducer, and the shape of a clip's features. Raises ValueError where the clip and the text are too long."""
+    """The reducer, and the shape of a clip's features. Raises ValueError if the clip and the text are too long."""
     vision = vlm.model.config.vision_config
     side = vision.image_size // vision.patch_size
     shape, reducer = (frames, side, side, vision.hidden_size), reducer or vlm.default_reducer
@@ -74,7 +74,7 @@ def fitting(vlm: VideoLM, frames: int, text: int, reducer: Reducer | None) -> tu
 
 
 def lengthening(tokens: int) -> Callable:
-    """A hook before the decoder that makes the first cache that it finds full as long as it is at the answer's end."""
+    """A hook before the decoder. It extends the first full cache that it finds to its length at the answer's end."""
     done = []
 
     def hook(module, args, kwargs):
@@ -100,10 +100,10 @@ def trace_training(
     checkpointing: bool = False,
     batch: int = 1,
 ) -> Memory:
-    """What `lib.budget.training` plans, traced: `training_step` on `batch` clips whose features are known.
+    """The traced memory that `lib.budget.training` plans: `training_step` on `batch` clips whose features are known.
 
-    `adapters` holds LoRA's weights and the optimizer's moments, `activations` all else, gradients too. In a batch of
-    more than one clip the captions differ in length, so there is a mask.
+    `adapters` holds LoRA's weights and the optimizer's moments, `activations` everything else, gradients included. In a
+    batch of more than one clip the captions differ in length, so there is a mask.
 
     Raises ValueError as `trace_answering` does.
     """
@@ -113,13 +113,13 @@ def trace_training(
 
 
 class StepBytes(NamedTuple):
-    """What holds the memory of a training step at its peak, in bytes."""
+    """The parts of a training step's memory at its peak, in bytes."""
 
-    frozen: int  # weights that stay as they are
+    frozen: int  # weights that do not change
     trained: int  # weights that change
     gradients: int
     moments: int  # AdamW's two
-    activations: int  # and whatever else is held at the peak
+    activations: int  # and everything else at the peak
 
 
 def trace_step(
@@ -135,10 +135,10 @@ def trace_step(
     checkpointing: bool = False,
     batch: int = 1,
 ) -> StepBytes:
-    """The memory of one training step by its parts, counted on a model without numbers.
+    """The memory of one training step by its parts, counted on a model without data.
 
     method: "lora" (with precision "nf4-double": QLoRA) or "full", which trains projector and language model in float32
-    and needs whole weights. Raises ValueError for another method, and as `trace_answering` does.
+    and needs weights that are not quantised. Raises ValueError for another method, and as `trace_answering` does.
     """
     vlm, prepare = skeleton(settings_of(model), precision, attention), {"lora": add_lora, "full": all_but_tower}
     _lookup(prepare, method, "method")(vlm, **({"rank": rank} if method == "lora" else {}))
@@ -154,7 +154,7 @@ def trace_step(
 
 
 def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer, list[Tensor]]:
-    """AdamW and its moments, which it makes in its first step."""
+    """AdamW after a first step, which creates its moments."""
     optimizer = torch.optim.AdamW(weights, weight_decay=0, fused=True)
     for weight in weights:
         weight.grad = torch.empty_like(weight)
@@ -164,7 +164,7 @@ def optimizer_of(weights: Sequence[nn.Parameter]) -> tuple[torch.optim.Optimizer
 
 
 def inputs_of(vlm: VideoLM, reducer: Reducer, shape: Sequence[int], text: int, batch: int) -> dict[str, Tensor]:
-    """What `lib.data.Collator` makes of `batch` clips with captions of which one is longer than the rest."""
+    """A batch as `lib.data.Collator` makes it: `batch` clips, of which one has a longer caption than the rest."""
     visual = reducer.count(*shape[:3])
     ids = torch.ones(batch, visual + text, dtype=torch.long)
     ids[:, :visual] = vlm.model.config.video_token_id
@@ -196,7 +196,7 @@ def size_of(tensors: Iterable[Tensor]) -> int:
 
 
 def cases() -> Iterator[dict]:
-    """What is traced: a task, a model and its settings. The 7B-DPO has the configuration of the 7B."""
+    """A traced case: a task, a model and its settings. The 7B-DPO has the configuration of the 7B."""
     four, whole = "nf4-double", "float16"
     for model, most in (("onevision-0.5b", 56), ("7b", 56), ("34b", 25)):  # the 34B has 4,096 positions
         for frames in (4, 16, most):

@@ -1,12 +1,12 @@
-"""The training loop is transformers' Trainer; here is what it is told, and what it writes.
+"""The training loop is transformers' Trainer; this module configures it and writes its files.
 
-A run is a plan (how long, on how much at a time, how fast), a sequence of examples, and what may change:
-`lib.finetune.adapters` decides that, `fit` trains it. With a folder, `fit` keeps a checkpoint and a log there, and a
-run that was interrupted goes on where its last checkpoint stands and ends with the same weights as one that was not
+A run has a plan (steps, batch size, learning rate), a sequence of examples, and weights that may change.
+`lib.finetune.adapters` chooses those weights; `fit` trains them. With a folder, `fit` keeps a checkpoint and a log
+there. An interrupted run continues from its last checkpoint and ends with the same weights as one without a break
 (`lib.finetune.checkpoints`).
 
-Lesson 08 writes the loop by hand and shows that it is equal. Not in it: training the vision tower (its features are
-computed once).
+Lesson 08 writes the loop by hand and shows that both are equal. The vision tower is never trained, because its features
+are computed once.
 """
 
 import math
@@ -39,9 +39,9 @@ from lib.vlm.sharded import is_sharded
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run trains, on how many examples at a time, and how fast it learns at its peak.
+    """The length of a run, its batch size, and its peak learning rate.
 
-    A step learns from `batch` examples at a time, `accumulation` times, in each of `processes`.
+    A step uses `batch` examples at a time, `accumulation` times, in each of `processes`.
 
     >>> Plan(steps=25, batch=2, accumulation=4).examples
     200
@@ -78,14 +78,14 @@ class Plan:
 
 
 def processes() -> int:
-    """How many processes train together, as torchrun and accelerate leave it in the environment."""
+    """How many processes train together: torchrun and accelerate set it in the environment."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def mixed(main: Sequence[Example], other: Sequence[Example], count: int, share: float, seed: int = 0) -> list[Example]:
     """`count` examples in the order of training: an even `share` of them from `other`, the rest from `main`.
 
-    Each of the two is gone through in a random order, again in another one, and so on. Evenly: with a share of 1/4
+    Each of the two is used in a random order, then in another one, and so on. Evenly: with a share of 1/4
     every fourth example is from `other`, so every batch is mixed.
 
     >>> mixed("ab", "x", count=8, share=0.25)
@@ -97,7 +97,7 @@ def mixed(main: Sequence[Example], other: Sequence[Example], count: int, share: 
 
 
 def again_and_again(examples: Sequence[Example], rng: random.Random) -> Iterator[Example]:
-    """The examples in a random order, then in another, without end. Raises ValueError where there are none."""
+    """The examples in a random order, then in another, without end. Raises ValueError if there are none."""
     if not examples:
         raise ValueError("there are no examples to draw from: give at least one, or a share of 0")
     while True:
@@ -114,20 +114,21 @@ def fit(
     watch: Callable[[Step, bool], None] | None = None,
     report_to: str = "none",
 ) -> list[Step]:
-    """Trains what may change, batch by batch in the order of the examples; returns the log, one Step per step.
+    """Trains the weights that may change, batch by batch in the order of the examples; returns the log, one Step per
+    step.
 
-    transformers' Trainer with AdamW without weight decay, gradients clipped to a norm of 1. On a GPU in its 16-bit
-    type; with float16 the loss is scaled up, so that small gradients do not vanish. The loss of a step is the mean over
-    all its answer tokens, however they are spread over batches and processes.
+    transformers' Trainer with AdamW without weight decay, gradients clipped to a norm of 1. A GPU computes in its
+    16-bit type; with float16 the loss is scaled up, so that small gradients do not vanish. The loss of a step is the
+    mean over all its answer tokens, however they are spread over batches and processes.
 
-    folder: for `checkpoint.safetensors` and `log.jsonl`, written when `plan.due`, each whole or not at all. A run that
-    is there goes on; with more steps than before it is prolonged.
+    folder: for `checkpoint.safetensors` and `log.jsonl`, written atomically when `plan.due`. A run in the folder
+    continues; with more steps than before it is extended.
     watch: called with the step when a checkpoint is due, and with whether its validation loss is the lowest so far
     (without validation each is).
     report_to: "none", "tensorboard" or "wandb".
 
-    Raises ValueError where the plan holds no step, the examples are too few, nothing may change, the loss is no number
-    any more, the folder's checkpoint or log is damaged, or it was begun with other settings (`run_fingerprint`).
+    Raises ValueError if the plan holds no step, the examples are too few, nothing may change, or the loss is NaN or
+    infinite. Also if the folder's checkpoint or log is damaged, or was begun with other settings (`run_fingerprint`).
     """
     weights = check(vlm, examples, plan)
     settings_of_run = cache(lambda steps: run_fingerprint(vlm, collate, examples, plan, steps))  # 14 GB are read once
@@ -152,7 +153,7 @@ def fit(
 def trainer_arguments(
     vlm: VideoLM, plan: Plan, folder: str | Path | None, validate: bool, report_to: str
 ) -> TrainingArguments:
-    """The plan in transformers' words. `Recorder` writes the files, so Trainer saves nothing."""
+    """The plan as transformers' settings. `Recorder` writes the files, so Trainer saves nothing."""
     return TrainingArguments(
         output_dir=str(folder or tempfile.gettempdir()), seed=plan.seed,
         max_steps=plan.steps, per_device_train_batch_size=plan.batch, gradient_accumulation_steps=plan.accumulation,
@@ -166,7 +167,7 @@ def trainer_arguments(
 
 
 def precision(device: torch.device) -> dict[str, bool]:
-    """Mixed precision on a GPU: bfloat16 where its hardware has it, else float16 with a loss scaler.
+    """Mixed precision on a GPU: bfloat16 if its hardware has it, else float16 with a loss scaler.
 
     >>> precision(torch.device("cpu"))
     {'fp16': False, 'bf16': False}
@@ -177,12 +178,12 @@ def precision(device: torch.device) -> dict[str, bool]:
 
 @contextmanager
 def ready_for_trainer(vlm: VideoLM) -> Iterator[None]:
-    """Inside, Trainer trains a model in 4 bits whose adapter lies in it and not around it; outside all is as before.
+    """Inside, Trainer accepts a 4-bit model whose adapter lies in it and not around it; afterwards all is as before.
 
-    Of a model that is sharded already, accelerate need not know: it would look for something to shard.
+    accelerate must not know that a model is already sharded: it would look for something to shard.
     """
     config, marked = vlm.model.config, getattr(vlm.model, "_hf_peft_config_loaded", False)
-    cached, config.text_config.use_cache = config.text_config.use_cache, False  # keys and values that nobody asks for
+    cached, config.text_config.use_cache = config.text_config.use_cache, False  # keys and values that nothing uses
     vlm.model._hf_peft_config_loaded = True  # what transformers' own add_adapter leaves
     fsdp = os.environ.pop("ACCELERATE_USE_FSDP", None) if is_sharded(vlm.model) else None
     try:
@@ -197,7 +198,7 @@ def ready_for_trainer(vlm: VideoLM) -> Iterator[None]:
 
 @contextmanager
 def checkpointing(vlm: VideoLM, on: bool) -> Iterator[None]:
-    """Inside, if `on`, layers keep their inputs only; outside, also after an error, the model is as it was."""
+    """Inside, if `on`, layers keep their inputs only; afterwards, even after an error, the model is as it was."""
     if not on:
         yield
         return
@@ -211,17 +212,16 @@ def checkpointing(vlm: VideoLM, on: bool) -> Iterator[None]:
 
 
 def progress(steps: int, done: int) -> tqdm:
-    """A bar in a terminal; nothing in a notebook or a file, where it would leave a line for every step."""
+    """A bar in a terminal; nothing in a notebook or a file, because it would print a line for every step."""
     return tqdm(total=steps, initial=done, unit="step", disable=None)
 
 
 def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn.Parameter]:
-    """The weights that may change. Raises ValueError as `fit` says."""
+    """The weights that may change. Raises ValueError as `fit` does."""
     counts = min(plan.steps, plan.batch, plan.accumulation)
     if counts < 1 or min(plan.warmup, plan.every) < 0 or not 0 <= plan.learning_rate < math.inf:
         raise ValueError(
-            f"{plan} trains nothing, or away from the answers: give at least 1 step and a batch of 1, and no negative "
-            "warmup or learning rate"
+            f"{plan} cannot train: give at least 1 step and a batch of 1, and no negative warmup or learning rate"
         )
     if len(examples) < plan.examples:
         raise ValueError(
@@ -230,17 +230,17 @@ def check(vlm: VideoLM, examples: Sequence[Example], plan: Plan) -> dict[str, nn
         )
     if not (weights := trainable(vlm)):
         raise ValueError(
-            f"nothing of {vlm.name} may change: call projector_only, add_lora or all_but_tower first, or load_adapter "
-            "with is_trainable=True"
+            f"no weights of {vlm.name} may change: call projector_only, add_lora or all_but_tower first, or "
+            "load_adapter with is_trainable=True"
         )
     return weights
 
 
 class CaptionTrainer(Trainer):
-    """Trainer, which stops where the loss is no number and tells its callback every batch's loss."""
+    """A Trainer that stops if the loss is NaN or infinite, and passes every batch's loss to its callback."""
 
     def _wrap_model(self, model: nn.Module, *args, **kwargs) -> nn.Module:
-        """DDP averages the gradients, also beside FSDP: what is trained lies whole on every process."""
+        """DDP averages the gradients, also beside FSDP, because every process holds all trained weights."""
         if not is_sharded(model):
             return super()._wrap_model(model, *args, **kwargs)
         cut = [name for name, weight in model.named_parameters() if isinstance(weight, DTensor)]
@@ -264,7 +264,7 @@ class CaptionTrainer(Trainer):
         self.model.eval()
         size, state = self.args.per_device_eval_batch_size, self.accelerator
         sums = torch.zeros(2, device=self.args.device)  # of losses, of tokens
-        for start in range(0, len(self.eval_dataset), size * state.num_processes):  # each computes as often: FSDP waits
+        for start in range(0, len(self.eval_dataset), size * state.num_processes):  # equally often on each: FSDP waits
             mine = self.eval_dataset[start + state.process_index * size :][:size]
             batch = self._prepare_inputs(self.data_collator(mine or self.eval_dataset[:1]))
             tokens = (batch["labels"][:, 1:] != IGNORE).sum() * bool(mine)
@@ -277,9 +277,9 @@ class CaptionTrainer(Trainer):
 
 
 class Recorder(TrainerCallback):
-    """Puts a run where its checkpoint stands, and writes down what happens. Its methods are called by Trainer.
+    """Restores a run from its checkpoint, and writes its log. Trainer calls its methods.
 
-    The log of Trainer counts from the start of a session; this one goes on where the checkpoint's ends.
+    Trainer's own log counts from the start of a session; this one continues the checkpoint's.
     """
 
     trainer: CaptionTrainer
@@ -296,7 +296,7 @@ class Recorder(TrainerCallback):
         self.bar = progress(plan.steps, len(log))
 
     def on_train_begin(self, args, state, control, optimizer, lr_scheduler, **_):
-        """The checkpoint's weights and moments; the schedule as if the steps before had been taken here."""
+        """Loads the checkpoint's weights and moments; advances the schedule by the steps already taken."""
         done = state.global_step = len(self.log)
         if done:
             self.files.restore(self.weights, optimizer, self.trainer.accelerator.scaler)
@@ -306,7 +306,7 @@ class Recorder(TrainerCallback):
                 group["lr"] = peak * share(done)
 
     def on_step_begin(self, args, state, control, **_):
-        """Dropout draws from the step's own seed: a run that goes on draws what it would have drawn."""
+        """Dropout draws from the step's own seed, so a resumed run draws the same numbers."""
         torch.manual_seed(hash((self.plan.seed, state.global_step, args.process_index)))
         state.loss, self.began = 0.0, time.monotonic()
 
@@ -331,7 +331,7 @@ class Recorder(TrainerCallback):
         self.save(best=metrics["eval_loss"] <= min(before, default=math.inf))
 
     def save(self, best: bool) -> None:
-        """Shown before it is written down: a run that is killed in between shows it again."""
+        """Shows a step before it writes it: a run that is killed in between shows the step again."""
         if self.watch:
             self.watch(self.log[-1], best)
         if self.files:
@@ -344,10 +344,10 @@ class Recorder(TrainerCallback):
 def run_fingerprint(
     vlm: VideoLM, collate: Collator, examples: Sequence[Example], plan: Plan, steps: int | None = None
 ) -> dict:
-    """The settings that decide over the weights that a run ends with, by name: a checkpoint belongs to one run.
+    """The settings that determine a run's final weights, by name: a checkpoint belongs to one run.
 
-    `steps`: those of the run's first session, where it is prolonged now. The type in which a GPU computes is left out,
-    so that a run may go on on another card, and so is the number of processes.
+    `steps`: those of the run's first session, if it is extended now. The GPU's compute type and the number of processes
+    are left out, so that a run may continue on other cards.
     """
     steps = plan.steps if steps is None else steps
     told = [(one.video.name, one.prompt, one.answer) for one in examples[: steps * plan.step_size]]

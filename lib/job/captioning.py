@@ -1,4 +1,4 @@
-"""`caption`: one JSON line per clip, of the test clips or of any videos; a run that was stopped goes on."""
+"""`caption`: one JSON line per clip, of the test clips or of any videos; a stopped run continues."""
 
 import json
 import os
@@ -46,7 +46,7 @@ OTHER_SETTINGS = Text(
     "{path}은(는) 다른 설정({changed})으로 만든 파일입니다. 파일을 옮기거나 그 설정을 그대로 쓰세요",
 )
 DAMAGED = Text(
-    "{path} is damaged, or no file of captions: move it away, and caption again",
+    "{path} is damaged, or not a file of captions: move it away, and caption again",
     "{path}이(가) 손상되었거나 캡션 파일이 아닙니다. 파일을 옮기고 캡션을 다시 만드세요",
 )
 
@@ -54,9 +54,9 @@ DAMAGED = Text(
 def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show: bool = False) -> Path:
     """Captions videos, or without any the job's test clips, in a file of JSON lines; returns the file.
 
-    paths: files and folders of videos. base: by the model before training. show: print the lines too.
+    paths: files and folders of videos. base: caption with the model before training. show: print the lines too.
 
-    What is in the file already is not captioned again. Raises ValueError where the file belongs to other settings.
+    Clips that are already in the file are skipped. Raises ValueError if the file belongs to other settings.
     """
     source, parts = clips_of(job)
     videos = files_of(paths) if paths else parts.held_out
@@ -90,7 +90,7 @@ def caption_clips(job: Job, paths: Sequence[str] = (), base: bool = False, show:
 
 
 def complete(path: Path, job: Job, settings: dict, videos: Sequence[Video]) -> bool:
-    """Whether a file of these settings holds every clip: then no model need be loaded."""
+    """Whether a file of these settings holds every clip, so that no model has to be loaded."""
     first, *lines = read_lines(path) or [{}]
     settings = settings | {"revision": job.revision or first.get("revision"), "longest": first.get("longest")}
     asked = job.max_new_tokens in (0, first.get("longest"))
@@ -110,7 +110,7 @@ def mended(lines: Sequence[dict], job: Job, videos: Sequence[Video]) -> set[str]
 
 
 def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longest: int) -> Iterator[dict]:
-    """A line for each clip: its caption and whether that was cut off, or its error."""
+    """A line for each clip: its caption and whether it was cut off, or its error."""
     reducer = reducer_of(job.reducer) or vlm.default_reducer
     ends = {*end_tokens(vlm.model.generation_config.eos_token_id), vlm.tokenizer.eos_token_id}
     size = clips_at_once(job, vlm, longest)
@@ -130,7 +130,7 @@ def captions(job: Job, vlm: VideoLM, videos: Sequence[Video], prompt: str, longe
 
 
 def end_tokens(token: int | list[int] | None) -> list[int]:
-    """The end tokens of a generation configuration, which may be one, several or none."""
+    """The end tokens of a generation configuration: one, several or none."""
     return [token] if isinstance(token, int) else token or []
 
 
@@ -144,7 +144,8 @@ def clips_at_once(job: Job, vlm: VideoLM, longest: int) -> int:
 
 
 def files_of(paths: Sequence[str]) -> list[Video]:
-    """Videos named on the command line: files, and what lies in folders. Raises FileNotFoundError for a missing one."""
+    """Videos named on the command line: files, and the videos in folders. Raises FileNotFoundError for a missing
+    one."""
     found = []
     for path in map(Path, paths):
         if not path.exists():
@@ -157,10 +158,10 @@ def files_of(paths: Sequence[str]) -> list[Video]:
 
 
 def clips_in(folder: Path) -> list[Path]:
-    """The videos in a folder and below it, also where a part of it is a link to another place."""
+    """The videos in a folder and its subfolders, linked folders included."""
     found, seen = [], set()
     for place, below, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:  # a link that leads back
+        if (real := os.path.realpath(place)) in seen:  # a circular link
             below.clear()
             continue
         seen.add(real)
@@ -171,7 +172,7 @@ def clips_in(folder: Path) -> list[Path]:
 
 
 def digest_of(job: Job) -> str:
-    """Which adapter it is: the digest of its weights."""
+    """The digest of the adapter's weights, which identifies it."""
     file = job.folder / "adapter" / "adapter_model.safetensors"
     if not file.exists():
         raise FileNotFoundError(NO_ADAPTER.say(folder=job.folder))
@@ -179,7 +180,7 @@ def digest_of(job: Job) -> str:
 
 
 def resume(path: Path, settings: dict, job: Job, videos: Sequence[Video]) -> set[str]:
-    """The clips that a file of captions holds already; a file of other settings is refused, a cut line is dropped."""
+    """The clips that a file of captions already holds; a file of other settings is rejected, a cut line is dropped."""
     lines = read_lines(path)
     if not lines:
         write_text(path, json.dumps(settings, ensure_ascii=False) + "\n")
@@ -193,10 +194,10 @@ def resume(path: Path, settings: dict, job: Job, videos: Sequence[Video]) -> set
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The lines of a file of captions, the settings first; [] where there is none. A last line may be cut off."""
+    """The lines of a file of captions, the settings first; [] if there is none. A last line may be cut off."""
     if not path.exists():
         return []
-    *whole, _ = path.read_bytes().split(b"\n")  # a cut may lie within a letter of Hangul
+    *whole, _ = path.read_bytes().split(b"\n")  # a cut may split a letter of Hangul
     try:
         lines = [json.loads(line) for line in whole]
     except ValueError:

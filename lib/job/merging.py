@@ -1,4 +1,4 @@
-"""`merge`: the base and a job's adapter as one folder of whole weights, which transformers and vLLM load."""
+"""`merge`: the base and a job's adapter as one folder of full weights, which transformers and vLLM load."""
 
 import os
 import shutil
@@ -13,16 +13,17 @@ from lib.vlm.loading import load, model_files
 
 NOT_EMPTY = Text("{folder} is not empty: name a new folder", "{folder} 폴더가 비어 있지 않습니다. 새 폴더를 지정하세요")
 POOLED = Text(
-    "served by transformers or vLLM the model pools as its configuration says, not by {reducer}",
+    "transformers and vLLM will pool by the model's configuration, not by {reducer}",
     "transformers나 vLLM에서는 모델이 {reducer}이(가) 아니라 자기 설정대로 풀링합니다",
 )
 
 
 def merge(job: Job, folder: str | Path) -> Path:
-    """Writes the merged model, whole or not at all; returns its folder.
+    """Writes the merged model atomically; returns its folder.
 
-    The base is loaded whole, also where it was trained in 4 bits: merged into 4 bits, rounding would eat the adapter.
-    Raises ValueError where the folder holds something already.
+    The base is loaded in full precision even if it was trained in 4 bits, because rounding to 4 bits would erase the
+    adapter.
+    Raises ValueError if the folder is not empty.
     """
     named, folder = folder, Path(os.path.realpath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -30,7 +31,7 @@ def merge(job: Job, folder: str | Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     delete_dead_pieces(folder)
-    beside.mkdir()  # before minutes of reading: it may not be allowed
+    beside.mkdir()  # before minutes of reading: writing may not be allowed
     try:
         write_merged(job, beside)
         beside.replace(folder)
@@ -46,7 +47,7 @@ def write_merged(job: Job, folder: Path) -> None:
     vlm = load(job.model, device="cpu", dtype="stored", revision=job.revision)
     load_adapter(vlm, job.folder / "adapter").merge_and_unload()
     vlm.model.save_pretrained(folder)
-    for file in model_files(vlm.name, vlm.revision)[0].parent.iterdir():  # tokenizer and processor, as they came
+    for file in model_files(vlm.name, vlm.revision)[0].parent.iterdir():  # tokenizer and processor, unchanged
         if file.suffix in (".json", ".model", ".txt", ".jinja") and not (folder / file.name).exists():
             shutil.copyfile(file, folder / file.name)
     shutil.copyfile(job.folder / "adapter" / "base.json", folder / "base.json")

@@ -1,8 +1,8 @@
-"""`plan`: does a job fit, on which card, and how long does it take; nothing is downloaded.
+"""`plan`: shows whether a job fits, on which card, and how long it takes; downloads nothing.
 
-Memory is traced (`lib.finetune.trace`): the model of the real size on tensors without numbers, and the code of training
-and answering itself. Memory grows in a line with frames, with the batch and with the answer, so three traces more say
-the largest of each. Hours are those of `lib.budget.jobs`, with its assumptions.
+Memory is traced (`lib.finetune.trace`): the model has its real size but its tensors hold no data, and the code is that
+of training and answering. Memory grows linearly with frames, with the batch and with the answer, so three more traces
+give the largest value of each. Hours come from `lib.budget.jobs`, with its assumptions.
 """
 
 import json
@@ -25,9 +25,9 @@ from lib.text import Text, in_columns
 from lib.vlm.loading import TINY, find
 from lib.vlm.twins import as_transformers
 
-MOST = 999  # more than this is not counted
+MOST = 999  # the largest number that is shown
 PROMPT_TOKENS = 100  # tokens, rather more than a prompt has
-# Korean captions of the AI-Hub set in Vicuna's tokens (data/papers.csv): where the job's own cannot be read yet.
+# Korean captions of the AI-Hub set in Vicuna's tokens (data/papers.csv): used until the job's own can be read.
 MEAN_CAPTION, LONGEST_CAPTION = 932, 1572
 CLIPS, TESTED = 8563, 1068  # of the same set, as the README of JYP-VIDEO-TO-TEXT/korean-video-captioning counts them
 
@@ -74,14 +74,14 @@ NO_TOKENIZER = Text(
     "(토크나이저가 아직 없어 토큰 수를 UTF-8 바이트 수로 가정)",
 )
 UNKNOWN_SIZE = Text(
-    "the size of {model} is not known before its download: known are {known}",
+    "the size of {model} is unknown before its download: choose one of {known}",
     "{model}의 크기는 내려받기 전에는 알 수 없습니다. 크기를 아는 모델: {known}",
 )
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a plan is made for."""
+    """The job, as a plan sees it."""
 
     job: Job
     settings: dict  # the contents of config.json
@@ -89,7 +89,7 @@ class Need:
     tested: int
     mean: int  # tokens of a caption
     longest: int
-    assumed: str = ""  # what of this is not known yet
+    assumed: str = ""  # which of these are assumptions
 
     @property
     def answer(self) -> int:
@@ -130,14 +130,14 @@ class Need:
 
     @property
     def stretched(self) -> str:
-        """By how much RoPE scaling makes the context longer than the positions that the model was trained with."""
+        """The factor by which RoPE scaling extends the context beyond the trained positions."""
         trained = self.settings.get("text_config", {}).get("max_position_embeddings", 0)
         factor = self.spec.language.context / trained if trained else 1
         return STRETCHED.say(trained=trained, factor=factor) if factor != 1 else ""
 
 
 def plan_job(job: Job) -> str:
-    """The plan as lines of text. Raises ValueError for a model of which no configuration is at hand."""
+    """The plan as lines of text. Raises ValueError for a model without a known configuration."""
     need = need_of(job)
     training, captioning = need.train(), need.caption()
     context, bits = need.spec.language.context, 4 if job.four_bit else 16
@@ -158,7 +158,7 @@ def row(cells: Iterable[str]) -> str:
 
 
 def rows(need: Need, training: Memory, captioning: Memory) -> list[str]:
-    """A line for each card: does it fit, what is the most, how many hours."""
+    """A line for each card: whether the job fits, the largest numbers, and the hours."""
     job = need.job
     by_frames = line_through(job.frames, training, need.train, "frames")
     by_batch = line_through(job.batch, training, need.train, "batch")
@@ -194,7 +194,8 @@ def verdict(memory: Memory, limit: int) -> str:
 
 
 def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: str) -> Callable[[int], int]:
-    """How many of something (999 at most) fit into bytes, by the line through what `at` and twice as many need."""
+    """How many of something (999 at most) fit into bytes, by the straight line through the needs of `at` and twice as
+    many."""
     each = (trace(**{name: 2 * at}).total - memory.total) / at
 
     def most(limit: int) -> int:
@@ -204,7 +205,7 @@ def line_through(at: int, memory: Memory, trace: Callable[..., Memory], name: st
 
 
 def need_of(job: Job) -> Need:
-    """What the job's data and tokenizer say; without them, assumptions, which are named."""
+    """The job's numbers from its data and tokenizer, or named assumptions without them."""
     settings, tokenizer = config_of(job.model), local_tokenizer(job.model)
     try:
         _, parts = clips_of(job)
@@ -218,7 +219,7 @@ def need_of(job: Job) -> Need:
 
 
 def config_of(model: str) -> dict:
-    """The contents of a model's config.json, known or on this machine. Raises ValueError for another one."""
+    """The contents of a model's config.json, known or on this machine. Raises ValueError for any other model."""
     name = HUB_IDS.get(model, model)
     if name in CONFIGS:
         return CONFIGS[name]
@@ -229,7 +230,7 @@ def config_of(model: str) -> dict:
 
 
 def local_tokenizer(model: str):
-    """The tokenizer of a model on this machine, without a download; None where there is none."""
+    """The tokenizer of a model on this machine, without a download; None if there is none."""
     folder = TINY if model == "tiny" else model
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

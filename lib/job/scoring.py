@@ -51,8 +51,8 @@ Row = tuple[Score, Score, Paired]  # of this job, of the other, and the differen
 def evaluate(job: Job, other: Path | None = None) -> Path:
     """Scores the captions of the test clips: report.md (returned), report.png and scores.json in the job's folder.
 
-    other: another run's captions.jsonl to compare with; without it, the model before training. The captions of this
-    job, and those before training, are made first where they are missing.
+    other: another run's captions.jsonl to compare with; without it, the model before training. Missing captions, of
+    this job or from before training, are made first.
     """
     _, parts = clips_of(job)
     if other and not other.exists():
@@ -74,7 +74,7 @@ def evaluate(job: Job, other: Path | None = None) -> Path:
 
 
 def told(path: Path, truth: dict[str, Video]) -> list[dict]:
-    """The captions of a file that are about clips whose truth is known. Raises ValueError where there is none."""
+    """The captions in a file whose clips have a known truth. Raises ValueError if there is none."""
     lines = [line for line in read_lines(path)[1:] if "caption" in line and line["video"] in truth]
     if not lines:
         raise ValueError(NO_TEST_CAPTION.say(path=path))
@@ -82,7 +82,7 @@ def told(path: Path, truth: dict[str, Video]) -> list[dict]:
 
 
 def on_the_same(files: list[list[dict]]) -> list[list[dict]]:
-    """Of each file the captions of the clips that all files have, in the order of the first."""
+    """For each file, the captions of the clips that all files share, in the order of the first."""
     by_name = [{line["video"]: line for line in of} for of in files]
     both = [name for name in by_name[0] if all(name in lines for lines in by_name)]
     if not both:
@@ -100,7 +100,7 @@ def compared(metric: Metric, ours: Sequence[Record], theirs: Sequence[Record]) -
 
 
 def metrics_for(job: Job, videos: Sequence[Video]) -> list[Metric]:
-    """What is measured: of Korean captions in morphemes, where MeCab is installed; facts where they are known."""
+    """The metrics: Korean captions by morphemes if MeCab is installed, and facts if they are known."""
     metrics, tokens = [CHRF_PP, bleu("char" if job.language == "ko" else "13a")], characters
     if job.language == "ko":
         try:

@@ -1,8 +1,9 @@
-"""The settings of a job: one YAML file, and what may be changed on the command line.
+"""The settings of a job: one YAML file, and changes on the command line.
 
     python -m lib train jobs/tiny.yaml steps=50 output=runs/short
 
-transformers' HfArgumentParser checks types and makes the help; a wrong key is answered with the nearest right one.
+transformers' HfArgumentParser checks types and makes the help; for a wrong key the error suggests the nearest right
+one.
 """
 
 import ast
@@ -22,9 +23,7 @@ from lib.reducers import LlavaVideo, Reducer, SlowFastLlava, SpatialPool
 from lib.text import Text
 from lib.video import SAMPLING_RULES
 
-EMPTY_SETTING = Text(
-    "{name} is empty: write what the job shall use", "{name}이(가) 비어 있습니다. 작업이 쓸 것을 적으세요"
-)
+EMPTY_SETTING = Text("{name} is empty: give it a value", "{name}이(가) 비어 있습니다. 작업이 쓸 것을 적으세요")
 AT_LEAST = Text("{name} is {value}: give at least {bound}", "{name}이(가) {value}입니다. {bound} 이상으로 정하세요")
 AT_MOST = Text("{name} is {value}: give at most {bound}", "{name}이(가) {value}입니다. {bound} 이하로 정하세요")
 NOTHING_LEFT = Text(
@@ -36,7 +35,7 @@ NO_CHANGE = Text(
     "{change!r}은(는) 아무것도 바꾸지 않습니다. steps=50처럼 key=value로 쓰세요",
 )
 NO_SETTING = Text(
-    "{path}: {name!r} is no setting: did you mean {near}?",
+    "{path}: {name!r} is not a setting: did you mean {near}?",
     "{path}: {name!r}이라는 설정은 없습니다. 비슷한 설정: {near}",
 )
 NO_SETTINGS_FILE = Text(
@@ -45,7 +44,7 @@ NO_SETTINGS_FILE = Text(
 )
 LINE = Text(", line {n}", ", {n}번째 줄")
 NO_YAML = Text(
-    "{where} is no YAML, or cut off: write lines of `key: value`",
+    "{where} is not YAML, or is cut off: write lines of `key: value`",
     "{where}: YAML이 아니거나 잘렸습니다. `key: value` 형식으로 한 줄씩 쓰세요",
 )
 NO_VALUES = Text(
@@ -54,7 +53,7 @@ NO_VALUES = Text(
 )
 ONE_VALUE = Text("{name}: give one value, not {value!r}", "{name}: {value!r}이(가) 아니라 값 하나를 쓰세요")
 NO_PROMPT = Text(
-    "{name}: {wrong!r} is no prompt: write a sentence in quotes, without - before it",
+    "{name}: {wrong!r} is not a prompt: write a sentence in quotes, without - before it",
     "{name}: {wrong!r}은(는) 프롬프트가 아닙니다. 앞에 -를 붙이지 말고 따옴표 안에 문장을 쓰세요",
 )
 NO_REDUCER = Text(
@@ -71,19 +70,19 @@ def setting(default, text: str):
 
 @dataclass
 class Job:
-    """From a folder of videos to a captioner. All of it is in the file of settings, and nothing else decides."""
+    """From a folder of videos to a captioner. The file of settings determines everything."""
 
     data: str = field(metadata={"help": "an AI-Hub folder, a .jsonl or .json of records, or toybox:START:STOP"})
     output: str = field(metadata={"help": "the folder that receives everything"})
     language: str = setting("ko", "language of the captions")
     prompts: list[str] = setting(
-        list, "drawn from in training; the first asks for captions; without any those of the data"
+        list, "training draws from these; the first asks for captions; default: the data's own"
     )
-    validation: float = setting(0.1, "share of the clips, where the data has no split of its own")
-    test: float = setting(0.1, "share of the clips, where the data has no split of its own")
+    validation: float = setting(0.1, "share of the clips, if the data has no split of its own")
+    test: float = setting(0.1, "share of the clips, if the data has no split of its own")
 
     model: str = setting("tiny", "tiny, a folder, or an id of the Hugging Face Hub")
-    revision: str | None = setting(None, "a commit of the Hub; without it the pinned or the newest one")
+    revision: str | None = setting(None, "a commit of the Hub; default: the pinned or the newest one")
     four_bit: bool = setting(False, "keep the language model in 4 bits (QLoRA)")
     attention: Literal["sdpa", "eager", "flash_attention_2"] = setting("sdpa", "kernel of the attention")
 
@@ -91,24 +90,24 @@ class Job:
     sampling: Literal[SAMPLING_RULES] = setting("llava_next", "which frames: a rule of lib.video")
     reducer: str = setting("default", "the model's own, or as in Python: SpatialPool(4), LlavaVideo(slow_every=4)")
 
-    rank: int = setting(16, "of LoRA")
-    alpha: int | None = setting(None, "of LoRA; without it twice the rank")
-    dropout: float = setting(0.0, "of LoRA")
+    rank: int = setting(16, "rank of LoRA")
+    alpha: int | None = setting(None, "scale of LoRA; default: twice the rank")
+    dropout: float = setting(0.0, "dropout of LoRA")
     projector: bool = setting(False, "train the projector too")
 
     epochs: float = setting(1.0, "how often each clip is seen")
     steps: int | None = setting(None, "optimizer steps, instead of epochs")
     batch: int = setting(1, "clips at a time on one card")
     accumulation: int = setting(8, "batches to a step on each card")
-    learning_rate: float = setting(2e-4, "at its peak")
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = setting("cosine", "of the learning rate")
-    warmup: float = setting(0.03, "share of the steps")
+    learning_rate: float = setting(2e-4, "peak learning rate")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = setting("cosine", "schedule of the learning rate")
+    warmup: float = setting(0.03, "share of the steps for warmup")
     checkpointing: bool = setting(True, "keep each layer's input only: less memory, a third more time")
     every: int = setting(0, "steps from one validation and checkpoint to the next; 0: ten times in a run")
-    seed: int = setting(0, "of the adapter, the order, the prompts and dropout")
+    seed: int = setting(0, "random seed of the adapter, the order, the prompts and dropout")
 
     max_new_tokens: int = setting(0, "longest answer; 0: 5/4 of the longest caption for training")
-    notice: str = setting("", "whom the data's terms ask to be named; of an AI-Hub folder NIA, if nothing is given")
+    notice: str = setting("", "whom the data's terms ask to be named; default for an AI-Hub folder: NIA")
     log: Literal["none", "tensorboard", "wandb"] = setting("none", "where losses are shown")
 
     def __post_init__(self):
@@ -132,7 +131,7 @@ class Job:
         return Path(self.output)
 
 
-# AI-Hub's terms of use (usagepolicy.do): what is made from its data names NIA, derived works too.
+# AI-Hub's terms of use (usagepolicy.do): everything made from its data must name NIA, derived works too.
 NIA = "과학기술정보통신부와 한국지능정보사회진흥원(NIA)의 사업결과인 AI-Hub(aihub.or.kr) 데이터로 만들었습니다."
 LOWEST = {
     "frames": 1, "rank": 1, "alpha": 1, "dropout": 0, "epochs": 1e-9, "steps": 1, "batch": 1, "accumulation": 1,
@@ -142,7 +141,7 @@ HIGHEST = {"warmup": 1, "seed": 2**32 - 1}  # warmup is a share: 100 steps of it
 
 
 class SettingsParser(HfArgumentParser):
-    """Reports what is wrong as everything in this course does: in one line."""
+    """A parser that reports an error in one line, like everything in this course."""
 
     def error(self, message: str):
         raise ValueError(message.removeprefix("argument --"))
@@ -151,7 +150,7 @@ class SettingsParser(HfArgumentParser):
 def read_job(path: str | Path, changes: Sequence[str] = ()) -> Job:
     """The settings of a file, with changes such as "steps=50".
 
-    Raises FileNotFoundError without a file, and ValueError, in one line, for unknown keys and impossible values.
+    Raises FileNotFoundError if there is no file, and ValueError, in one line, for unknown keys and impossible values.
 
     >>> job = read_job("jobs/tiny.yaml", ["frames=4", "reducer=SpatialPool(2)"])
     >>> job.frames, job.model, reducer_of(job.reducer).stride
@@ -191,7 +190,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def as_arguments(values: dict) -> list[str]:
-    """Settings as words of a command line, which argparse knows how to check."""
+    """Settings as words of a command line, which argparse can check."""
     words = []
     for name, value in values.items():
         if isinstance(value, dict) or (isinstance(value, list) and name != "prompts"):
@@ -206,7 +205,7 @@ def as_arguments(values: dict) -> list[str]:
 
 
 def reducer_of(text: str) -> Reducer | None:
-    """The reducer that a text names, as it would be written in Python; None for the model's own ("default").
+    """The reducer that a text names in Python's syntax; None for the model's own ("default").
 
     >>> reducer_of("SpatialPool(4, mode='max')").count(8, 8, 8)
     32

@@ -33,7 +33,7 @@ from lib.vlm.loading import load
 from lib.vlm.model import VideoLM
 from lib.vlm.sharded import held_numbers, wanted
 
-SHOWN = 3  # validation clips that are captioned while it trains
+SHOWN = 3  # validation clips that are captioned during training
 BEGINS = Text(
     "{clips} clips, {steps} steps of {size} in {processes} processes; validation on {checked} clips",
     "학습 클립 {clips}개, 클립 {size}개씩 {steps}스텝, 프로세스 {processes}개. 검증 클립 {checked}개",
@@ -76,10 +76,10 @@ BUSY = Text(
 
 
 def train_job(job: Job) -> list[Step]:
-    """Trains as the settings say and leaves in the job's folder: adapter/, log.jsonl, samples.jsonl, features/.
+    """Trains by the settings and writes into the job's folder: adapter/, log.jsonl, samples.jsonl, features/.
 
-    Started by torchrun or `accelerate launch`, all processes train together. A job that was interrupted goes on.
-    Raises ValueError and FileNotFoundError, in one line, where the settings or the data do not allow it.
+    Started by torchrun or `accelerate launch`, all processes train together. An interrupted job continues. Raises
+    ValueError or FileNotFoundError, in one line, if the settings or the data do not allow training.
     """
     if job.log != "none" and not find_spec(job.log):
         raise ValueError(NO_LOGGER.say(log=job.log))
@@ -112,14 +112,14 @@ def train_on(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], p
     watch = Watch(job, vlm, adapter, collate, validate_on[:SHOWN], prompts[0], longest_answer(job, vlm, parts.train))
     log = fit(vlm, collate, examples, plan, job.folder, checked, watch, job.log)
     if is_first():
-        read_adapter(job.folder / "adapter")  # of a run that was finished before, it may have gone
+        read_adapter(job.folder / "adapter")  # a finished run's adapter may have been deleted
     if processes() > 1:
         tell_all(vlm)
     return log
 
 
 def clips_of(job: Job) -> tuple[CaptionSource, Split]:
-    """The source and its parts. Raises ValueError where nothing is left to train on or a caption is missing."""
+    """The source and its parts. Raises ValueError if nothing is left to train on or a caption is missing."""
     source = read_source(job.data, job.language)
     for problem in source.problems[:5]:
         tell(LEFT_OUT.say(what=problem))
@@ -130,7 +130,7 @@ def clips_of(job: Job) -> tuple[CaptionSource, Split]:
         raise ValueError(NO_LANGUAGE.say(data=job.data, language=job.language))
     parts = split(able, job.validation, job.test)
     tell(str(parts))
-    if not parts.test:  # AI-Hub's official split: scores are of its validation part, so the best is not chosen by that
+    if not parts.test:  # AI-Hub's official split: scores use its validation part, so it cannot choose the best
         inner = split([replace(video, part=None) for video in parts.train], job.validation, 0)
         counts = dict(tested=len(parts.validation), checked=len(inner.validation), trained=len(parts.train))
         tell(RESERVED.say(**counts))
@@ -150,7 +150,7 @@ def load_base(job: Job) -> VideoLM:
 
 
 def check_lengths(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[str], parts: Split) -> None:
-    """Raises ValueError, before hours of work, where an example or the longest answer exceeds the context."""
+    """Raises ValueError, before hours of work, if an example or the longest answer exceeds the context."""
     config, collate = vlm.model.config.vision_config, Collator(vlm, reducer, None)
     side = config.image_size // config.patch_size
     seen, asked = (job.frames, side, side), max(prompts, key=len)
@@ -160,7 +160,7 @@ def check_lengths(job: Job, vlm: VideoLM, reducer: Reducer, prompts: Sequence[st
 
 
 def feature_cache(job: Job, vlm: VideoLM, reducer: Reducer, videos: Sequence[Video]) -> Cache:
-    """What is kept of each clip's frames, computed once: each process makes its share of the shards."""
+    """The stored features of each clip, computed once: each process makes its share of the shards."""
     here, folder = World(state().process_index, state().num_processes), job.folder / "features"
     features = Features(vlm, job.frames, dtype=vlm.dtype, reducer=reducer, rule=job.sampling)
     extract(videos, features, folder, world=here)
@@ -175,7 +175,7 @@ def feature_cache(job: Job, vlm: VideoLM, reducer: Reducer, videos: Sequence[Vid
 
 
 def prepare(job: Job, vlm: VideoLM) -> PeftModel:
-    """Puts on what is trained."""
+    """Adds the adapter, and chooses the weights that train."""
     adapter = add_lora(vlm, job.rank, job.seed, job.alpha, job.dropout)
     if job.projector:
         train_projector(vlm)
@@ -183,7 +183,7 @@ def prepare(job: Job, vlm: VideoLM) -> PeftModel:
 
 
 def training_plan(job: Job, clips: int) -> Plan:
-    """The run's length and pace."""
+    """The run's steps, batch and learning rate."""
     step = job.batch * job.accumulation * processes()
     steps = job.steps or math.ceil(job.epochs * clips / step)
     return Plan(
@@ -193,21 +193,22 @@ def training_plan(job: Job, clips: int) -> Plan:
 
 
 def drawn(videos: Sequence[Video], language: str, prompts: Sequence[str], count: int, seed: int) -> list[Example]:
-    """`count` examples in the order of training: all clips in a random order, then in another; any of the prompts.
+    """`count` examples in the order of training: all clips in a random order, then in another; each with a random
+    prompt.
 
-    A longer run begins with the same examples, so it can be prolonged.
+    A longer run begins with the same examples, so a run can be extended.
     """
     rng, order = random.Random(f"prompts {seed}"), again_and_again(videos, random.Random(f"order {seed}"))
     return [Example(video, rng.choice(prompts), video.captions[language]) for video in islice(order, count)]
 
 
 def prompts_of(job: Job, source: CaptionSource) -> list[str]:
-    """The job's prompts; without any those of its records, or else the course's. The first one asks for captions."""
+    """The job's prompts, else those of its records, else the course's. The first one asks for captions."""
     return job.prompts or source.prompts or [CAPTION_PROMPTS.get(job.language, CAPTION_PROMPTS["en"])]
 
 
 def longest_answer(job: Job, vlm: VideoLM, videos: Sequence[Video]) -> int:
-    """Tokens that a caption may have: as set, or 5/4 of the longest caption for training."""
+    """The longest caption in tokens: as set, or 5/4 of the longest training caption."""
     if job.max_new_tokens or not videos:
         return job.max_new_tokens or 256
     longest = max(len(vlm.tokenizer(video.captions[job.language]).input_ids) for video in videos)
@@ -215,12 +216,13 @@ def longest_answer(job: Job, vlm: VideoLM, videos: Sequence[Video]) -> int:
 
 
 def state() -> PartialState:
-    """Which process this is, and of how many. (accelerate sees several processes on CPUs only where it is told.)"""
+    """Which process this is, and of how many. (On CPUs, accelerate sees several processes only if a setting says
+    so.)"""
     return PartialState(cpu=not torch.cuda.is_available())
 
 
 def is_first() -> bool:
-    """Whether this process speaks and writes for all."""
+    """Whether this process prints and writes for all."""
     return state().is_main_process
 
 
@@ -231,7 +233,7 @@ def tell(line: str) -> None:
 
 
 def tell_all(vlm: VideoLM) -> None:
-    """What each process held: a launcher that shared out nothing would be seen here."""
+    """The memory of each process, which reveals a launcher that divided nothing."""
     held, whole = held_numbers(vlm.model)
     here = dict(number=state().process_index, all=state().num_processes)
     line = HELD.say(held=held, whole=whole, peak=peak_megabytes(), **here)
@@ -239,7 +241,7 @@ def tell_all(vlm: VideoLM) -> None:
 
 
 class Watch:
-    """Shows how a run goes on: a line, captions of a few validation clips, and the adapter where it is the best."""
+    """Reports a run's progress: a line, captions of a few validation clips; and saves the best adapter."""
 
     def __init__(
         self,
@@ -264,7 +266,8 @@ class Watch:
             save_adapter(self.vlm, self.adapter, self.job.folder / "adapter", self.job.notice, changed)
 
     def sample(self, step: int) -> None:
-        """Adds the captions of a few clips to samples.jsonl. All processes compute them: each may hold a part only."""
+        """Adds the captions of a few clips to samples.jsonl. All processes compute them, because each may hold only a
+        part of the model."""
         self.vlm.model.eval()
         seen, asked = [self.collate.features(video) for video in self.videos], [self.prompt] * len(self.videos)
         texts = self.vlm.answers(seen, asked, self.collate.reducer, self.longest)
@@ -276,7 +279,7 @@ class Watch:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Inside, no other process works in this folder. Raises ValueError where one does; a killed one holds nothing."""
+    """A lock on this folder. Raises ValueError if another process holds it; a killed process releases it."""
     if not is_first():
         yield
         return
@@ -296,7 +299,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def append(path: Path, line: dict) -> None:
-    """A line of JSON at the end of a file, on the disk before the next one begins."""
+    """Appends a line of JSON to a file, and syncs it to disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")

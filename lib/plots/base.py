@@ -1,4 +1,4 @@
-"""What all figures share: fonts, colours, canvases, pixels.
+"""The shared base of all figures: fonts, colours, canvases, pixels.
 
 Figures are made by `canvas`, not by pyplot: pyplot keeps its figures open, and a notebook would show them twice.
 """
@@ -31,7 +31,7 @@ COLORS = {
     "line": "#000000",
     "light": "#56B4E9",  # sky blue: a second shade beside blue
 }
-FAMILY_COLOURS = {  # of ways to spend tokens
+FAMILY_COLOURS = {  # of methods that spend tokens
     "uniform": "patch", "SlowFast-LLaVA": "fast", "LLaVA-Video": "context", "LLaMA-VID": "content",
 }  # fmt: skip
 
@@ -39,9 +39,9 @@ FAMILY_COLOURS = {  # of ways to spend tokens
 def style() -> None:
     """Set fonts (Latin and Hangul), sizes and colours for all figures that follow; a notebook calls it once, on top.
 
-    Everything else is matplotlib's default, whatever a learner's own matplotlibrc says.
+    Everything else is matplotlib's default; a learner's own matplotlibrc is ignored.
 
-    Raises FileNotFoundError where the course's data folder is missing.
+    Raises FileNotFoundError if the course's data folder is missing.
 
     >>> style()
     >>> matplotlib.rcParams["font.family"]
@@ -51,7 +51,7 @@ def style() -> None:
     font_manager.fontManager.addfont(FONT)  # bundled, because most machines have no Hangul font that matplotlib finds
     matplotlib.rcParams.update(
         {
-            "font.family": ["DejaVu Sans", "NanumSquare"],  # the second one serves what the first lacks
+            "font.family": ["DejaVu Sans", "NanumSquare"],  # the second is for characters that the first lacks
             "font.size": 11,
             "axes.titlesize": 11,
             "axes.spines.top": False,
@@ -87,7 +87,7 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
 
 
 def titled(figure: Figure, finding: str) -> Figure:
-    """The same figure with what it shows written above it.
+    """The same figure with a title that states its finding.
 
     >>> titled(canvas(4, 2)[0], "Codes are the hardest").get_suptitle()
     'Codes are the hardest'

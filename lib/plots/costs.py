@@ -35,7 +35,7 @@ def frames_per_card(
     return figure
 
 
-SHARD_COLOURS = {  # who made a shard
+SHARD_COLOURS = {  # the maker of a shard
     "process 0": "patch", "process 1": "newline", "not there": None, "kept": "text", "made": "context",
     "made again": "wrong",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def shard_map(rows: dict[str, Sequence[str]], title: str = "") -> Figure:
     longest = max(map(len, rows.values()))
     figure, axes = canvas(0.32 * longest + 2.6, 0.5 * len(rows) + 1.2)
     cell = axes[0, 0]
-    looks = {  # what is missing is an empty square
+    looks = {  # a missing shard is an empty square
         state: {"color": COLORS[name]} if name else {"facecolor": "white", "edgecolor": "0.6", "linestyle": ":"}
         for state, name in SHARD_COLOURS.items()
     }

@@ -25,7 +25,7 @@ def frame_strip(pixels: np.ndarray, titles: Sequence[str] | None = None, columns
 
 
 def packet_order(sizes: Sequence[int], shown_as: Sequence[int], keys: Sequence[bool]) -> Figure:
-    """The packets of a file in the order in which they lie there: their bytes, and as which frame each one is shown.
+    """The packets of a file in their stored order: their bytes, and the frame that each one shows.
 
     >>> len(packet_order([900, 90, 40], [0, 2, 1], [True, False, False]).axes)
     2
@@ -44,7 +44,7 @@ def packet_order(sizes: Sequence[int], shown_as: Sequence[int], keys: Sequence[b
 
 
 def asked_and_got(asked: Sequence[int], got: dict[str, Sequence[int] | None]) -> Figure:
-    """One panel per file: which frame came (vertical) for the one asked for; None means that the file was refused.
+    """One panel per file: the frame returned (vertical) against the frame requested; None means that the reader failed.
 
     >>> len(asked_and_got([0, 5], {"a.mp4": [0, 5], "b.ts": None}).axes)
     2
@@ -64,7 +64,7 @@ def asked_and_got(asked: Sequence[int], got: dict[str, Sequence[int] | None]) ->
 
 
 def clock(timestamps: Sequence[float], fps: float) -> Figure:
-    """The timestamps of a clip beside what number / rate would make of them, and the difference.
+    """The timestamps of a clip beside the estimate number / rate, and the difference.
 
     >>> len(clock([0.0, 0.1, 1.0], 2.0).axes)
     2
@@ -102,7 +102,7 @@ def timeline(total: int, rows: dict[str, Sequence[int]], starts: Sequence[int] =
 
 
 def named_pictures(named: dict[str, np.ndarray], width: float = 9) -> Figure:
-    """Images of any shapes (H, W, 3) uint8 in one row, as wide as they are in comparison, the name above each.
+    """Images of any shapes (H, W, 3) uint8 in one row, at their relative sizes, the name above each.
 
     >>> len(named_pictures({"wide": np.zeros((10, 20, 3), np.uint8), "square": np.zeros((10, 10, 3), np.uint8)}).axes)
     2

@@ -37,7 +37,7 @@ def progress_board(rows: Sequence[tuple[str, Sequence[str]]], title: str) -> Fig
 def team_board(
     people: Sequence[str], lessons: Sequence[str], solved: Sequence[Sequence[int]], sizes: Sequence[int]
 ) -> Figure:
-    """Who has solved how many of each lesson's exercises; `sizes` says how many there are.
+    """How many of each lesson's exercises each person has solved; `sizes` holds the totals.
 
     >>> [text.get_text() for text in team_board(["Kim"], ["00", "01"], [[3, 1]], [3, 4]).axes[0].texts]
     ['3', '1']

@@ -14,7 +14,7 @@ def detail_against_time(
     ways: dict[str, tuple[Sequence[int], int, dict[str, tuple[float, float, float, int]]]],
     title: str,
 ) -> Figure:
-    """Ways to spend tokens on a clip (T, H, H, 3): what each reads of it, and beside that what it gets right.
+    """Methods that spend tokens on a clip (T, H, H, 3): what each reads, and beside it what it gets right.
 
     ways: name -> the frames that it reads (the others fade), tokens on a side of each, and scores (mean, low, high,
     asked) by kind of question. A bar is green from 80 % right answers on, vermilion below 40 %, orange in between.
@@ -153,7 +153,7 @@ def share_table(
     """Shares (rows, columns, 3), each a mean with the ends of its interval, as colours and percentages.
 
     Rows that belong together have the same group; a line is drawn where it changes. `lower` are the numbers of the
-    columns in which less is better: then dark means good in every column, and arrows say which way is up.
+    columns in which less is better. So dark means good in every column, and arrows show which direction is better.
 
     >>> figure = share_table(["a", "b"], [64, 128], ["code"], np.array([[[0.5, 0.47, 0.53]], [[1, 0.98, 1]]]))
     >>> [text.get_text() for text in figure.axes[0].texts]
@@ -185,9 +185,9 @@ Point = tuple[str, str, int, tuple[float, float, float, int]]  # family, name, t
 
 
 def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = (), title: str = "") -> Figure:
-    """The score over the tokens, with the line that no point is above: nothing with as few tokens scores higher.
+    """The score over the tokens, with the Pareto front: methods that no cheaper method beats.
 
-    Guests, drawn hollow, were measured under other conditions: the line leaves them out.
+    Guests, drawn hollow, were measured under other conditions, so the front leaves them out.
 
     >>> points = [("uniform", "1 x 64", 64, (0.5, 0.4, 0.6, 9)), ("uniform", "8 x 16", 128, (0.4, 0.3, 0.5, 9))]
     >>> cell = pareto(points, "share").axes[0]
@@ -217,7 +217,7 @@ def pareto(points: Sequence[Point], score: str, guests: Sequence[Point] = (), ti
 
 
 def label_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Every point's name to the right of its neighbours; one that would cover another moves, and a line says so."""
+    """Writes each point's name beside it; a name that would cover another moves, with a line to its point."""
     step = 0.05 * (max(score[2] for *_, score in points) - min(score[1] for *_, score in points))
     taken = []  # tokens and height of the names so far
     for family, name, tokens, (mean, *_) in sorted(points, key=lambda point: point[3][0]):

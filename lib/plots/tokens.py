@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.plots.base import COLORS, canvas, draw_grid, outline, show_pixels
 
-Box = tuple[str, str]  # what a box of the pipeline is called, and what it holds
+Box = tuple[str, str]  # a box of the pipeline: its name and its content
 
 
 def pipeline(video: Sequence[Box], text: Sequence[Box], joined: Sequence[Box], title: str) -> Figure:
-    """How a video LLM works: boxes from left to right, the way of the frames above that of the words, until they join.
+    """How a video LLM works: boxes from left to right, the frames' path above the words' path, until they join.
 
     Each box has a name and a smaller line on what it holds.
 
@@ -93,10 +93,10 @@ def stacked_bars(
 
 
 def token_views(pixels: np.ndarray, views: dict[str, tuple[np.ndarray, int]], patches: int) -> Figure:
-    """Per method: what one token sees in its frame, and where the tokens of all frames stand in the sequence.
+    """Per method: the part of a frame that one token sees, and the places of all tokens in the sequence.
 
     pixels: a clip (T, H, H, 3). views: name -> (N, 7) of each token its frame, the number of its layout, its kind and
-    its box (`explorer.sight`), and which token stands out; boxes are in patches, of which a side has `patches`.
+    its box (`explorer.sight`), and which token is highlighted; boxes are in patches, `patches` per side.
 
     >>> tokens = np.array([[0, 0, 0, 0, 2, 0, 2], [1, 0, 0, 0, 2, 0, 2]])
     >>> figure = token_views(np.zeros((2, 8, 8, 3), np.uint8), {"whole frames": (tokens, 1)}, patches=2)
@@ -128,7 +128,7 @@ def token_views(pixels: np.ndarray, views: dict[str, tuple[np.ndarray, int]], pa
 
 
 def anyres_maps(edges: np.ndarray, grids: np.ndarray, tokens: np.ndarray, extra: np.ndarray) -> Figure:
-    """Over image sizes, `edges` pixels wide (right) and high (up), n x n each: the grid by name, tokens, tokens more.
+    """Over image sizes, `edges` pixels wide (right) and high (up), n x n each: the grid's name, tokens, extra tokens.
 
     >>> names = np.array([["1 x 2", "2 x 1"], ["2 x 1", "2 x 2"]])
     >>> figure = anyres_maps(np.array([100, 200]), names, np.ones((2, 2)), np.eye(2))
@@ -178,9 +178,9 @@ def draw_cuts(axes: Axes, on_canvas: np.ndarray, grid: tuple[int, int]) -> None:
 
 
 def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tuple[int, int, int, int]) -> Figure:
-    """A canvas of tiles, side x side patches each, as the page that is read: the patches in `box`, then newlines.
+    """A canvas of tiles, side x side patches each, in reading order: the patches in `box`, then newlines.
 
-    Each kept row is labelled with the place of its first token in the sequence; the overview takes the places before.
+    Each kept row is labelled with the position of its first token in the sequence; the overview stands before it.
 
     >>> figure = anyres_page(np.zeros((16, 16, 3), np.uint8), (2, 2), 2, (1, 3, 0, 4))
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]       # 4 of the overview; rows of 4 + newline
@@ -191,7 +191,7 @@ def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tu
     pixels = on_canvas.astype(float)
     kept = np.zeros(pixels.shape[:2], bool)
     kept[top * patch : bottom * patch, left * patch : right * patch] = True
-    pixels[~kept] = 0.25 * pixels[~kept] + 0.75 * 255  # what is cut off fades
+    pixels[~kept] = 0.25 * pixels[~kept] + 0.75 * 255  # faded: cut off
     figure, axes = canvas(7, 4.6)
     cell = axes[0, 0]
     cell.imshow(pixels.astype(np.uint8))
@@ -211,7 +211,7 @@ def anyres_page(on_canvas: np.ndarray, grid: tuple[int, int], side: int, box: tu
 
 
 def rows_of_grids(rows: dict[str, tuple[np.ndarray, int]], titles: Sequence[str] = ()) -> Figure:
-    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, where given.
+    """One row per name: images (N, H, H, 3), each cut into side x side tokens; titles of the columns, if given.
 
     >>> images = np.zeros((5, 16, 16, 3), np.uint8)
     >>> figure = rows_of_grids({"crops": (images, 8), "frames": (images, 4)})
@@ -268,7 +268,7 @@ def reading_maps(weights: dict[str, np.ndarray]) -> Figure:
 
 
 def token_strips(strips: dict[str, Sequence[str]], names: dict[str, str]) -> Figure:
-    """One row of squares per strip, a square per token, coloured by what it is; `names` says it in the legend.
+    """One row of squares per strip, a square per token, coloured by its kind; `names` gives the kinds for the legend.
 
     >>> figure = token_strips({"ids": ["text", "patch", "text"]}, {"text": "a text token", "patch": "a visual token"})
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
@@ -289,10 +289,10 @@ def token_strips(strips: dict[str, Sequence[str]], names: dict[str, str]) -> Fig
 
 
 def token_timelines(sequences: dict[str, tuple[Sequence[int], Sequence[str]]], names: dict[str, str]) -> Figure:
-    """Per sequence of tokens, each with its frame and its colour: how many a frame has, and in which order they stand.
+    """Per sequence of tokens, each with its frame and its colour: how many each frame has, and their order.
 
-    Left, the tokens of every frame; right, the place of each token in the sequence against its frame. `names` holds the
-    colours, in the order in which they are stacked, and says in the legend what they mean.
+    Left, the tokens of every frame; right, the place of each token in the sequence against its frame. `names` maps the
+    colours, in the order in which they are stacked, to their meaning in the legend.
 
     >>> sequences = {"two frames": ([0, 0, 1], ["slow", "slow", "fast"])}
     >>> [axes.get_title("left") for axes in token_timelines(sequences, {"slow": "detail", "fast": "outline"}).axes]
@@ -346,7 +346,8 @@ def token_numbers(maps: dict[str, np.ndarray]) -> Figure:
 
 
 def attention_maps(frame: np.ndarray, maps: dict[str, np.ndarray], columns: int = 4) -> Figure:
-    """A frame (H, H, 3), then for each question where it looks in it: a map (h, w), bright where it looks most.
+    """A frame (H, H, 3), then for each question the patches that it looks at: a map (h, w), brightest where it looks
+    most.
 
     >>> figure = attention_maps(np.zeros((64, 64, 3), np.uint8), {"What is the code?": np.eye(8) / 8})
     >>> [axes.get_title() for axes in figure.axes if axes.images]
@@ -368,7 +369,7 @@ def attention_maps(frame: np.ndarray, maps: dict[str, np.ndarray], columns: int 
 def spent_tokens(pixels: np.ndarray, rows: dict[str, tuple[np.ndarray, np.ndarray]], patches: int) -> Figure:
     """Which part of a clip (T, H, H, 3) becomes a token of its own: one row of frames per name.
 
-    rows: name -> frame (N,) and box (N, 4) of the tokens; boxes are in patches, of which a side has `patches`. Frames
+    rows: name -> frame (N,) and box (N, 4) of the tokens; boxes are in patches, `patches` per side. Frames
     without a token are faded.
 
     >>> tokens = np.array([0, 0]), np.array([[0, 8, 0, 4], [0, 8, 4, 8]])          # the first frame, two halves
@@ -400,9 +401,9 @@ def needed_tokens(
     patches: int,
     title: str,
 ) -> Figure:
-    """How much an answer needs the tokens of a clip (T, H, H, 3): the redder its place, the more; one row an answer.
+    """How much an answer needs the tokens of a clip (T, H, H, 3): redder means more; one row per answer.
 
-    box: (N, 4) of all tokens in patches, of which a side has `patches`. columns: name -> a frame and which of the
+    box: (N, 4) of all tokens in patches, `patches` per side. columns: name -> a frame and which of the
     tokens are drawn on it. rows: name -> need (N,); the darkest red of a row is its largest need.
 
     >>> box = np.array([[0, 8, 0, 8], [0, 8, 0, 8]])
@@ -429,9 +430,9 @@ def needed_tokens(
 
 
 def rope_angles(lengths: np.ndarray, angles: dict[str, np.ndarray], trained: tuple[int, float]) -> Figure:
-    """The largest angle that a rotary embedding meets in sequences of these lengths, one line for each way to scale.
+    """The largest angle that a rotary embedding meets in sequences of these lengths, one line for each kind of scaling.
 
-    trained: the longest sequence of the training, and the largest angle in it: the box of what the model knows.
+    trained: the longest training sequence, and the largest angle in it: a box around what the model was trained on.
 
     >>> lengths = np.array([1, 2])
     >>> len(rope_angles(lengths, {"none": lengths, "linear, factor 2": lengths / 2}, (1, 1.0)).axes[0].lines)

@@ -21,17 +21,17 @@ def loss_curves(losses: dict[str, Sequence[float]], window: int = 1) -> Figure:
     colours = ("patch", "newline", "context", "content", "fast", "text")
     for number, ((name, curve), colour) in enumerate(zip(losses.items(), colours, strict=False)):
         smooth = [np.mean(curve[max(0, end - window) : end]) for end in range(1, len(curve) + 1)]
-        style = ("-", "--", ":")[number % 3]  # curves that lie on each other can still be told apart
+        style = ("-", "--", ":")[number % 3]  # overlapping curves stay distinguishable
         cell.plot(range(1, len(curve) + 1), smooth, style, color=COLORS[colour], linewidth=2, label=name)
     cell.set(xlabel="step", ylabel="loss")
     cell.xaxis.set_major_locator(MaxNLocator(integer=True))
     cell.grid(axis="y", color="0.9")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=10)  # above is room for a title
+    figure.legend(loc="outside lower center", ncols=3, fontsize=10)  # leaves room for a title above
     return figure
 
 
 def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
-    """DPO's loss over the margin (how much more the chosen answer gained), and how hard it pulls, a line per beta.
+    """DPO's loss over the margin (how much more the chosen answer gained), and its gradient, a line per beta.
 
     >>> len(preference_losses([0.1, 1.0], np.linspace(-20, 20, 9)).axes)
     2
@@ -52,7 +52,7 @@ def preference_losses(betas: Sequence[float], margins: np.ndarray) -> Figure:
 
 
 def gains_over_steps(runs: dict[str, Sequence[tuple[float, float]]], window: int = 5) -> Figure:
-    """One panel per run: by how much chosen and rejected answers became likelier, step by step, as running means.
+    """One panel per run: the gains in likelihood of chosen and rejected answers, step by step, as running means.
 
     >>> len(gains_over_steps({"a run": [(0, 0), (1, -2)]}).axes[0].lines)
     3

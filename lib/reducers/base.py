@@ -1,4 +1,4 @@
-"""What every reducer shares: its signature, and tokens that remember where they came from."""
+"""The shared base of all reducers: their signature, and tokens that store their origin."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 Project = Callable[[Tensor], Tensor]  # (..., C) -> (..., D), the projector of a model
 Span = tuple[int, int]  # first and last + 1 of the patch rows (or columns) that a token summarises
-Origin = tuple[Tensor, Tensor, Tensor]  # where tokens come from: frame, kind and box of VisualTokens
+Origin = tuple[Tensor, Tensor, Tensor]  # the origin of tokens: frame, kind and box of VisualTokens
 
 
 class Kind(IntEnum):
@@ -18,8 +18,8 @@ class Kind(IntEnum):
     PATCH = 0  # summarises patches of one frame
     NEWLINE = 1  # learned vector that ends a row, a frame or a clip
     SEPARATOR = 2  # learned vector between frames
-    CONTEXT = 3  # what the question asks of a frame (LLaMA-VID)
-    CONTENT = 4  # what a frame shows, whatever the question (LLaMA-VID)
+    CONTEXT = 3  # the part of a frame that the question asks about (LLaMA-VID)
+    CONTENT = 4  # a frame's content, the same for every question (LLaMA-VID)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class VisualTokens:
     """
 
     embeds: Tensor  # (N, D)
-    frame: Tensor  # (N,) index of the source frame, -1 where there is none
+    frame: Tensor  # (N,) index of the source frame, -1 if there is none
     kind: Tensor  # (N,) a Kind
-    box: Tensor  # (N, 4) row0, row1, col0, col1 of the patches it summarises, half-open; zeros where there are none
+    box: Tensor  # (N, 4) row0, row1, col0, col1 of the patches it summarises, half-open; zeros if there are none
 
     def __len__(self) -> int:
         return self.embeds.shape[0]
@@ -50,7 +50,7 @@ class VisualTokens:
 
     @staticmethod
     def cat(parts: Sequence["VisualTokens"]) -> "VisualTokens":
-        """The parts one after the other."""
+        """The parts, concatenated."""
         fields = zip(*((part.embeds, part.frame, part.kind, part.box) for part in parts), strict=True)
         return VisualTokens(*(torch.cat(tensors) for tensors in fields))
 
@@ -73,7 +73,7 @@ class Reducer(nn.Module):
     takes_question = False
 
     def forward(self, features: Tensor, project: Project = identity, question: str | None = None) -> VisualTokens:
-        """(T, H, W, C) -> (N, D). `project` is the model's projector, C -> D; the paper says where it is applied."""
+        """(T, H, W, C) -> (N, D). `project` is the model's projector, C -> D; the paper defines where it is applied."""
         raise NotImplementedError
 
     def count(self, frames: int, height: int, width: int) -> int:
@@ -81,15 +81,15 @@ class Reducer(nn.Module):
         raise NotImplementedError
 
     def split(self) -> tuple[Project, "Reducer"]:
-        """What is done to each frame before anything learned, and the reducer of the rest.
+        """The steps on each frame before anything learned, and a reducer for the rest.
 
-        The first part's result may be kept on disk in place of the features: `rest(first(features), project)` is what
-        the whole reducer makes of them, bit for bit (boxes apart). Here nothing can be done before.
+        The first part's result may be stored on disk in place of the features: `rest(first(features), project)` equals
+        the whole reducer's result, bit for bit (except boxes). By default the first part changes nothing.
         """
         return identity, self
 
     def check(self, features: Tensor, question: str | None) -> None:
-        """Raises ValueError unless the features are (T, H, W, C) and a question is given exactly where one is used."""
+        """Raises ValueError unless the features are (T, H, W, C) and a question is given exactly if one is used."""
         if features.dim() != 4:
             raise ValueError(
                 f"features have shape {tuple(features.shape)}: give (T, H, W, C), as VideoLM.encode(frames) returns"
@@ -103,7 +103,7 @@ class Reducer(nn.Module):
 
 
 def check_sizes(frames: int, height: int, width: int) -> None:
-    """Raises ValueError where there is no frame or no patch to reduce."""
+    """Raises ValueError if there is no frame or no patch to reduce."""
     if min(frames, height, width) < 1:
         raise ValueError(
             f"{frames} frames of {height} x {width} patches: a reducer needs at least one frame and one patch; "
@@ -112,7 +112,7 @@ def check_sizes(frames: int, height: int, width: int) -> None:
 
 
 def check_learned(name: str, embed: Tensor | None, width: int) -> None:
-    """Raises ValueError unless a learned vector, where there is one, is as wide as the tokens it stands among."""
+    """Raises ValueError if a learned vector is not as wide as the tokens around it."""
     if embed is not None and embed.shape != (width,):
         raise ValueError(
             f"{name} has shape {tuple(embed.shape)} but the tokens are {width} wide: pass one of shape ({width},); "
@@ -120,7 +120,7 @@ def check_learned(name: str, embed: Tensor | None, width: int) -> None:
         )
 
 
-# A *layout* says what the tokens of a frame are, whichever frame it is: a row of five numbers each, Kind and box.
+# A *layout* describes the tokens of a frame, for any frame: a row of five numbers each, Kind and box.
 NEWLINE = torch.tensor([Kind.NEWLINE, 0, 0, 0, 0])
 SEPARATOR = torch.tensor([Kind.SEPARATOR, 0, 0, 0, 0])
 
@@ -135,13 +135,13 @@ def patch_layout(rows: Sequence[Span], cols: Sequence[Span]) -> Tensor:
 
 
 def origin(frames: Sequence[int], layouts: Sequence[Tensor], device: torch.device) -> Origin:
-    """Of a clip that consists of frame frames[0] laid out as layouts[0], then frames[1] as layouts[1], and so on.
+    """The origin of a clip's tokens: frame frames[0] with layout layouts[0], then frames[1] with layouts[1], and so on.
 
     >>> frame, kind, box = origin([3, -1], [patch_layout([(0, 2)], [(0, 2), (2, 4)])[0], NEWLINE[None]], "cpu")
     >>> frame.tolist(), kind.tolist(), box[1].tolist()
     ([3, 3, -1], [0, 0, 1], [0, 2, 2, 4])
     """
-    with torch.inference_mode(False):  # reducers keep the result, and what inference mode makes cannot be trained with
+    with torch.inference_mode(False):  # reducers keep the result, and inference tensors cannot be used in training
         frame = torch.tensor(frames).repeat_interleave(torch.tensor([len(layout) for layout in layouts]))
         tokens = torch.cat(list(layouts))
         return frame.to(device), tokens[:, 0].to(device), tokens[:, 1:].to(device)

@@ -1,15 +1,15 @@
-"""DyCoke (arXiv 2411.15024): of a frame that repeats an earlier one, only the tokens that changed most are kept.
+"""DyCoke (arXiv 2411.15024): if a frame repeats an earlier one, only the tokens that changed most are kept.
 
 Official code: KD-TAO/DyCoke at dd74634, `llava/model/llava_arch.py`, lines 35-89 (dycole_ttm), called at line 389 on
-the projected and pooled tokens of LLaVA-OneVision. The paper calls it temporal token *merging*; the code merges
-nothing, it leaves tokens out. In every four frames the first stays whole; the second is compared with the first, the
-fourth with the third, and the third with the first (each as it was before anything was left out), token by token, by
-cosine similarity.
+the projected and pooled tokens of LLaVA-OneVision. The paper calls it temporal token *merging*. The code merges
+nothing; it drops tokens. In every four frames the first keeps all tokens. The second is compared with the first, the
+fourth with the third, and the third with the first. Each comparison uses the full frames, token by token, by cosine
+similarity.
 
-Three details of the code matter. Kept tokens stand in the order of their similarity, least similar first,
-and not where they stood in the frame: `order="place"` puts them back. The third frame of the *last* four stays whole
-(`range(0, num_frames - 4, 4)`): so it does here. And the last of an odd number of frames is lost, and four frames or
-fewer are an error: here a frame without a partner stays whole, and any number of frames will do.
+Three details of the code matter. Kept tokens are sorted by similarity, least similar first, not by their place in the
+frame; `order="place"` restores their places. The third frame of the *last* four keeps all tokens
+(`range(0, num_frames - 4, 4)`); so it does here. The code loses the last of an odd number of frames and fails for four
+frames or fewer. Here a frame without a partner keeps all tokens, and any number of frames works.
 """
 
 from typing import Literal
@@ -29,8 +29,9 @@ class DyCoke(Reducer):
     first: makes the tokens, as many for each frame and no newlines among them. Default: 2 x 2 means.
     order: kept tokens by "similarity", as in the official code, or in their "place" in the frame.
 
-    How many are kept does not depend on what the frames show: int((1 - prune) * tokens), as in the official code.
-    Raises ValueError for a share outside 0 to 1, an unknown order, or tokens that are not alike in all frames.
+    The number of kept tokens does not depend on the frames' content: int((1 - prune) * tokens), as in the official
+    code.
+    Raises ValueError for a share outside 0 to 1, an unknown order, or a reducer whose frames differ in their tokens.
 
     >>> reducer = DyCoke(prune=0.75)
     >>> [reducer.compared_with(t, 8) for t in range(8)]            # frame 6 is the third of the last four: whole
@@ -53,7 +54,7 @@ class DyCoke(Reducer):
         self.prune, self.first, self.order = prune, first or SpatialPool(2), order
 
     def compared_with(self, frame: int, frames: int) -> int | None:
-        """The earlier frame that `frame` is compared with; None where it stays whole."""
+        """The earlier frame that `frame` is compared with; None if it keeps all tokens."""
         if frame % 2:
             return frame - 1
         return frame - 2 if frame % 4 == 2 and frame + 2 < frames else None
@@ -69,7 +70,7 @@ class DyCoke(Reducer):
         return tokens.map(lambda field: field[torch.cat(kept)])
 
     def kept(self, grid: Tensor, frame: int) -> Tensor:
-        """(T, N, D) tokens -> the numbers of those that are kept of one frame."""
+        """(T, N, D) tokens -> the numbers of the tokens that one frame keeps."""
         before = self.compared_with(frame, len(grid))
         if before is None:
             return torch.arange(grid.shape[1], device=grid.device)
@@ -78,7 +79,7 @@ class DyCoke(Reducer):
         return least if self.order == "similarity" else least.sort().values
 
     def keeps(self, per_frame: int) -> int:
-        """Tokens that are kept of a frame that is compared."""
+        """The number of tokens that a compared frame keeps."""
         return int((1 - self.prune) * per_frame)
 
     def per_frame(self, height: int, width: int) -> int:

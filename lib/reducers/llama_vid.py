@@ -1,13 +1,14 @@
 """LLaMA-VID (arXiv 2311.17043): two tokens for a frame, one of which depends on the question.
 
 Official code: dvlab-research/LLaMA-VID `llamavid/model/llamavid_arch.py` (vlm_attention, token_generation). A Q-Former
-reads the question and the frame and writes 32 queries; each attends to the patches of the frame; the mean of what they
-found, projected, is the *context token*. Beside it stand *content tokens*, plain means of patches. Context comes first.
+reads the question and the frame and writes 32 queries; each attends to the patches of the frame. The mean of their
+results, projected, is the *context token*. The *content tokens* are plain means of patches. Context comes first.
 
     Q = Linear(Q-Former(question, X))     K = W_k X     E = mean over queries of softmax(Q K^T / sqrt(C)) X
 
-The paper's formula leaves out W_k and the square root; the code has both, and so do we. No frame knows of another one,
-so a video can be read block by block. But every question makes tokens of its own: none can be kept for the next.
+The paper's formula leaves out W_k and the square root; the code has both, and so do we. Frames do not depend on each
+other, so a video can be read block by block. But every question needs its own tokens: none can be reused for the next
+question.
 """
 
 import copy
@@ -27,8 +28,8 @@ if TYPE_CHECKING:  # importing a pooling layer must not import transformers, whi
     from transformers import InstructBlipQFormerConfig
 
 QUERIES = 32  # --num_query in every official script
-QUESTION_TOKENS = 256  # of a longer question the beginning is left out, as in the official code
-BLOCK = 64  # frames at a time, as on the official long-video path: bounds the memory, changes nothing else
+QUESTION_TOKENS = 256  # a longer question loses its beginning, as in the official code
+BLOCK = 64  # frames at a time, as on the official long-video path: this limits memory and changes no result
 GRID_SPEC = re.compile(r"grid:([1-9]\d*)(?:x([1-9]\d*))?")
 
 
@@ -38,15 +39,16 @@ class LlamaVid(Reducer):
     vision_dim, language_dim: the widths C of the features and D of the language model.
     compress: "mean" (1 content token), "grid:g" (g x g of them; "grid:1x2" one row of two, which the official code
         lacks), or None (every patch).
-    keep: "both", or only the "context" or the "content" tokens, to see what each is worth.
-    tokenizer: makes the question readable for the Q-Former (official: bert-base-uncased; here the language model's).
+    keep: "both", or only the "context" or the "content" tokens, to measure each alone.
+    tokenizer: tokenises the question for the Q-Former (official: bert-base-uncased; here the language model's).
         Without it only `generate_tokens` works, and keep="content", which needs no question.
     qformer: its size; default `small_qformer`.
 
     The content tokens are means of patches, projected *after* that, as in the official code.
     The official code pools with kernel and stride side // g. On 16 x 16 patches "grid:5" leaves out the last row and
-    column, as `box` shows; "grid:6" would give 64 tokens and not 36, and raises ValueError instead. So does an unknown
-    setting, no frame, a missing tokenizer, a missing question, and a question where keep="content" has no use for it.
+    column, as `box` shows. "grid:6" would give 64 tokens and not 36, and raises ValueError instead. So does an unknown
+    setting, no frame, a missing tokenizer, a missing question, and a question with keep="content", which does not use
+    it.
 
     >>> reducer = LlamaVid(96, 128, compress="grid:2").eval()
     >>> reducer.count(3600, 8, 8)
@@ -98,10 +100,10 @@ class LlamaVid(Reducer):
         other.set_tokens(compress, keep)
         return other
 
-    # What the official code calls vlm_attention: the question and a frame -> 32 queries
+    # vlm_attention in the official code: the question and a frame -> 32 queries
 
     def read(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B questions -> token ids (B, L) and the mask (B, L) of what is no padding. Raises without a tokenizer."""
+        """B questions -> token ids (B, L) and the mask (B, L), 0 on padding. Raises ValueError without a tokenizer."""
         if self.tokenizer is None:
             raise ValueError("a question needs a tokenizer: LlamaVid(..., tokenizer=vlm.tokenizer)")
         rows = [self.tokenizer(question).input_ids[-QUESTION_TOKENS:] for question in questions]
@@ -121,12 +123,13 @@ class LlamaVid(Reducer):
         )
         return self.query_proj(seen.last_hidden_state[:, :QUERIES])
 
-    # What it calls token_generation: queries and patches -> tokens
+    # token_generation in the official code: queries and patches -> tokens
 
     def context_attention(self, text_query: Tensor, features: Tensor) -> Tensor:
         """(T, L, C) queries, (T, N, C) patches -> (T, N): how much each patch counts in the context token.
 
-        The mean over the queries is taken here, on weights: that is the mean of what the queries found, L times faster.
+        The mean over the queries is taken here, on the weights: it equals the mean of the queries' results, L times
+        faster.
         """
         scores = text_query @ self.key_proj(features).transpose(1, 2) / math.sqrt(features.shape[-1])
         return scores.softmax(dim=-1).mean(dim=1)
@@ -152,7 +155,8 @@ class LlamaVid(Reducer):
         return F.avg_pool2d(grid.permute(0, 3, 1, 2), (rows, columns)).flatten(2).transpose(1, 2)
 
     def cell_size(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of patches in one content token. Raises ValueError where cells of that size make others."""
+        """Rows and columns of patches in one content token. Raises ValueError if the patches do not divide into these
+        cells."""
         if self.cells is None:
             return 1, 1
         rows, columns = self.cells
@@ -174,8 +178,8 @@ class LlamaVid(Reducer):
     ) -> VisualTokens:
         """The tokens of a video that comes in blocks of features (t, H, W, C), from a generator for instance.
 
-        At most two blocks are in memory at a time, so that hours need no more of it than minutes, but for the tokens
-        themselves. Raises ValueError where no block comes.
+        At most two blocks are in memory at a time, so hours need no more memory than minutes, except for the tokens.
+        Raises ValueError if there is no block.
 
         >>> reducer = LlamaVid(8, 16, keep="content")
         >>> len(reducer.stream((torch.randn(16, 4, 4, 8) for _ in range(225)), nn.Linear(8, 16)))      # one hour
@@ -191,7 +195,7 @@ class LlamaVid(Reducer):
         return VisualTokens.cat(done)
 
     def block_tokens(self, block: Tensor, project: Project, question: str | None, first: int) -> VisualTokens:
-        """The tokens of a block of frames, which are numbered from `first`."""
+        """The tokens of a block of frames, numbered from `first`."""
         query = self.ask(block, question) if self.takes_question else None
         embeds = self.generate_tokens(query, block, project)
         numbers, layout = range(first, first + len(block)), self.layout(*block.shape[1:3])
@@ -211,7 +215,7 @@ class LlamaVid(Reducer):
         return self.text_query(ids.expand(len(features), -1), mask.expand(len(features), -1), features.flatten(1, 2))
 
     def attention_map(self, features: Tensor, question: str) -> Tensor:
-        """(T, H, W, C) -> (T, H, W): where the question looks in each frame; each map sums to 1.
+        """(T, H, W, C) -> (T, H, W): the weight of each patch for the question; each map sums to 1.
 
         Raises ValueError for no frame, and without a tokenizer.
         """
@@ -264,14 +268,12 @@ def pools_to(size: int, cells: int) -> bool:
 
 
 def as_square(features: Tensor) -> Tensor:
-    """(T, N, C) -> (T, H, W, C) with H = W, as the official code assumes. Raises ValueError where N is no square.
+    """(T, N, C) -> (T, H, W, C) with H = W, as the official code assumes. Raises ValueError if N is not a square.
 
     >>> as_square(torch.zeros(1, 256, 8)).shape
     torch.Size([1, 16, 16, 8])
     """
     side = math.isqrt(features.shape[1])
     if side * side != features.shape[1]:
-        raise ValueError(
-            f"{features.shape[1]} patches make no square grid: give (T, H, W, C), and leave out CLS where it is there"
-        )
+        raise ValueError(f"{features.shape[1]} patches do not make a square grid: give (T, H, W, C), without CLS")
     return features.unflatten(1, (side, side))

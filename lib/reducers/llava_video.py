@@ -1,9 +1,9 @@
 """LLaVA-Video (arXiv 2410.02713, section 4 and appendix A): slow and fast frames, interleaved in time.
 
-Official code: LLaVA-VL/LLaVA-NeXT `llava/model/llava_arch.py`, the `add_faster_video` branch: frame t is slow where
-t % slow_every == 0, each row ends in the newline, and each frame, slow or fast, ends in the frame token. In
-`encode_multimodals` the official strides double from video to video of a batch and are never reset: a bug, not
-copied; here every video has the strides it is configured with.
+Official code: LLaVA-VL/LLaVA-NeXT `llava/model/llava_arch.py`, the `add_faster_video` branch. Frame t is slow if t %
+slow_every == 0, each row ends in the newline, and each frame, slow or fast, ends in the frame token. In
+`encode_multimodals` the official strides double from video to video of a batch and are never reset. That is a bug and
+not copied: here every video has its configured strides.
 """
 
 from functools import lru_cache
@@ -32,7 +32,7 @@ class LlavaVideo(Reducer):
 
     The features are projected first. Pooling leaves out or rounds up as in `SpatialPool`.
     newline_embed: (D,) after every row of every frame; frame_token: (D,) after every frame. None leaves it out, for a
-        model that was never trained with it.
+    model trained without it.
 
     Of T frames ceil(T / slow_every) are slow: the first one always is. (The paper's formula has the floor.)
     Raises ValueError for a setting out of range, a vector of the wrong width, no frame, or too small a grid.
@@ -100,8 +100,8 @@ class LlavaVideo(Reducer):
 def video_pieces(grid: Tensor, newline: Tensor | None, end: Tensor | None) -> list[Tensor]:
     """(h, w, D) -> a frame's tokens as they are read: rows (w, D), `newline` (1, D) after each, `end` after the last.
 
-    In pieces, because one torch.cat of the pieces of all frames copies each token only once. For embeddings and for
-    layouts: so both come in the same order.
+    It returns pieces, because one torch.cat over all frames copies each token only once. Embeddings and layouts both
+    use it, so they have the same order.
 
     >>> pieces = video_pieces(torch.zeros(2, 1, 1), newline=torch.ones(1), end=torch.full((1,), 2.0))
     >>> torch.cat(pieces).flatten().tolist()

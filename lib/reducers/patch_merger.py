@@ -1,9 +1,9 @@
-"""Qwen2.5-VL and InternVL: neighbouring patches are written side by side, and the projector reads them at once.
+"""Qwen2.5-VL and InternVL: neighbouring patches are concatenated, and the projector reads them at once.
 
 Official code: `Qwen2_5_VLPatchMerger` and `InternVLModel.pixel_shuffle` of transformers. Both write the four patches of
-a 2 x 2 window in the order of reading: top left, top right, bottom left, bottom right. They differ in what comes after:
-Qwen normalises each patch before it is written, InternVL the four together; both project by an MLP that is four patches
-wide. That MLP is `project` here. Qwen reads two *frames* at once too, in the first layer of its vision tower
+a 2 x 2 window in the order of reading: top left, top right, bottom left, bottom right. Then they differ: Qwen
+normalises each patch before concatenation, InternVL the four together. Both project by an MLP that is four patches
+wide; that MLP is `project` here. Qwen also reads two *frames* at once, in the first layer of its vision tower
 (`Qwen2_5_VisionPatchEmbed`, temporal_patch_size=2); `frames=2` does the same to features, after the tower.
 """
 
@@ -17,13 +17,13 @@ class PatchMerger(Reducer):
     """One token for `side` x `side` patches of `frames` frames.
 
     shared: False writes the n = frames * side * side patches side by side, n * C numbers, for a projector that was
-        trained on them. True is for a model without one: each patch is weighed by 1 / n of the same projector, so
-        that the token is the projected *mean* of the patches. (An MLP whose first layer holds the old weights n times,
-        each divided by n, computes just that; a test compares the two.)
+        trained on them. True is for a model without one: the token is the projected *mean* of the patches. (An MLP
+        whose first layer holds the old weights n times, each divided by n, computes exactly that; a test compares the
+        two.)
 
-    Rows and columns that `side` does not divide are left out, as in `SpatialPool`; InternVL raises an error there, and
-    Qwen resizes each frame to multiples of 28 pixels first. If the number of frames does not divide, the last frame is
-    repeated, as in Qwen's processor. A token's `frame` is the first of the frames that it summarises.
+    Rows and columns that `side` does not divide are left out, as in `SpatialPool`. InternVL raises an error there, and
+    Qwen resizes each frame to multiples of 28 pixels first. If `frames` does not divide the number of frames, the last
+    frame is repeated, as in Qwen's processor. A token's `frame` is the first of the frames that it summarises.
 
     Raises ValueError for a side or a number of frames below 1, no frame, or a grid smaller than `side`.
 

@@ -31,7 +31,7 @@ SLOW_WINDOW = {"concat": (1, 1), "spatial_1d": (1, 2), "spatial_2d": (2, 2)}  # 
 
 @dataclass(frozen=True)
 class SlowFastSpec:
-    """A specification string of the official configuration files, taken apart.
+    """A parsed specification string of the official configuration files.
 
     >>> SlowFastSpec.parse("slowfast-slow_10frms_spatial_1d_max_pool-fast_4x4")
     SlowFastSpec(slow_frames=10, slow_pool='spatial_1d_max_pool', fast_height=4, fast_width=4)
@@ -48,7 +48,7 @@ class SlowFastSpec:
 
     @classmethod
     def parse(cls, spec: str) -> "SlowFastSpec":
-        """Raises ValueError, with the form a specification has, where it does not parse."""
+        """Raises ValueError, with the expected form, if the text does not parse."""
         match = SPEC.fullmatch(spec)
         if match is None:
             raise ValueError(
@@ -82,11 +82,10 @@ class SlowFastSpec:
 class SlowFastLlava(Reducer):
     """The two pathways of SlowFast-LLaVA.
 
-    The slow pathway pools inside each row ("spatial_1d") or in 2 x 2 windows ("spatial_2d") and leaves out the last
-    column (and row) of an odd grid. The official "spatial_1d" pools the flattened sequence, so that on an odd width it
-    pairs the end of one row with the start of the next; the paper's 1 x 2 does not, and neither do we. On even widths
-    the two are equal.
-    The fast pathway averages over an adaptive grid, whose windows overlap where the sides do not divide.
+    The slow pathway pools inside each row ("spatial_1d") or in 2 x 2 windows ("spatial_2d"). It leaves out the last
+    column (and row) of an odd grid. The official "spatial_1d" pools the flattened sequence: on an odd width it pairs
+    the end of one row with the start of the next. The paper's 1 x 2 does not, and neither do we. On even widths the two
+    are equal. The fast pathway averages over an adaptive grid, whose windows overlap if the sides do not divide.
     With fewer frames than slow frames the slow ones repeat, as in the official code.
 
     Raises ValueError for a specification that does not parse, no frame, or a grid smaller than the slow window.
@@ -104,7 +103,7 @@ class SlowFastLlava(Reducer):
 
     @classmethod
     def from_spec(cls, spec: str) -> "SlowFastLlava":
-        """From a string of the official configuration files. Raises ValueError where it does not parse."""
+        """From a string of the official configuration files. Raises ValueError if it does not parse."""
         return cls(SlowFastSpec.parse(spec))
 
     def slow_indices(self, frames: int) -> list[int]:
@@ -155,7 +154,7 @@ def pool_slow(projected: Tensor, spec: SlowFastSpec) -> Tensor:
 
 
 def windows(size: int, window: int) -> list[Span]:
-    """Neighbouring windows; what is left over at the end belongs to none.
+    """Neighbouring windows; a remainder at the end belongs to none.
 
     >>> windows(5, 2)
     [(0, 2), (2, 4)]
@@ -164,7 +163,7 @@ def windows(size: int, window: int) -> list[Span]:
 
 
 def adaptive_spans(size: int, pooled: int) -> list[Span]:
-    """What each output of adaptive average pooling reads: floor(i s / p) to ceil((i + 1) s / p).
+    """The inputs of each output of adaptive average pooling: floor(i s / p) to ceil((i + 1) s / p).
 
     >>> adaptive_spans(24, 4), adaptive_spans(5, 2)            # the second pair overlaps in row 2
     ([(0, 6), (6, 12), (12, 18), (18, 24)], [(0, 3), (2, 5)])

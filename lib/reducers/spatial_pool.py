@@ -34,9 +34,9 @@ Newline = Literal["none", "grid", "frame", "one"]
 class SpatialPool(Reducer):
     """One token per stride x stride patches of a frame.
 
-    mode: "average", "max" and "conv" leave out the last rows and columns of a grid that the stride does not divide, as
-        the official code does (27 x 27 at stride 2 becomes 13 x 13; no box holds row 26). "bilinear" rounds up
-        (14 x 14) and reads few of the patches at strides above 2: at stride 4, the middle 2 x 2 of each 4 x 4.
+    mode: "average", "max" and "conv" drop the rest if the stride does not divide the grid, as the official code does
+        (27 x 27 at stride 2 becomes 13 x 13; no box holds row 26). "bilinear" rounds up (14 x 14) and reads few of the
+        patches at strides above 2: at stride 4, the middle 2 x 2 of each 4 x 4.
         "conv" needs its weights: `conv=model.model.vision_resampler.pool`.
     project: the projector "after" or "before" pooling. They differ, because the projector is not linear.
     newline: "grid" after every row, "frame" after every frame, "one" after the clip, or "none".
@@ -118,7 +118,7 @@ def pooled_origin(
 
 
 def with_newlines(grid: Tensor, newline: Newline, embed: Tensor | None) -> Tensor:
-    """(T, h, w, D) -> (N, D): embeddings or layouts of all frames as they are read, the newline (D,) put in.
+    """(T, h, w, D) -> (N, D): embeddings or layouts of all frames in reading order, with the newline (D,) inserted.
 
     >>> with_newlines(torch.zeros(1, 2, 2, 1), "grid", torch.ones(1)).flatten().tolist()
     [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
@@ -153,7 +153,7 @@ def pool_2d(features: Tensor, stride: int, mode: Mode, conv: nn.Conv2d | None = 
 def max_pool(features: Tensor, rows: int, cols: int) -> Tensor:
     """(T, H, W, C) -> (T, H // rows, W // cols, C): the maxima of neighbouring windows of rows x cols patches.
 
-    F.max_pool2d finds the same, but also writes down where each maximum stood, in 8 bytes: that takes longer for many
+    F.max_pool2d gives the same result but also stores the position of each maximum, in 8 bytes. That is slower for many
     frames and in bfloat16 (`make bench`).
 
     >>> max_pool(torch.arange(10.0).reshape(1, 2, 5, 1), 2, 2).flatten().tolist()      # the last column is left out
@@ -165,7 +165,7 @@ def max_pool(features: Tensor, rows: int, cols: int) -> Tensor:
 
 
 def spans(size: int, stride: int, mode: Mode) -> list[Span]:
-    """Which of `size` rows (or columns) each pooled row reads. Raises ValueError where the stride leaves none.
+    """Which of `size` rows (or columns) each pooled row reads. Raises ValueError if the stride leaves none.
 
     >>> spans(5, 2, "average")                                 # row 4 is left out
     [(0, 2), (2, 4)]

@@ -1,8 +1,8 @@
 """What runs on this machine, and with which settings: `make doctor`, or python -m lib.tools.doctor.
 
-Looks at the card and its compute capability, memory, disk, and the packages against the bounds of pyproject.toml; says
-whether the lessons run here, with which model, frames and dtype, and why, and which of the jobs fit. The block can be
-pasted into a bug report: no path, no user's and no machine's name is in it.
+It checks the card and its compute capability, memory, disk, and the packages against the bounds of pyproject.toml. It
+reports whether the lessons run here, with which model, frames and dtype, and why, and which jobs fit. The block can be
+pasted into a bug report: it holds no path and no name of a user or machine.
 """
 
 import json
@@ -38,7 +38,7 @@ ASK = Text(
 APPLE = Text("; Apple's GPU is not used", ". Apple의 GPU는 쓰지 않습니다")
 WHY = {
     "float32": Text(
-        "no NVIDIA GPU, and on a CPU nothing smaller is faster{apple}",
+        "no NVIDIA GPU, and no smaller type is faster on a CPU{apple}",
         "NVIDIA GPU가 없고, CPU에서는 더 작은 자료형이라고 빨라지지 않습니다{apple}",
     ),
     "bfloat16": Text(
@@ -67,11 +67,11 @@ NOT_MEASURED = Text(
     "아직 GPU에서 측정하지 않았습니다. GPU가 있는 컴퓨터에서 `make gpu-check`를 실행하면 data/measured/에 기록합니다.",
 )
 NO_REPORT = Text(
-    "{name} is no report of make gpu-check: delete it, or run that again",
+    "{name} is not a report of make gpu-check: delete it, or run that again",
     "{name}은(는) make gpu-check의 결과가 아닙니다. 지우거나 다시 실행하세요",
 )
 MEASURED_ON = Text(
-    "Measured on {card}, {date}, torch {torch}: {n} cases; whether they fit a T4 and an L4 was foreseen in {right}",
+    "Measured on {card}, {date}, torch {torch}: {n} cases; fit on a T4 and an L4 predicted correctly for {right}",
     "{card}에서 측정함({date}, torch {torch}): {n}가지 경우 중 {right}가지에서 T4와 L4에 들어가는지를 맞게 예측",
 )
 FURTHEST = Text(
@@ -108,9 +108,9 @@ BINDS = {"memory": Text("memory", "메모리"), "context": Text("context", "문�
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found. Sizes in bytes; `capability` and `card_bytes` are those of the first NVIDIA GPU.
+    """The machine's properties. Sizes in bytes; `capability` and `card_bytes` are those of the first NVIDIA GPU.
 
-    `cores` and `memory` are what a container leaves of them (`lib.machine`).
+    `cores` and `memory` are those that a container allows (`lib.machine`).
     """
 
     system: str
@@ -118,7 +118,7 @@ class Machine:
     torch: str
     cores: int
     memory: int
-    disk: int  # free, where the Hugging Face Hub's files go
+    disk: int  # free space for the Hugging Face Hub's files
     card: str | None = None
     capability: tuple[int, int] | None = None
     card_bytes: int = 0
@@ -164,13 +164,13 @@ def dtype(machine: Machine) -> tuple[str, str]:
 
 
 def package_problems(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
-    """Packages that are missing, or of a version outside the bounds of pyproject.toml; what to do about each."""
+    """Packages that are missing or have a version outside the bounds of pyproject.toml, with a fix for each."""
     found = []
     for line in tomllib.loads(pyproject.read_text("utf-8"))["project"]["dependencies"]:
         bounds, _, marker = line.partition(";")
         name = re.match(r"[\w-]+", bounds)[0]
         try:
-            require_version(re.sub(r"\[.*?\]", "", bounds))  # a package has no version of its extras
+            require_version(re.sub(r"\[.*?\]", "", bounds))  # extras have no version of their own
         except PackageNotFoundError:
             if not marker:  # a package with a marker is not for every machine
                 found.append(NO_PACKAGE.say(name=name, bounds=bounds))
@@ -205,7 +205,7 @@ def frames_here(machine: Machine, model: str, precision: str, **how) -> budget.F
 
 
 def job_lines(machine: Machine) -> list[str]:
-    """A line for each QLoRA job of jobs/: does a step on a mean caption fit, by `lib.budget`; and how to ask more.
+    """A line for each QLoRA job of jobs/: whether a step on a mean caption fits, by `lib.budget`; and how to see more.
 
     >>> job_lines(Machine("Linux", "3.12", "2.11", 2, 12 * GIB, 70 * GIB, "Tesla T4", (7, 5), int(14.75 * GIB)))[2]
     'jobs/7b-t4.yaml: fits, a step of training takes 8.4 GiB'
@@ -230,9 +230,9 @@ def job_line(path: Path, machine: Machine) -> str:
 
 
 def measured_lines(path: Path = MEASURED) -> list[str]:
-    """What `make gpu-check` found, in words; that nothing was measured yet, where its file is missing.
+    """The results of `make gpu-check` in words, or a note that nothing was measured yet.
 
-    Raises ValueError for a file that is no such report.
+    Raises ValueError for a file that is not such a report.
     """
     if not path.exists():
         return [NOT_MEASURED.say()]
@@ -255,12 +255,12 @@ def measured_lines(path: Path = MEASURED) -> list[str]:
 
 
 def report_lines(machine: Machine) -> list[str]:
-    """All of it as lines of text."""
+    """The whole report as lines of text."""
     kind, why = dtype(machine)
     model, precision, reason = settings(machine)
     capability = ".".join(map(str, machine.capability or ()))
     gpu = CARD.say(card=machine.card, capability=capability, gib=machine.card_bytes / GIB) if machine.card else ""
-    tens = machine.disk // (10 * GIB) * 10  # it wavers
+    tens = machine.disk // (10 * GIB) * 10  # rounded, because it changes from run to run
     disk = FREE_DISK[1].say(n=tens) if tens else FREE_DISK[0].say(n=10)
     lines = [
         f"{machine.system}, Python {machine.python}, torch {machine.torch}",
@@ -274,7 +274,7 @@ def report_lines(machine: Machine) -> list[str]:
 
 
 def real_model_lines(machine: Machine, model: str, precision: str, reason: str) -> list[str]:
-    """Which real model to take, whether the disk has room for its download, and how many frames it can see."""
+    """The real model to use, whether the disk has room for its download, and how many frames it can see."""
     if model == "tiny":
         return [TINY_ONLY.say(reason=reason)]
     found = frames_here(machine, model, precision)
@@ -287,7 +287,7 @@ def real_model_lines(machine: Machine, model: str, precision: str, reason: str) 
 
 
 def main() -> int:
-    """Prints the report; 1 where something is missing."""
+    """Prints the report; returns 1 if something is missing."""
     machine = this_machine()
     print("\n".join(report_lines(machine) + measured_lines()))
     return 1 if package_problems() else 0

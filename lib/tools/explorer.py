@@ -1,9 +1,9 @@
-"""The token explorer: one page on which frames, resolution, method, card and precision move, and their cost follows.
+"""The token explorer: one page on which you change frames, resolution, method, card and precision and see their cost.
 
 `make explorer` writes it to notebooks/explorer.html; lesson 02 shows it, and so does the website. The page has no
-formula of its own for a token or a byte. It looks up tables that are made here by `lib.budget` and the reducers; what
-grows with every token is given as the straight lines that it is (`decoder`). Seconds are shown only where data/measured
-holds them. The tests compare what the page says with `lib.budget`, for every combination.
+formula of its own for a token or a byte. It looks up tables that this module makes with `lib.budget` and the reducers.
+Costs that grow with every token are straight lines (`decoder`). It shows seconds only if data/measured holds them. The
+tests compare the page with `lib.budget` for every combination.
 """
 
 import json
@@ -31,7 +31,7 @@ FRAME_CHOICES = (
     1, 2, 4, 8, 10, 12, 16, 20, 21, 24, 25, 28, 32, 40, 48, 54, 56, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1800,
     3600,
 )  # fmt: skip
-DRAWN = 64  # of longer clips the page draws so many frames
+DRAWN = 64  # the most frames that the page draws
 PIXEL_CHOICES = {
     64: (32, 64, 96),
     336: (224, 336, 448),
@@ -51,7 +51,7 @@ PROMPT, DRAWN_SEED = (
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A method with one of its poolings, in words. `bench`: what `make bench` calls it, if it times it."""
+    """A method with one of its poolings, in words. `bench`: its name in `make bench`, if that times it."""
 
     method: str
     english: str
@@ -61,7 +61,7 @@ class Choice:
 
 
 def choices_of_methods() -> list[Choice]:
-    """Everything that can be chosen. The learned vectors are one number wide: only how many there are counts here.
+    """Everything that can be chosen. The learned vectors are one number wide, because only their count matters here.
 
     >>> [way.method for way in choices_of_methods()][::4]
     ['LLaVA-NeXT-Video', 'LLaVA-OneVision', 'SlowFast-LLaVA']
@@ -125,7 +125,7 @@ def sequence_pieces(reducer: Reducer, frames: int) -> list[tuple[int, int]]:
 
 
 def runs(pairs: list[tuple[int, int]]) -> list[list[int]]:
-    """The same pieces, shorter: [first frame, how many frames, layout] of neighbours alike.
+    """The same pieces, shorter: [first frame, how many frames, layout] of equal neighbours.
 
     >>> runs([(0, 0), (1, 1), (2, 1), (-1, 1)])
     [[0, 1, 0], [1, 2, 1], [-1, 1, 1]]
@@ -192,7 +192,7 @@ def sight(reducer: Reducer, frames: int, side: int) -> Tensor:
 
 
 def spec_at_size(model: str, pixels: int) -> ModelSpec:
-    """A model whose tower is given frames of another size than it was trained with: as arithmetic.
+    """The spec of a model whose tower reads frames of another size than in training.
 
     >>> spec_at_size("7b", 448).vision.side
     32
@@ -201,7 +201,7 @@ def spec_at_size(model: str, pixels: int) -> ModelSpec:
 
 
 def projected(spec: ModelSpec, reducer: Reducer) -> ModelSpec:
-    """The model whose `encode_flops` project as many tokens of a frame as the reducer does.
+    """The spec whose `encode_flops` count the tokens per frame that the reducer projects.
 
     LLaMA-VID projects its content tokens; its Q-Former and its context token are not counted.
     """
@@ -248,7 +248,7 @@ def parabola(cost: Callable[[int], int]) -> list[int]:
 
 
 def frames_that_fit(spec: ModelSpec, chosen: list[Choice]) -> dict:
-    """Of `budget.plan`: the frames of each way that the context allows, and those of each card and precision."""
+    """From `budget.plan`: for each method the frames that the context allows, and those for each card and precision."""
     by_context, by_memory = [], {card: {precision: [] for precision in PRECISION_CHOICES} for card in budget.CARDS}
     for way in chosen:
         for card, of_card in by_memory.items():
@@ -260,7 +260,7 @@ def frames_that_fit(spec: ModelSpec, chosen: list[Choice]) -> dict:
 
 
 def measured(spec: ModelSpec, chosen: list[Choice]) -> dict[int, list]:
-    """number of a way -> [frames, milliseconds] of its reducer on a CPU, in float32, at this model's sizes."""
+    """number of a method -> [frames, milliseconds] of its reducer on a CPU, in float32, at this model's sizes."""
     cases = json.loads(BENCH.read_text("utf-8"))["cases"]
     sizes = spec.vision.side, spec.vision.width, "float32"
     names = {way.bench: number for number, way in enumerate(chosen) if way.bench}
@@ -272,7 +272,7 @@ def measured(spec: ModelSpec, chosen: list[Choice]) -> dict[int, list]:
 
 
 def costs_at_size(model: str, pixels: int, chosen: list[Choice]) -> dict:
-    """Everything about a model that depends on how large its frames are."""
+    """Everything about a model that depends on the size of its frames."""
     spec = spec_at_size(model, pixels)
     looking = {
         how: [budget.vision_working_bytes(spec, frames, how) for frames in FRAME_CHOICES] for how in PRECISION_CHOICES
@@ -304,7 +304,7 @@ def of_model(model: str, chosen: list[Choice]) -> dict:
 
 
 def of_way(way: Choice, sides: list[int]) -> dict:
-    """What is drawn of a way, its pieces by frames and its layouts by side, and its tokens by side and frames."""
+    """The drawing of a method: its pieces by frames, its layouts by side, and its tokens by side and frames."""
     drawn = [frames for frames in FRAME_CHOICES if frames <= DRAWN]
     return {
         "method": way.method,
@@ -334,7 +334,7 @@ def picture_data() -> dict:
 
 @cache
 def tables() -> dict:
-    """All that the page knows."""
+    """All data of the page."""
     chosen = choices_of_methods()
     models = {model: of_model(model, chosen) for model in MODELS}
     sides = sorted({size["side"] for model in models.values() for size in model["sizes"]})
@@ -364,7 +364,7 @@ def page() -> str:
 
 
 class Shown:
-    """The page in a notebook: in a frame of its own, whose text is part of the notebook, so that no file is needed.
+    """The page in a notebook: in a frame whose text is part of the notebook, so that no file is needed.
 
     JupyterLab, VS Code and Colab run its script once the cell has run; GitHub shows none of it.
     """
@@ -373,13 +373,13 @@ class Shown:
         return "the token explorer: run this cell, or run `make explorer` and open notebooks/explorer.html"
 
     def _repr_html_(self) -> str:
-        style = "width: 100%; height: 1300px; border: 0"  # its script makes it as high as the page, where it may
+        style = "width: 100%; height: 1300px; border: 0"  # its script sets the page's height, if it may run
         text = page().replace("&", "&amp;").replace("'", "&#39;")  # the page has few of these, and many "
         return f"<iframe title='Token explorer' style='{style}' srcdoc='{text}'></iframe>"
 
 
 def show() -> Shown:
-    """What a notebook's cell shows as its last line.
+    """The page for the last line of a notebook's cell.
 
     >>> show()
     the token explorer: run this cell, or run `make explorer` and open notebooks/explorer.html
@@ -387,11 +387,11 @@ def show() -> Shown:
     return Shown()
 
 
-DRAWN_WAYS = {1: 1073, 6: 659, 8: 3002, 10: 14}  # number of a way, and the token of it that stands out
+DRAWN_WAYS = {1: 1073, 6: 659, 8: 3002, 10: 14}  # number of a method, and its highlighted token
 
 
 def figure(frames: int = 16, side: int = 24) -> Figure:
-    """What the page draws, for four methods, without a script: which patches tokens see, and where they stand.
+    """The page's drawing as a figure, for four methods: which patches tokens see, and their places in the sequence.
 
     >>> figure().axes[0].get_title()
     'LLaVA-NeXT-Video\\n2,304 tokens'

@@ -19,7 +19,7 @@ from lib.job.training import clips_of, prompts_of
 def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko", prompt: str | None = None) -> Path:
     """Writes test.jsonl, a line per video: clip, video (its full path), question, reference. Drawn clips become mp4s.
 
-    prompt: the question; without it the course's request for a caption.
+    prompt: the question; by default the course's request for a caption.
 
     Returns the path of test.jsonl. Raises ValueError for no videos, and for one without a caption in that language.
     """
@@ -39,7 +39,7 @@ def write_task(folder: str | Path, videos: Sequence[Video], language: str = "ko"
 
 
 def write_job_task(folder: str | Path, settings: str) -> Path:
-    """The same of a job's test clips, with the prompt that `caption` uses."""
+    """The same for a job's test clips, with the prompt that `caption` uses."""
     job = read_job(settings)
     source, parts = clips_of(job)
     return write_task(folder, parts.held_out, job.language, prompts_of(job, source)[0])
@@ -47,7 +47,7 @@ def write_job_task(folder: str | Path, settings: str) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", help="where test.jsonl goes, and the clips that are drawn")
+    parser.add_argument("folder", help="folder for test.jsonl and for drawn clips")
     parser.add_argument("--clips", type=int, default=200, help="how many Toybox clips (seeds 0, 1, 2 ...)")
     parser.add_argument("--job", help="a file of settings: its test clips, in place of Toybox")
     options = parser.parse_args(arguments)

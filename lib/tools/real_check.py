@@ -2,12 +2,13 @@
 
     make real-check
 
-asks the 0.5B in 16 bits and the 7B in 4 bits, and writes data/measured/real.json: every answer with its seconds, the
-peak memory, the card, the commit of the weights, the packages' versions. Lesson 11 shows that file. It downloads 1.8
-and 14 GB. Without a GPU only the 0.5B is asked: the 7B would write for hours. `make real-check` with names of models
+asks the 0.5B in 16 bits and the 7B in 4 bits, and writes data/measured/real.json. The file holds every answer with its
+seconds, the peak memory, the card, the commit of the weights, and the packages' versions. Lesson 11 shows that file. It
+downloads 1.8 and 14 GB. Without a GPU only the 0.5B is asked, because the 7B would take hours. `make real-check` with
+names of models
 asks those:  .venv/bin/python -m lib.tools.real_check llava-hf/LLaVA-NeXT-Video-7B-DPO-hf
 
-The file is written after each model, so what was measured is not lost with what failed.
+The file is written after each model, so a failure loses no earlier measurement.
 """
 
 import datetime
@@ -34,12 +35,13 @@ from lib.vlm import VideoLM, load
 
 REAL_RECORD = DATA / "measured" / "real.json"
 FRAMES_SEEN = 16  # of each clip
-LONGEST_SAID = 160  # tokens of an answer
+LONGEST_SAID = 160  # in tokens
 PACKAGES = ("torch", "transformers", "bitsandbytes", "peft")
 
 
 class Question(NamedTuple):
-    """A question about a clip, and what a right answer holds: a pattern for each language, "" where nothing counts."""
+    """A question about a clip, and a pattern that a right answer matches, one for each language; "" for an open
+    question."""
 
     clip: str
     asked: Text
@@ -108,7 +110,7 @@ def path_of(clip: str) -> Path:
 
 
 def is_right(question: Question, language: str, answer: str) -> bool | None:
-    """Whether an answer holds what it should; None for an open question.
+    """Whether an answer matches its pattern; None for an open question.
 
     >>> is_right(REAL_QUESTIONS[3], "ko", "큰 토끼가 있습니다."), is_right(REAL_QUESTIONS[0], "en", "A street.")
     (True, None)
@@ -139,7 +141,7 @@ def ask_all(vlm: VideoLM, longest: int = LONGEST_SAID) -> list[dict]:
 
 
 def check_model(name: str, four_bit: bool, longest: int = LONGEST_SAID) -> dict:
-    """One model's record. Raises ValueError where it cannot be loaded."""
+    """One model's record. Raises ValueError if it cannot be loaded."""
     on_gpu, began = torch.cuda.is_available(), time.monotonic()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -154,7 +156,7 @@ def check_model(name: str, four_bit: bool, longest: int = LONGEST_SAID) -> dict:
 
 
 def machine_of(device: str) -> dict:
-    """What numbers depend on: card and versions, without the name of anyone's machine.
+    """The card and the versions that results depend on, without the name of anyone's machine.
 
     >>> machine_of("cpu")["gib"] is None
     True
@@ -168,7 +170,7 @@ def machine_of(device: str) -> dict:
 
 
 def real_check(names: Sequence[str], path: Path, longest: int = LONGEST_SAID) -> dict:
-    """Asks these models, one after the other, and writes the record after each. The 0.5B alone is taken whole."""
+    """Asks these models, one after the other, and writes the record after each. Only the 0.5B is not quantised."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     report = {"command": "make real-check", "machine": machine_of(device), "frames": FRAMES_SEEN, "models": []}
     for name in names:
@@ -203,7 +205,7 @@ def answer_rows(report: dict) -> list[dict]:
 
 
 def main(names: Sequence[str]) -> int:
-    """The command: 0 where all were asked, 2 with one line where a model cannot be loaded."""
+    """The command: returns 0 if all were asked, or prints one line and returns 2 if a model cannot be loaded."""
     quiet()
     if not names and not torch.cuda.is_available():
         print(f"no GPU here: only {REAL_MODELS[0]} is asked", file=sys.stderr)

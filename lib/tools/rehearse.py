@@ -2,9 +2,9 @@
 
     make rehearse
 
-writes LLaVA-NeXT-Video-7B with random weights (14 GB) into a scratch folder, then runs plan, train (two steps of
-QLoRA), caption and merge with it on this machine's processor, and writes data/measured/rehearsed.json. What it captions
-means nothing. So the first learner with a card is not the first to run the commands at this size.
+writes LLaVA-NeXT-Video-7B with random weights (14 GB) into a scratch folder. It runs plan, train (two steps of QLoRA),
+caption and merge with them on this machine's processor, and writes data/measured/rehearsed.json. Its captions mean
+nothing. It tests the commands at this size before a learner with a card runs them.
 
 It needs 24 GB of memory, 45 GB of disk, and about an hour on two cores.
 """
@@ -33,8 +33,8 @@ REHEARSED_JOB = dict(
     data="toybox:1000003:1000007", language="ko", four_bit=True, frames=8, steps=2, every=2, batch=1, accumulation=1,
     validation=0.0, test=0.1, max_new_tokens=8,
 )  # fmt: skip
-# glibc keeps what small tensors leave between large ones: 13 GiB after one forward pass on a processor. Here it gives
-# all above 1 MiB back at once. (A card's memory has another allocator.)
+# glibc keeps freed memory between large tensors: 13 GiB after one forward pass on a processor. These settings return
+# every block above 1 MiB at once. (A card's memory has another allocator.)
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 RUN = """
 import sys
@@ -47,7 +47,8 @@ sys.exit(code)
 
 
 def rehearse(name: str = HUB_IDS["7b"], scratch: str | None = None, full_size: bool = True) -> dict:
-    """Seconds and peak MiB of each command, by its name. Raises ValueError where a command fails or room is missing."""
+    """Seconds and peak MiB of each command, by its name. Raises ValueError if a command fails or the disk is too
+    small."""
     scratch = Path(scratch or tempfile.mkdtemp())
     if full_size and shutil.disk_usage(scratch).free < DISK:
         raise ValueError(f"{scratch} has less than {DISK // GIB} GiB free: name a folder on a larger disk")

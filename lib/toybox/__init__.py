@@ -2,10 +2,10 @@
 
 A *thing* (a shape with a colour and a size) stays still or moves through a *scene*. A scene may carry a small
 three-digit *code*. A clip is one or more scenes with *cuts* between them. For exactly one frame the background may
-*flash* in a colour. Everything is drawn from one seed: the same seed gives the same bytes, on any machine, because only
-whole numbers and `random.Random.random` (which Python promises to keep) are used.
+*flash* in a colour. Everything is drawn from one seed. The same seed gives the same bytes on any machine: the code uses
+only whole numbers and `random.Random.random`, which Python promises to keep.
 
-Not in it: overlapping things, sounds, textures, camera motion.
+Not included: overlapping things, sounds, textures, camera motion.
 """
 
 from lib.toybox.clips import SHIPPED_CLIPS, write_mp4, write_shipped

@@ -17,7 +17,7 @@ from lib.toybox.world import join, sample
 def write_mp4(path: str | Path, video: np.ndarray, fps: int = 8, scale: int = 4) -> Path:
     """Writes frames (T, H, W, 3) uint8 as H.264, each pixel as `scale` x `scale`, so that small digits survive.
 
-    An interrupted write leaves an older file as it was: the new one is written beside it and then renamed.
+    An interrupted write does not damage an older file: the new one gets a temporary name and is then renamed.
     """
     path = Path(path)
     with written_whole(path) as beside, av.open(str(beside), "w", format="mp4") as container:

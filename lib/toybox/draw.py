@@ -97,7 +97,7 @@ def coverage(image: Clip) -> list[np.ndarray]:
 
 
 def still(clip: Clip, frame: int) -> Clip:
-    """One frame of a clip as a clip of its own: an image, with every thing where it is on that frame.
+    """One frame of a clip as a clip of its own: an image with every thing at its place on that frame.
 
     >>> from lib.toybox.world import sample
     >>> image = still(sample(7), 5)

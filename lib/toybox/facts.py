@@ -1,16 +1,16 @@
-"""What a caption claims: the facts in it, read back, and compared with the truth of a Toybox clip.
+"""The facts that a caption claims, compared with the truth of a Toybox clip.
 
 Metrics that compare words give a high score to a caption with one wrong word, and the wrong word may be the one that
-matters. Toybox writes its captions by rule, so they can be read by rule: a caption becomes a set of facts, and two sets
-can be compared exactly. A fact is a tuple of English words whatever the language of the caption:
+matters. Toybox writes its captions by rule, so they can be read by rule. A caption becomes a set of facts, and two sets
+can be compared exactly. A fact is a tuple of English words in every language of the caption:
 
 ("thing", "red circle"), ("size", "red circle", "small"), ("motion", "red circle", "left"), ("speed", "red circle",
 "slow"), ("code", "669"), ("flash", "1", "cyan"), ("scenes", "2")
 
-A model's caption may be broken. A sentence that no rule reads claims nothing; `unread` returns it, so that babble does
-not count as modesty. A sentence that is repeated claims its facts once. Facts about a thing carry its name: a caption
-with a wrong colour has invented a thing, with its size and its motion. Silence claims nothing: no flash and one scene
-are no facts. In which scene a thing is seen is not compared.
+A model's caption may be broken. A sentence that no rule reads claims nothing; `unread` returns it, so that broken text
+does not look like caution. A repeated sentence claims its facts once. Facts about a thing carry its name: a caption
+with a wrong colour has invented a thing, with its size and its motion. Missing events are not facts: no flash and one
+scene claim nothing. The scene of a thing is not compared.
 """
 
 import re
@@ -77,7 +77,7 @@ _GRAMMARS = {
 
 
 class FactCounts(NamedTuple):
-    """How many facts of the clip a caption tells, how many it leaves out, and how many it tells that are not so.
+    """How many facts of the clip a caption states, how many it misses, and how many false ones it invents.
 
     >>> told = FactCounts(right=9, missed=3, invented=1)
     >>> told.share_right, told.share_invented
@@ -95,12 +95,12 @@ class FactCounts(NamedTuple):
 
     @property
     def share_invented(self) -> float:
-        """Of the facts of the caption: invented / (right + invented), CHAIR_i of one caption; 0 where it tells none."""
+        """Of the facts of the caption: invented / (right + invented), CHAIR_i of one caption; 0 if it states none."""
         return self.invented / max(self.right + self.invented, 1)
 
 
 def facts(caption: str, language: str = "en") -> frozenset[Fact]:
-    """What a caption claims, ours or a model's. Raises ValueError for a language other than "en" and "ko".
+    """The facts that a caption claims, ours or a model's. Raises ValueError for a language other than "en" and "ko".
 
     >>> sorted(facts("A small red circle stays still. The code is 669. Blah."))
     [('code', '669'), ('motion', 'red circle', 'still'), ('size', 'red circle', 'small'), ('thing', 'red circle')]
@@ -140,7 +140,7 @@ def truth(clip: Clip) -> frozenset[Fact]:
 
 
 def compare(caption: str, clip: Clip, language: str = "en") -> FactCounts:
-    """What a caption tells of a clip.
+    """A caption's facts compared with those of a clip.
 
     >>> from lib import toybox
     >>> clip = toybox.sample(7)
@@ -165,7 +165,7 @@ def _sentences(caption: str) -> list[str]:
 
 
 def _read(sentence: str, grammar: _Grammar) -> list[Fact] | None:
-    """The facts of one sentence, None where no rule reads it. Flashes and changes are still without their numbers."""
+    """The facts of one sentence, None if no rule reads it. Flashes and changes do not have their numbers yet."""
     if re.fullmatch(grammar.change, sentence):
         return [("change",)]
     if found := re.fullmatch(grammar.code, sentence):
@@ -182,7 +182,7 @@ def _read(sentence: str, grammar: _Grammar) -> list[Fact] | None:
 
 
 def _of_thing(name: str, size: str, motion: str, speed: str) -> list[Fact]:
-    """Speed is "" for what stands still, and motion too where there is only one frame."""
+    """Speed is "" for a still thing; motion is "" too if there is only one frame."""
     told = [("thing", name), ("size", name, size), ("motion", name, motion), ("speed", name, speed)]
     return [fact for fact in told if all(fact)]
 

@@ -1,4 +1,4 @@
-"""Needles: questions that exactly one clip of a long row answers, and where in a frame a question looks."""
+"""Needles: questions that exactly one clip in a long row answers, and the patches that a question is about."""
 
 import random
 import re
@@ -31,7 +31,7 @@ def names_thing(question: str, thing: Thing) -> bool:
 
 
 def asked_patches(image: Clip, question: str) -> np.ndarray:
-    """(8, 8), sums to 1: where a question looks in a clip of one frame; everywhere, where it is about nothing there.
+    """(8, 8), sums to 1: the patches that a question is about in a clip of one frame; all of them if it is about none.
 
     >>> from lib.toybox.world import sample
     >>> from lib.toybox.draw import still
@@ -50,7 +50,7 @@ def asked_patches(image: Clip, question: str) -> np.ndarray:
 
 
 def cleared(clip: Clip, question: str) -> Clip:
-    """The clip without what would answer the question too. If no thing is left, it is left empty altogether.
+    """The clip without anything that also answers the question. If no thing is left, the clip is empty.
 
     >>> from lib.toybox.world import sample
     >>> clip = sample(7)
@@ -67,7 +67,7 @@ def cleared(clip: Clip, question: str) -> Clip:
 
 
 def needle_questions(clip: Clip) -> list[QA]:
-    """The questions that a clip answers and many clips in a row may answer once. An empty clip answers none."""
+    """The questions of a clip that many clips in a row may answer only once. An empty clip answers none."""
     asked = questions(clip) if clip.things else []
     return [qa for qa in asked if qa.kind in NEEDLES and qa.answer != "none"]
 

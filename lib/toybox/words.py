@@ -1,4 +1,4 @@
-"""What is said about a clip: captions in English and Korean, questions with their answers, false captions."""
+"""Texts about a clip: captions in English and Korean, questions with their answers, false captions."""
 
 import random
 from dataclasses import replace
@@ -65,7 +65,7 @@ def place(x: int, y: int) -> tuple[str, str]:
 
 
 def questions(clip: Clip) -> list[QA]:
-    """Every question that the clip answers. Things that one frame cannot tell are not asked of a one-frame clip.
+    """Every question that the clip answers. A one-frame clip gets no questions that need several frames.
 
     >>> from lib.toybox.world import sample
     >>> [q.answer for q in questions(sample(7)) if q.kind in ("count", "code", "scenes")]

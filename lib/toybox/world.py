@@ -63,7 +63,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is seen between two cuts. `code` is "" or three digits; its top left corner is `code_at` (x, y) in units."""
+    """The content between two cuts. `code` is "" or three digits; its top left corner is `code_at` (x, y) in units."""
 
     frames: int
     background: int

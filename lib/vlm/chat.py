@@ -1,11 +1,11 @@
-"""How a model is talked to: the prompts of each family, and where `<video>` stands in them."""
+"""The prompts of each model family, and the place of `<video>` in them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Chat:
-    """How a model is talked to: `opening` + question + `closing`.
+    """A prompt format: `opening` + question + `closing`.
 
     >>> VICUNA.prompt("What moves?")
     'USER: <video>\\nWhat moves? ASSISTANT:'
@@ -32,11 +32,11 @@ class Chat:
         return f"{self.opening}{question}{self.closing}"
 
     def question(self, prompt: str) -> str:
-        """What a prompt asks: the text between the opening and the closing."""
+        """The question in a prompt: the text between the opening and the closing."""
         return prompt.partition(self.opening)[2].removesuffix(self.closing)
 
     def check(self, prompt: str, has_video: bool) -> None:
-        """Raises ValueError unless `<video>` stands once, where frames belong, and the prompt ends in its closing."""
+        """Raises ValueError unless `<video>` stands once, in the right place, and the prompt ends with its closing."""
         fix = f"write {self.prompt('...')!r}, as VideoLM.prompt('...') does"
         count = prompt.count("<video>")
         if not has_video and count:
@@ -56,7 +56,7 @@ YI = Chat(
     "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<video>\n",
     "<|im_end|><|im_start|>assistant\n",
 )
-# SlowFast-LLaVA asks in words of its own (apple/ml-slowfast-llava `prompt.py`, image_seq_v3).
+# SlowFast-LLaVA has its own prompt (apple/ml-slowfast-llava `prompt.py`, image_seq_v3).
 KEY_FRAMES = (
     "The input consists of a sequence of key frames from a video. Answer concisely with overall content and context "
     "of the video, highlighting any significant events, characters, or objects that appear throughout the video. "

@@ -1,12 +1,12 @@
 """FastV (arXiv 2403.06764): after a few layers of the language model most visual tokens are dropped.
 
 Official code: pkunlp-icler/FastV at d165972, `src/transformers/src/transformers/models/llama/modeling_llama.py`, lines
-729-762 (`fast_v_inplace`). After `layer` layers the visual tokens are ranked by the attention that the last token of
-the prompt paid to them in the layer just done, averaged over its heads; the first `keep` go on, in their order and with
-their old positions. (The official code's table of positions ends at 1,000: a longer sequence is an IndexError there.)
+729-762 (`fast_v_inplace`). After `layer` layers the visual tokens are ranked by the attention of the prompt's last
+token in that layer, averaged over its heads. The first `keep` continue, in their order and with their old positions.
+(The official code's table of positions ends at 1,000: a longer sequence raises IndexError there.)
 
-This is no reducer: the ranking needs the question and the language model's own attention, so it can only be done while
-the model reads. A second question about the clip means reading it again.
+This is not a reducer. The ranking needs the question and the language model's own attention, so it happens while the
+model reads. A second question about the clip needs a second reading.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ Rank = Callable[[Tensor], Tensor]  # (B, N) attention on the visual tokens -> (B
 class FastV:
     """Keep `keep` visual tokens after `layer` layers.
 
-    rank: may put another order in the place of attention's.
-    positions: False ranks by attention without rotary positions, as if all tokens stood in one place (2412.13180).
+    rank: replaces attention's order by another.
+    positions: False ranks by attention without rotary positions, as if all tokens had one position (2412.13180).
 
     >>> from lib.vlm import load
     >>> vlm = load("tiny", device="cpu")
@@ -48,15 +48,15 @@ class FastV:
             raise ValueError(f"layer={self.layer}, keep={self.keep}: give a layer from 1 on, and 0 or more tokens")
 
     def mean_tokens(self, visual: int, layers: int) -> float:
-        """Visual tokens per layer, on average: what the KV cache holds and the linear layers compute, as a budget."""
+        """Visual tokens per layer, on average, as a budget: the KV cache and the linear layers grow with them."""
         return (self.layer * visual + (layers - self.layer) * min(self.keep, visual)) / layers
 
     @contextmanager
     def pruning(self, decoder: nn.Module, visual: slice, last: Tensor) -> Iterator[dict[str, Tensor]]:
         """Inside, `decoder` (a LlamaModel) drops visual tokens whenever it reads more than one position at once.
 
-        visual: where they stand in all B sequences; last: (B,) the last position of each prompt. Sequences may be
-        padded on the right, and only there. Yields a dictionary; its "kept" are the positions (B, S') that went on.
+        visual: their positions in all B sequences; last: (B,) the last position of each prompt. Sequences may be padded
+        only on the right. Yields a dictionary; its "kept" are the positions (B, S') that continue.
         """
         if not 1 <= self.layer < len(decoder.layers):
             raise ValueError(f"layer={self.layer}: choose from 1 to {len(decoder.layers) - 1}, so that layers remain")
@@ -77,7 +77,7 @@ class FastV:
             if given.get("attention_mask") is not None:
                 raise ValueError("FastV needs attention without a mask: one clip, or padding on the right alone")
             hidden, kept = args[0], seen["kept"]
-            if hidden.shape[1] == 1:  # a word is written: its layers attend to what they kept
+            if hidden.shape[1] == 1:  # a token is generated: each layer attends to what it kept
                 return None
             rows = torch.arange(len(kept), device=kept.device)[:, None]
             if hidden.shape[1] != kept.shape[1]:  # the first of the layers that see fewer
@@ -104,9 +104,9 @@ class FastV:
 
 
 def attention_of(layer: nn.Module, hidden: Tensor, around: tuple[Tensor, Tensor], last: Tensor) -> Tensor:
-    """What one position of each sequence attends to in a decoder layer, averaged over the heads: (B, S).
+    """The attention weights of one position of each sequence in a decoder layer, averaged over the heads: (B, S).
 
-    hidden: (B, S, D), what the layer reads; around: cosines and sines of the positions; last: (B,).
+    hidden: (B, S, D), the layer's input; around: cosines and sines of the positions; last: (B,).
     """
     attention, normed = layer.self_attn, layer.input_layernorm(hidden)
     made = [made(normed).unflatten(-1, (-1, attention.head_dim)) for made in (attention.q_proj, attention.k_proj)]

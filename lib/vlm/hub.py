@@ -1,10 +1,10 @@
 """Models of the Hugging Face Hub: one commit of a model, its files in this machine's cache, one sentence per failure.
 
-`ask_hub` asks the Hub once which commit a branch is at; every file then comes from that commit, so a branch that moves
-meanwhile cannot mix two versions. Only the files in SETTINGS and weights in safetensors are downloaded: no pickle and
-no code. A model that is in the cache loads without the Hub.
+`ask_hub` asks the Hub once for the commit of a branch. Every file then comes from that commit, so a branch that moves
+cannot mix two versions. It downloads only the files in SETTINGS and safetensors weights: no pickle and no code. A
+cached model loads without the Hub.
 
-Tested against a server on loopback. It does not imitate Xet, through which the Hub sends large files where the package
+Tested against a server on loopback. The server does not imitate Xet, which the Hub uses for large files if the package
 hf_xet is installed.
 """
 
@@ -41,10 +41,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 @dataclass(frozen=True)
 class Source:
-    """The folder that holds a model's files, and where missing ones come from.
+    """The folder that holds a model's files, and the source of missing ones.
 
     folder: the user's own, or the cache's for one commit of the Hub; that folder is named after the commit.
-    sizes: the bytes of each file that the Hub offers; empty for a folder and where the Hub gave no answer.
+    sizes: the bytes of each file that the Hub offers; empty for a folder and if the Hub gave no answer.
     problem: why the Hub gave no answer; "" otherwise.
     """
 
@@ -54,7 +54,7 @@ class Source:
     problem: str = ""
 
     def fetch(self, files: list[str]) -> None:
-        """Downloads what is missing of these files. Raises ValueError where one is nowhere, or has no room here."""
+        """Downloads the missing ones of these files. Raises ValueError if one is nowhere, or has no room here."""
         missing = [file for file in files if not (self.folder / file).exists()]
         for file in missing:
             if file not in self.sizes:
@@ -64,28 +64,30 @@ class Source:
             self.download(file)
 
     def download(self, file: str) -> None:
-        """One file at this commit. Says on stderr which weights come, with a progress bar in a terminal."""
+        """One file at this commit. Names the weights on stderr, with a progress bar in a terminal."""
         shown = None
         if file.endswith(".safetensors"):
             print(f"downloading {file} of {self.name}, {self.sizes[file] / GIB:.2f} GiB", file=sys.stderr, flush=True)
             shown = partial(tqdm, disable=None)  # transformers switches the bars of huggingface_hub off
         try:
             hf_hub_download(self.name, file, revision=self.folder.name, tqdm_class=shown)
-        except Exception as error:  # of the HTTP library, of Xet or of the disk: their classes depend on versions
+        except Exception as error:  # errors of HTTP, Xet or the disk have classes that depend on versions
             raise ValueError(f"cannot download {file}: {why(error, self.name, self.folder.name)}") from None
 
     def remember(self, revision: str | None) -> None:
-        """Notes in the cache that a branch is at this commit, once all of it is here: then it loads without the Hub."""
+        """Records in the cache that a branch is at this commit, once all files are here, so that it loads without the
+        Hub."""
         note = self.folder.parent.parent / "refs" / (revision or "main")
         if self.sizes and revision != self.folder.name:
-            with suppress(OSError):  # a cache that may only be read is as good
+            with suppress(OSError):  # a read-only cache also works
                 write_text(note, self.folder.name)
 
 
 def ask_hub(hub_id: str, revision: str | None) -> Source:
-    """A model of the Hub at the commit where the revision is now; what the cache has of it where the Hub is no help.
+    """A model of the Hub at the current commit of the revision, or the cached one if the Hub does not answer.
 
-    Asked once: without a network each download would try for half a minute. Raises ValueError where neither has it.
+    The Hub is asked once: without a network each download would try for half a minute. Raises ValueError if neither has
+    the model.
     """
     try:
         info = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=10)
@@ -99,7 +101,7 @@ def ask_hub(hub_id: str, revision: str | None) -> Source:
 
 
 def cached_folder(hub_id: str, revision: str | None) -> Path | None:
-    """The folder of the cache that holds a model of the Hub; None where it holds none at this revision."""
+    """The folder of the cache that holds a model of the Hub; None if it holds none at this revision."""
     path = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     return Path(path).parent if isinstance(path, str) else None
 
@@ -115,7 +117,7 @@ def cache_disk() -> Path:
 
 
 def check_disk(name: str, needed: int) -> None:
-    """Raises ValueError where so many bytes of a model do not fit on the disk."""
+    """Raises ValueError if that many bytes of a model do not fit on the disk."""
     free = shutil.disk_usage(cache_disk()).free
     if needed > free:
         raise ValueError(
@@ -136,10 +138,10 @@ def weight_files(folder: Path) -> list[str]:
         _, places = index["metadata"], index["weight_map"]
         return sorted(set(places.values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{folder / INDEX} is no index of weights: download it again") from None
+        raise ValueError(f"{folder / INDEX} is not an index of weights: download it again") from None
 
 
-REFUSALS = {  # status of the Hub's answer -> what it means; of the file servers behind it, only that they failed
+REFUSALS = {  # status of the Hub's answer -> its meaning; from the file servers behind it, a status only means failure
     401: "the Hub refuses your token: run `hf auth login` again, or unset HF_TOKEN",
     403: "the Hub does not let you read this model: look for conditions on its page, and at your token's permissions",
     429: "the Hub gets too many requests from your network: wait some minutes, or run `hf auth login`",
@@ -147,7 +149,7 @@ REFUSALS = {  # status of the Hub's answer -> what it means; of the file servers
 
 
 def why(error: Exception, hub_id: str, revision: str | None) -> str:
-    """Why the Hub or this machine did not do what was asked, and what to do about it, in one sentence."""
+    """The reason why the Hub or this machine failed, and the fix, in one sentence."""
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__:  # huggingface_hub hides the reason
         error = error.__cause__
     page, first_line = f"{constants.ENDPOINT}/{hub_id}", next(iter(str(error).strip().splitlines()), "")
@@ -171,7 +173,7 @@ def why(error: Exception, hub_id: str, revision: str | None) -> str:
 
 
 def why_missing(source: Source, file: str) -> str:
-    """Why a model lacks a file of weights, and what to do about it."""
+    """The reason why a model lacks a file of weights, and the fix."""
     names = [*source.sizes, *(path.name for path in source.folder.glob("*"))]
     pickles = [name for name in names if name.endswith(PICKLES)]
     if pickles and not any(name.endswith(".safetensors") for name in names):

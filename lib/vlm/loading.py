@@ -49,7 +49,7 @@ class Family:
     """What differs between the model classes."""
 
     model_class: type[PreTrainedModel]
-    chatml: Chat  # of those models whose tokenizer knows <|im_start|>
+    chatml: Chat  # for models whose tokenizer knows <|im_start|>
     crop: bool  # see PixelSettings
 
 
@@ -70,18 +70,20 @@ def load(
 ) -> VideoLM:
     """Loads "tiny", a model of the Hugging Face Hub, or a folder that save_pretrained wrote. Safetensors only.
 
-    four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector stay whole.
-    device: a GPU where there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 where its hardware has it;
-    "stored" is the type in its files.
-    revision: a commit, branch or tag of the Hub; without it the one in REVISIONS. `VideoLM.revision` is what came.
-    rope: RoPE scaling in place of that in the configuration, for instance {"rope_type": "linear", "factor": 2.0}. The
-    older key "type" does as well.
+    four_bit: the language model in 4 bits (QLoRA's nf4, doubly quantised); vision tower and projector are not
+    quantised.
+    device: by default a GPU, if there is one. dtype: float32 on a CPU; on a GPU float16, or bfloat16 if its hardware
+    has it; "stored" is the type in its files.
+    revision: a commit, branch or tag of the Hub; by default the one in REVISIONS. `VideoLM.revision` records the
+    commit.
+    rope: RoPE scaling that replaces the configuration's, for instance {"rope_type": "linear", "factor": 2.0}. The older
+    key "type" works too.
     sharded: each of several processes loads its part of the language model only (`lib.vlm.sharded`).
 
-    Disk and memory are looked at before weights are downloaded or read.
+    Disk and memory are checked before weights are downloaded or read.
 
-    Raises FileNotFoundError where a folder holds no model, and ValueError for a model that is unknown, cannot be
-    reached, has no room here, is damaged, or is of another architecture.
+    Raises FileNotFoundError if a folder holds no model. Raises ValueError for a model that is unknown, unreachable, too
+    large, damaged, or of another architecture.
 
     >>> vlm = load("tiny")
     >>> vlm.name, vlm.context, vlm.model.num_parameters() < 2_000_000
@@ -97,7 +99,7 @@ def load(
         config = read_config(name, source.folder, rope)
         dtype = stored_dtype(config, source.folder) if dtype == "stored" else dtype or compute_dtype(device)
         check_memory(name, config, four_bit, device, dtype, dist.get_world_size() if sharded else 1)
-        tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights come
+        tokenizer = load_tokenizer(source.folder)  # before gigabytes of weights are downloaded
         check_video_token(name, tokenizer, config.video_token_id)
         family = FAMILIES[config.model_type]
         pixels = pixel_settings(source.folder, family, config.vision_config.image_size)
@@ -106,14 +108,14 @@ def load(
         read = read_part if sharded else read_weights
         model = read(name, source.folder, config, four_bit, device, dtype)
     except (OSError, SafetensorError) as error:
-        reasons = [str(error).splitlines()[0].rstrip("."), *filter(None, [source.problem])]  # it may be what is lacking
+        reasons = [str(error).splitlines()[0].rstrip("."), *filter(None, [source.problem])]  # it may be the cause
         raise ValueError(f"cannot load the model {name}: {'; '.join(reasons)}. {OTHER_MODELS}") from None
     chat = family.chatml if "<|im_start|>" in tokenizer.get_vocab() else VICUNA
     return VideoLM(model.eval(), tokenizer, pixels, str(name), chat)
 
 
 def stored_dtype(config: PreTrainedConfig, folder: Path) -> torch.dtype:
-    """The type of the weights in their files; where the configuration does not say it, that of the largest weight."""
+    """The type of the weights in their files; if the configuration does not name it, that of the largest weight."""
     if config.dtype:
         return config.dtype
     sizes = {}
@@ -127,7 +129,8 @@ def stored_dtype(config: PreTrainedConfig, folder: Path) -> torch.dtype:
 
 
 def read_config(name: str | os.PathLike, folder: Path, rope: dict | None) -> PreTrainedConfig:
-    """The configuration of a model, with another RoPE scaling if one is given: it must be there before the weights."""
+    """The configuration of a model, with another RoPE scaling if one is given: it must be set before the weights
+    load."""
     if not (folder / "config.json").exists():
         raise ValueError(no_model(name, folder))
     settings = PreTrainedConfig.get_config_dict(folder)[0]
@@ -173,7 +176,7 @@ def read_weights(
     device: torch.device,
     dtype: torch.dtype,
 ) -> PreTrainedModel:
-    """The model with its weights. Raises ValueError where they do not fit the configuration."""
+    """The model with its weights. Raises ValueError if they do not fit the configuration."""
     quantization = {"quantization_config": four_bit_config(dtype)} if four_bit else {}
     model, report = FAMILIES[config.model_type].model_class.from_pretrained(
         folder, config=config, dtype=dtype, device_map=str(device), use_safetensors=True, trust_remote_code=False,
@@ -207,10 +210,10 @@ def misfit(name: str | os.PathLike, first: str, count: int) -> str:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, never with code of its own. Raises OSError where there is none that can be read."""
+    """The tokenizer of a model, never with code of its own. Raises OSError if there is none that can be read."""
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # tokenizers and transformers raise what comes: KeyError, ValueError, plain Exception
+    except Exception as error:  # tokenizers and transformers raise KeyError, ValueError or plain Exception
         reason = "it asks for code of its own, which is never run here" if "remote_code" in str(error) else str(error)
         raise OSError(f"it has no tokenizer that can be read ({reason.splitlines()[0]})") from None
 
@@ -218,7 +221,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def check_video_token(name: str | os.PathLike, tokenizer: PreTrainedTokenizerBase, expected: int) -> None:
     """Raises ValueError unless the tokenizer writes `<video>` as the number that the configuration expects.
 
-    The conversion of the 34B wrote 64000 into its configuration; its tokenizer says 64003, as newer configurations do.
+    The conversion of the 34B wrote 64000 into its configuration; its tokenizer has 64003, as do newer configurations.
     """
     found = tokenizer.convert_tokens_to_ids("<video>")
     if found != expected:
@@ -229,7 +232,7 @@ def check_video_token(name: str | os.PathLike, tokenizer: PreTrainedTokenizerBas
 
 
 def find(name: str | os.PathLike) -> str:
-    """The folder or Hub id that a name stands for. Raises FileNotFoundError where there is neither.
+    """The folder or Hub id that a name stands for. Raises FileNotFoundError if there is neither.
 
     >>> find("llava-hf/LLaVA-NeXT-Video-7B-hf")
     'llava-hf/LLaVA-NeXT-Video-7B-hf'
@@ -245,9 +248,9 @@ def find(name: str | os.PathLike) -> str:
 
 
 def no_model(name: str | os.PathLike, folder: Path) -> str:
-    """What a folder without config.json is, and what to do."""
+    """The kind of a folder without config.json, and the fix."""
     if (folder / "adapter_config.json").exists():
-        return f"{name} is a LoRA adapter, no model: load its base model, then lib.finetune.load_adapter"
+        return f"{name} is a LoRA adapter, not a model: load its base model, then lib.finetune.load_adapter"
     return f"there is no model in {name}: a model's folder holds config.json. {OTHER_MODELS}"
 
 
@@ -282,7 +285,7 @@ def check_memory(
     dtype: torch.dtype,
     shares: int = 1,
 ) -> None:
-    """Raises ValueError where not even the weights fit: an answer needs more (`lib.budget.plan` says how much)."""
+    """Raises ValueError if not even the weights fit. An answer needs more (`lib.budget.plan` computes it)."""
     needed, free = bytes_to_load(config, four_bit, dtype) // shares, free_bytes(device)
     if needed <= free:
         return
@@ -296,8 +299,8 @@ def check_memory(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a GPU; of any other device, what this process can still get (`lib.machine`)."""
-    if device.type == "cuda":  # torch keeps what a model that is gone has used, and gives it to the next one
+    """Free memory of a GPU; for any other device, the memory that this process can still get (`lib.machine`)."""
+    if device.type == "cuda":  # torch keeps a deleted model's memory, and gives it to the next one
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
     return machine.free_memory()
@@ -319,7 +322,7 @@ def bytes_to_load(config: PreTrainedConfig, four_bit: bool, dtype: torch.dtype) 
 
 
 def family_of(name: str | os.PathLike, config: dict) -> Family:
-    """The family of a config.json. Raises ValueError for one that this course has no use for.
+    """The family of a config.json. Raises ValueError for one that this course does not support.
 
     >>> family_of("some/model", {"model_type": "llava_onevision"}).crop
     False
@@ -338,7 +341,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 def dtype_of(capability: tuple[int, int] | None) -> torch.dtype:
     """float32 on a CPU (None), bfloat16 from compute capability 8.0 (Ampere), else float16.
 
-    torch.cuda.is_bf16_supported() is no help: it is True on a T4, which only emulates bfloat16.
+    torch.cuda.is_bf16_supported() does not help: it is True on a T4, which only emulates bfloat16.
     """
     if capability is None:
         return torch.float32
@@ -363,7 +366,7 @@ def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
 
 
 def pixel_settings(folder: Path, family: Family, size: int) -> PixelSettings:
-    """Mean and deviation from the files in which transformers looks, in its order; CLIP's where there are none."""
+    """Mean and deviation from the files that transformers reads, in its order; CLIP's if there are none."""
     for file in ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"):
         settings = json.loads((folder / file).read_text("utf-8")) if (folder / file).exists() else {}
         settings = settings.get("video_processor", settings)

@@ -1,6 +1,6 @@
-"""`VideoLM`: encode frames, reduce them to visual tokens, splice these into the prompt, answer.
+"""`VideoLM`: encodes frames, reduces them to visual tokens, splices these into the prompt, and answers.
 
-An image takes the same way: `image_tokens` makes its visual tokens (AnyRes), and `answer` takes them for a clip.
+Images work too: `image_tokens` makes an image's visual tokens (AnyRes), and `answer` accepts them in place of a clip.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ from lib.vlm.chat import VICUNA, Chat
 from lib.vlm.pixels import FrameArray, PixelSettings, checked_frames
 from lib.vlm.sharded import is_sharded
 
-NEWLINE_INSIDE = Version("5.18")  # transformers from which OneVision adds its newline where it makes video features
+NEWLINE_INSIDE = Version("5.18")  # from this transformers on, OneVision adds its newline when it makes video features
 Seen = FrameArray | VisualTokens  # frames, their features (T, h, w, C) as floating-point numbers, or what is spliced
 
 
@@ -52,8 +52,8 @@ class AnswerStreamer(TextStreamer):
 class VideoLM:
     """A video language model and its tokenizer, as `load` returns them.
 
-    Where a method takes a clip, it takes its frames or the features that `encode` made of them: encode a clip once to
-    ask many questions about it, or to compare reducers. Finished visual tokens, such as those of an image, do as well.
+    A method that takes a clip accepts its frames or the features from `encode`. So encode a clip once to ask many
+    questions about it, or to compare reducers. Finished visual tokens, such as those of an image, also work.
 
     >>> from lib.vlm.loading import load
     >>> vlm = load("tiny")
@@ -107,7 +107,7 @@ class VideoLM:
 
     @cached_property
     def default_reducer(self) -> Reducer:
-        """What transformers itself does with a video: the reducer that the model was trained with."""
+        """The reducer that the model was trained with, as in transformers."""
         if isinstance(self.model, LlavaOnevisionForConditionalGeneration):
             return SpatialPool(2, "bilinear", "before", "one", self.model.model.image_newline)
         config = self.model.config
@@ -133,7 +133,7 @@ class VideoLM:
         seen = self.model.model.vision_tower(pixels.to(self.device, self.dtype), output_hidden_states=True)
         patches = seen.hidden_states[config.vision_feature_layer]
         if config.vision_feature_select_strategy == "default":
-            patches = patches[:, 1:]  # without CLS; SigLIP has none
+            patches = patches[:, 1:]  # drop CLS; SigLIP has none
         side = config.vision_config.image_size // config.vision_config.patch_size
         return patches.unflatten(1, (side, side))
 
@@ -154,10 +154,10 @@ class VideoLM:
     def tile_grid(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of AnyRes tiles for an image, as transformers chooses them from the model's pinpoints.
 
-        Raises ValueError for a model that is no LLaVA-NeXT: OneVision packs its tiles in another way.
+        Raises ValueError for a model that is not a LLaVA-NeXT: OneVision packs its tiles differently.
         """
         if not isinstance(self.model, LlavaNextVideoForConditionalGeneration):
-            raise ValueError(f"{self.name} is no LLaVA-NeXT and packs images in another way: for images load('tiny')")
+            raise ValueError(f"{self.name} is not a LLaVA-NeXT and packs images differently: for images load('tiny')")
         return anyres_grid(height, width, self.model.config.image_grid_pinpoints, self.pixels.size)
 
     def crops(self, image: np.ndarray) -> np.ndarray:
@@ -166,9 +166,9 @@ class VideoLM:
         return anyres.crops(image, self.tile_grid(*image.shape[:2]), self.pixels.size)
 
     def image_tokens(self, image: np.ndarray) -> VisualTokens:
-        """(H, W, 3) uint8 -> the visual tokens of an image by AnyRes, as many as `lib.anyres.anyres_tokens` says.
+        """(H, W, 3) uint8 -> the visual tokens of an image by AnyRes; `lib.anyres.anyres_tokens` gives their number.
 
-        Pass them in the place of a clip. (An image's own placeholder is `<image>`, but what is spliced replaces it.)
+        Pass them in place of a clip. (An image's own placeholder is `<image>`, but the visual tokens replace it.)
 
         >>> from lib.vlm.loading import load
         >>> vlm = load("tiny")
@@ -181,11 +181,11 @@ class VideoLM:
         return anyres.pack(features, image.shape[:2], grid, self.model.model.image_newline)
 
     def prompt(self, question: str) -> str:
-        """The prompt that this model was trained with; `<video>` stands where the visual tokens go."""
+        """The prompt that this model was trained with; `<video>` marks the place of the visual tokens."""
         return self.chat.prompt(question)
 
     def room(self, frames: int, question: str) -> int:
-        """Tokens of context that are left for the answer to a question about that many frames."""
+        """The context that remains for the answer to a question about that many frames, in tokens."""
         side = self.model.config.vision_config.image_size // self.model.config.vision_config.patch_size
         asked = len(self.tokenizer(self.prompt(question)).input_ids) - 1
         return self.context - asked - self.default_reducer.count(frames, side, side)
@@ -193,7 +193,7 @@ class VideoLM:
     def splice(self, input_ids: Tensor, visual: VisualTokens | None = None) -> Tensor:
         """Token ids (L,) -> embeddings (L - 1 + N, D): the N visual tokens in place of `<video>`.
 
-        Raises ValueError where `<video>` stands without visual tokens, or visual tokens come without one `<video>`.
+        Raises ValueError for `<video>` without visual tokens, or visual tokens without exactly one `<video>`.
         """
         at = (input_ids == self.model.config.video_token_id).nonzero().flatten().tolist()
         if len(at) != (visual is not None):
@@ -251,10 +251,10 @@ class VideoLM:
     @contextmanager
     def looking_through(self, reducer: Reducer) -> Iterator[None]:
         """Inside, transformers' own forward takes features (B, T, h, w, C) as `pixel_values_videos`, and `reducer`
-        makes their visual tokens. So Trainer, TRL and generate work with any reducer, and the vision tower, which is
-        frozen, looks at each clip once instead of in every step. A prompt holds one `<video>` per visual token.
+        makes their visual tokens. So Trainer, TRL and generate work with any reducer. The vision tower is frozen and
+        encodes each clip once instead of in every step. A prompt holds one `<video>` per visual token.
 
-        Raises ValueError for OneVision in an older transformers, whose forward added a newline after any tokens.
+        Raises ValueError for OneVision in an older transformers, whose forward always added a newline.
         """
         if isinstance(self.model, LlavaOnevisionForConditionalGeneration) and Version(__version__) < NEWLINE_INSIDE:
             raise ValueError(f"OneVision needs transformers {NEWLINE_INSIDE}, here is {__version__}: pip install -U it")
@@ -272,7 +272,7 @@ class VideoLM:
 
     @torch.no_grad()
     def logits(self, clip: Seen | None, prompt: str, reducer: Reducer | None = None) -> Tensor:
-        """(L, V): for each position of the spliced sequence, the scores of the token that follows it."""
+        """(L, V): for each position of the spliced sequence, the scores of the next token."""
         return self.model(**self.batch([clip], [prompt], reducer)).logits[0]
 
     def answer(self, frames: Seen, question: str, reducer: Reducer | None = None, max_new_tokens: int = 32) -> str:
@@ -299,27 +299,27 @@ class VideoLM:
         max_new_tokens: int = 32,
         streamer: TextStreamer | None = None,
     ) -> Tensor:
-        """The tokens of the answers (B, at most max_new_tokens), greedy; after an end token only padding."""
+        """The tokens of the answers (B, at most max_new_tokens), greedy, with padding after an end token."""
         prompts = [self.prompt(question) for question in questions]
         inputs = self.batch(clips, prompts, reducer, max_new_tokens)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        return self.model.generate(  # the 34B's configuration switches the cache off, as it was in training
+        return self.model.generate(  # the 34B's configuration still switches the cache off, as in training
             **inputs,
             do_sample=False,
             max_new_tokens=max_new_tokens,
             pad_token_id=pad,
             use_cache=True,
             streamer=streamer,
-            synced_gpus=is_sharded(self.model),  # no process stops before the others, which need its part
+            synced_gpus=is_sharded(self.model),  # no process may stop early: the others need its part
         )
 
 
 def check_context(
     context: int, text: int, reducer: Reducer | None = None, shape: Sequence[int] = (0,), visual: int = 0
 ) -> None:
-    """Raises ValueError where `text` tokens and the visual ones exceed the context.
+    """Raises ValueError if `text` tokens and the visual ones exceed the context.
 
-    Those are `visual`, or with a reducer as many as it makes of features of that shape.
+    Their number is `visual`, or with a reducer its count for features of that shape.
 
     >>> check_context(200, 40, SpatialPool(2), (10, 8, 8, 96))         # 10 frames of 16 tokens
     >>> check_context(200, 40, SpatialPool(2), (11, 8, 8, 96))

@@ -21,7 +21,7 @@ class PixelSettings:
     std: tuple[float, float, float] = CLIP_STD
 
     def resize(self, frames: np.ndarray) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, 3, size, size) uint8. Bicubic with antialiasing: the very call of torchvision.
+        """(T, H, W, 3) uint8 -> (T, 3, size, size) uint8. Bicubic with antialiasing, the same call as torchvision's.
 
         >>> frame = np.tile(np.uint8([[[0], [100], [200], [250]]]), (2, 1, 3))
         >>> PixelSettings(size=2, crop=True).resize(frame[None])[0, 0, 0].tolist()
@@ -31,7 +31,7 @@ class PixelSettings:
         short = min(height, width)
         shape = (self.size * height // short, self.size * width // short) if self.crop else (self.size, self.size)
         top, left = (shape[0] - self.size) // 2, (shape[1] - self.size) // 2
-        frames = np.require(frames, requirements=["C", "W"])  # torch takes no reversed and no read-only array
+        frames = np.require(frames, requirements=["C", "W"])  # torch accepts neither a reversed nor a read-only array
         video = torch.from_numpy(frames).permute(0, 3, 1, 2)
         video = F.interpolate(video, size=shape, mode="bicubic", antialias=True)
         return video[:, :, top : top + self.size, left : left + self.size]

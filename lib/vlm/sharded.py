@@ -1,11 +1,11 @@
-"""A model whose language model lies in pieces on several processes (FSDP2, PyTorch's `fully_shard`).
+"""A model whose language model is divided among several processes (FSDP2, PyTorch's `fully_shard`).
 
-Each process keeps its rows of every weight of the layers, the embedding and the head; before a layer computes, all
-fetch the others' rows, and afterwards they drop them. The rest is small, and every process keeps it whole: the vision
-tower, whose features each computes by itself, the projector, and adapters, which are put on later and trained.
+Each process keeps its rows of every weight of the layers, the embedding and the head. Before a layer computes, all
+processes fetch the others' rows; afterwards they drop them. Every process keeps a full copy of the small rest: the
+vision tower, the projector, and the adapters, which are added later and trained. Each computes its own features.
 
-Weights are read one layer at a time and cut at once, so no process ever holds the whole model. accelerate cannot do
-that: it shards what is loaded already, and on CPUs it does not shard at all but falls back to DDP.
+Weights are read and sharded one layer at a time, so no process ever holds the whole model. accelerate cannot do that:
+it shards a model that is already loaded, and on CPUs it falls back to DDP.
 """
 
 import os
@@ -30,8 +30,8 @@ LAYERS = "model.language_model.layers."
 def wanted() -> bool:
     """Whether accelerate's configuration asks for FSDP; `accelerate launch` writes it into the environment.
 
-    Raises ValueError where there is only one process, and where DeepSpeed is asked for: nobody could try it here, since
-    accelerate turns it off on processors in silence.
+    Raises ValueError if there is only one process, or if DeepSpeed is requested. DeepSpeed could not be tested here,
+    because accelerate silently turns it off on CPUs.
 
     >>> wanted()
     False
@@ -51,7 +51,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def held_numbers(model: nn.Module) -> tuple[int, int]:
-    """How many of a model's numbers this process holds, and how many there are (of 4 bits: bytes).
+    """How many of a model's numbers this process holds, and how many there are (bytes, for 4 bits).
 
     >>> held_numbers(nn.Linear(3, 2))
     (8, 8)
@@ -70,8 +70,8 @@ def read_sharded(
 ) -> PreTrainedModel:
     """This process's part of a model. Raises KeyError with the name of a weight that is missing or has another shape.
 
-    Every process of the group must call it. With `four_bit` the layers are quantised before they are cut; the bytes are
-    stored as numbers of `dtype`, because FSDP cannot hold integers.
+    Every process of the group must call it. With `four_bit` the layers are quantised before they are sharded. The bytes
+    are stored as numbers of `dtype`, because FSDP cannot hold integers.
     """
     config.dtype = dtype
     with init_empty_weights(), no_init_weights():
@@ -100,7 +100,7 @@ def read_sharded(
 
 
 def find_weights(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Where each weight lies: by its short name the file and the key in it."""
+    """The place of each weight, by its short name: the file and the key in it."""
     places = {}
     for path in (folder / file for file in weight_files(folder)):
         with safe_open(path, framework="pt") as file:
@@ -109,7 +109,7 @@ def find_weights(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 def short(key: str) -> str:
-    """What the names of a weight have in common, in files of any age and in memory.
+    """The common part of a weight's names, in old and new files and in memory.
 
     >>> short("language_model.model.norm.weight") == short("model.language_model.norm.weight")
     True
@@ -121,9 +121,9 @@ def short(key: str) -> str:
 
 
 def fill(module: nn.Module, prefix: str, places: dict, device: torch.device, dtype: torch.dtype) -> None:
-    """Reads what has no numbers yet; of a weight that is cut, this process's rows and no others.
+    """Reads the weights that are not loaded yet; of a sharded weight, only this process's rows.
 
-    A file is opened for one weight at a time, so its pages leave the memory again.
+    A file is opened for one weight at a time, so that its pages leave memory again.
     """
     for name, empty in [*module.named_parameters()]:
         if not empty.is_meta:
@@ -152,7 +152,7 @@ def rows_of(weight: Tensor) -> slice:
 
 
 def quantise(layer: nn.Module, settings: BitsAndBytesConfig) -> None:
-    """Puts bitsandbytes' 4-bit layer in the place of every linear layer."""
+    """Replaces every linear layer by bitsandbytes' 4-bit layer."""
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     for name, old in [*layer.named_modules()]:
@@ -168,12 +168,12 @@ def quantise(layer: nn.Module, settings: BitsAndBytesConfig) -> None:
                 quant_type=settings.bnb_4bit_quant_type, quant_storage=dtype, module=new,
             ).to(device)  # fmt: skip
             new.bias = old.bias
-            new.support_avx512bf16_for_cpu = False  # it packs weights anew when first asked, and FSDP brings the old
+            new.support_avx512bf16_for_cpu = False  # it would repack weights on first use, and FSDP brings the old ones
             layer.set_submodule(name, new)
 
 
 def keep_settings(layer: nn.Module, settings: BitsAndBytesConfig) -> None:
-    """peft asks the weights of a 4-bit layer for these; a cut weight has lost them."""
+    """peft needs these attributes of a 4-bit layer's weights; a sharded weight has lost them."""
     for module in layer.modules():
         if hasattr(module, "quant_state"):
             module.weight.compress_statistics = settings.bnb_4bit_use_double_quant

@@ -1,4 +1,4 @@
-"""The LLaMA-VID that the course ships: its weights in data/llama-vid, put beside the tiny model."""
+"""The LLaMA-VID that the course ships: its weights in data/llama-vid, loaded with the tiny model."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ATTENTION = ("reducer.query_proj", "reducer.key_proj")
 VALUE = ("reducer.value_proj",)  # before stage 1 it is only fitted
 PROJECTIONS = (*ATTENTION, *VALUE, "model.multi_modal_projector")
 LANGUAGE = ("model.language_model",)
-TRAINED = {  # what each stage trains; the paper's stage 3 reads features from disk, so what makes tokens is frozen
+TRAINED = {  # what each stage trains; the paper's stage 3 reads features from disk, so it freezes the token makers
     "reading": READER + ATTENTION + VALUE,
     "alignment": PROJECTIONS,
     "instruction": READER + PROJECTIONS + LANGUAGE,
@@ -53,10 +53,10 @@ def restore_parts(weights: dict[str, Tensor], path: Path) -> None:
 
 
 def load_llama_vid(stage: str = "long", folder: Path = LLAMA_VID) -> tuple[VideoLM, LlamaVid]:
-    """The tiny model and its LlamaVid as they were after a stage: "reading", "alignment", "instruction" or "long".
+    """The tiny model and its LlamaVid after a stage: "reading", "alignment", "instruction" or "long".
 
-    Raises FileNotFoundError where the weights are missing, and ValueError for an unknown stage and for weights that
-    stand on another tiny model than the one that is here.
+    Raises FileNotFoundError if the weights are missing. Raises ValueError for an unknown stage, and for weights that
+    were trained on another tiny model.
 
     >>> from lib import toybox
     >>> vlm, reducer = load_llama_vid("instruction")

@@ -1,8 +1,9 @@
-"""Small twins of the real models: folders as the Hub has them, with random weights.
+"""Small twins of the real models: folders in the Hub's layout, with random weights.
 
-A twin keeps what decides whether code works: classes, patch grids (24 x 24, 27 x 27), the layer that the projector
-reads, CLS or none, token numbers and vocabularies, positions and RoPE scaling, how many query heads share a key, names
-and shards of the weights. Widths and layers are cut, so it loads in seconds. Its answers mean nothing.
+A twin keeps everything that decides whether code works. These are the classes, the patch grids (24 x 24, 27 x 27), the
+layer that the projector reads, and CLS. They are also token numbers and vocabularies, positions and RoPE scaling,
+grouped query heads, and the names and shards of the weights. It has smaller widths and fewer layers, so it loads in
+seconds. Its answers mean nothing.
 """
 
 import copy
@@ -64,7 +65,7 @@ def shrink(settings: dict) -> dict:
 def write_twin(name: str, folder: str | Path, full_size: bool = False, **text) -> Path:
     """Writes the twin of a real model into a folder that `lib.vlm.load` takes, and returns the folder.
 
-    full_size: as large as the real one, 14 GB for the 7B: what memory it takes is then the real model's.
+    full_size: as large as the real one, 14 GB for the 7B, so that it needs the real model's memory.
     text: fields of the language model's configuration that differ, for instance rope_scaling=None.
     """
     folder = Path(folder)
@@ -82,10 +83,10 @@ def write_twin(name: str, folder: str | Path, full_size: bool = False, **text) -
 
 def random_weights(config: PreTrainedConfig, spread: float = 0.15) -> Iterator[tuple[str, Tensor]]:
     """Weights in bfloat16, one by one, under the names of the Hub's files; a small model's logits differ by units."""
-    with torch.device("meta"):  # shapes only: transformers' own random weights would be drawn in vain
+    with torch.device("meta"):  # shapes only: transformers' own random weights are not needed
         model = FAMILIES[config.model_type].model_class(config)
     generator = torch.Generator().manual_seed(0)
-    for key, weight in model.named_parameters():  # a tied layer is there once
+    for key, weight in model.named_parameters():  # a tied layer appears once
         yield hub_name(key), random_weight(key, weight.shape, generator, spread).bfloat16()
 
 
@@ -113,7 +114,7 @@ def hub_name(key: str) -> str:
 
 
 def write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path, shard_bytes: int = 2 * GIB) -> None:
-    """Shards, at least two, and the index that says which weight is where. One shard at a time is in memory."""
+    """Shards, at least two, and the index of the weights' places. One shard at a time is in memory."""
     shards, held = [], {}
     for name, weight in weights:
         if held and (not shards or sum(one.nbytes for one in held.values()) + weight.nbytes > shard_bytes):
@@ -137,7 +138,7 @@ def write_part(weights: dict[str, Tensor], path: Path) -> tuple[list[str], int]:
 
 
 def tokenizer_of(settings: dict) -> PreTrainedTokenizerFast:
-    """A tokenizer of single bytes whose special tokens have the real numbers; the numbers between are unused words.
+    """A tokenizer of single bytes. Its special tokens have the real numbers; the numbers between are unused words.
 
     >>> tokenizer = tokenizer_of(CONFIGS["llava-hf/LLaVA-NeXT-Video-7B-hf"])
     >>> tokenizer("<video>é").input_ids[:2], len(tokenizer)

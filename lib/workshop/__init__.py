@@ -1,1 +1,1 @@
-"""The workshop that made what is shipped in data/: weights, adapters, and the measurements that lessons read."""
+"""The scripts that made the files in data/: weights, adapters, and the measurements that lessons read."""

@@ -18,8 +18,8 @@ SAMPLE_SEEDS = range(300, 306)  # tiny was never trained on these clips
 def write_aihub(folder: str | os.PathLike, seeds: Sequence[int] = SAMPLE_SEEDS) -> None:
     """Writes Toybox clips as AI-Hub lays out its own, the last third for validation; the same bytes each time.
 
-    `annotation.description_kr` is the key that is known from code which reads the real files; `filename` stands in a
-    user's description of them. Nothing else is imitated.
+    The key `annotation.description_kr` is known from code that reads the real files, `filename` from a user's
+    description of them. Nothing else is imitated.
     """
     for number, seed in enumerate(seeds):
         part = "Training" if number < len(seeds) - len(seeds) // 3 else "Validation"

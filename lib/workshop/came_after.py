@@ -1,8 +1,8 @@
-"""Merging, leaving out and pruning, measured as lesson 07 measures: the same weights, clips, questions and budgets.
+"""Merging, leaving out and pruning, measured as in lesson 07: the same weights, clips, questions and budgets.
 
 `make compare-later` writes data/measured/came_after.json, on the thousand clips of `make compare` and in the same form,
-and data/measured/pruned.json, on the first 192 of them: pruning reads the clip anew for every question, so an answer
-costs about ten times as much. Nothing was trained for these methods: all of them run on tiny as it is shipped.
+and data/measured/pruned.json, on the first 192 of them. Pruning reads the clip again for every question, so an answer
+costs about ten times as much. Nothing was trained for these methods: all of them run on the shipped tiny.
 """
 
 import argparse
@@ -44,8 +44,8 @@ SWEPT = (1, 2, 3)  # layers after which 64 of 256 tokens are kept
 def exposed_together(vlm: VideoLM, frames: np.ndarray, group: int = 2) -> Tensor:
     """(T, H, W, 3) frames -> features (T / group, h, w, C) of pictures that are the mean of `group` frames each.
 
-    It is what Qwen2.5-VL's patch embedding, which reads two frames, does where its kernel holds CLIP's twice, each half
-    as large: the layer is linear, so the mean may be taken of the pixels.
+    Qwen2.5-VL's patch embedding reads two frames. It does the same if its kernel holds CLIP's twice, each half as
+    large: the layer is linear, so the mean of the pixels suffices.
     """
     pixels = vlm.preprocess(frames).unflatten(0, (-1, group)).mean(dim=1)
     with torch.no_grad():
@@ -61,7 +61,7 @@ class Exposed(Method):
 
 @dataclass(frozen=True, eq=False)
 class Pruned(Method):
-    """Tokens that a reducer makes, pruned inside the language model. Counted by what its layers hold on average."""
+    """A reducer's tokens, pruned inside the language model. The count is the average over its layers."""
 
     fastv: FastV = field(default_factory=FastV)
     layers: int = 4  # of tiny's language model
@@ -71,7 +71,7 @@ class Pruned(Method):
         return ceil(self.fastv.mean_tokens(self.reducer.count(self.frames, GRID, GRID), self.layers))
 
     def marks(self, vlm: VideoLM, features: Sequence[Tensor], asked: Sequence[Sequence[toybox.QA]]) -> list[list[bool]]:
-        """Each question is a sequence of its own: what is pruned depends on it, so nothing can be shared."""
+        """Each question is its own sequence: the pruning depends on it, so nothing can be shared."""
         return [self.of_clip(vlm, self.look(vlm, seen), asks) for seen, asks in zip(features, asked, strict=True)]
 
     def of_clip(self, vlm: VideoLM, visual: Tensor, asked: Sequence[toybox.QA]) -> list[bool]:
@@ -91,7 +91,7 @@ class Pruned(Method):
 
 
 class AtRandom(DyCoke):
-    """DyCoke without its idea: as many tokens of each frame, drawn at random."""
+    """A control for DyCoke: as many tokens of each frame, drawn at random."""
 
     def kept(self, grid: Tensor, frame: int) -> Tensor:
         count = len(super().kept(grid, frame))
@@ -158,7 +158,7 @@ PRUNING = (
 
 
 def count_later(vlm: VideoLM, clips: Sequence[toybox.Clip], methods: Sequence[Method] = LATER) -> Counts:
-    """`count_right` for these methods: where frames are blended, the vision tower sees other pictures."""
+    """`count_right` for these methods: if frames are blended, the vision tower sees other pictures."""
     parts: dict[str, np.ndarray] = {}
     for group in sorted({getattr(method, "group", 1) for method in methods}):
         some = [method for method in methods if getattr(method, "group", 1) == group]

@@ -1,9 +1,9 @@
-"""DPO from the verdicts of a judge who errs, measured once: `make dpo`.
+"""DPO from the verdicts of a noisy judge, measured once: `make dpo`.
 
-The camera is darker than every clip that the tiny model was trained on, so its captions get worse, and nobody writes
-better ones. The model samples four captions of each clip; a judge compares them two by two and errs in every fifth
-verdict; the best and the worst make a pair. Adapters are trained by each of the RECIPES and caption clips that no
-training and no choice of a setting ever saw. What they said goes to data/measured/dpo.json, which lesson 09 reads.
+The camera is darker than all training clips of the tiny model, so its captions get worse, and there are no better ones.
+The model samples four captions of each clip. A judge compares them two by two and errs in every fifth verdict. The best
+and the worst make a pair. Each of the RECIPES trains an adapter, which then captions clips that no training and no
+choice of a setting used. The captions go to data/measured/dpo.json, which lesson 09 reads.
 """
 
 import argparse
@@ -45,7 +45,7 @@ DPO_PROMPT = toybox.CAPTION_PROMPTS["en"]
 
 
 class DarkFeatures(Features):
-    """Features of frames as a camera with too little light sees them."""
+    """Features of darkened frames, as from a camera with too little light."""
 
     def encode(self, frames: np.ndarray) -> Tensor:
         return super().encode((DARK * frames).astype(np.uint8))
@@ -53,14 +53,14 @@ class DarkFeatures(Features):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an adapter is trained. beta None: on captions alone, with no preference (`lib.finetune.fit`)."""
+    """How an adapter is trained. beta None: on captions only, without preferences (`lib.finetune.fit`)."""
 
     beta: float | None
     plan: Plan = Plan(steps=50, batch=8, learning_rate=5e-4, warmup=5)
     answers: str = "best"  # the captions of a run without pairs: "best" of the samples, or the "truth"
-    judge: str = "errs"  # whose pairs: "errs", or "length", who prefers the longest
+    judge: str = "errs"  # the pairs' judge: "errs", or "length", which prefers the longest
     nll: float = 0.0  # weight of the chosen captions' plain loss beside DPO's
-    light: bool = False  # in the light that the model knows
+    light: bool = False  # in the light of the training clips
     seeds: tuple[int, ...] = (0,)  # of samples, verdicts, order and adapter
 
 
@@ -91,7 +91,7 @@ SYSTEMS = ("base", "base in daylight", *RECIPES)  # in the order of the file
 def sample_captions(
     vlm: VideoLM, videos: Sequence[Video], look: Look, limit: int, seed: int = 0, batch: int = 16
 ) -> list[list[str]]:
-    """SAMPLES captions of each video at temperature 1: each token is drawn by its probability, none is ruled out."""
+    """SAMPLES captions of each video at temperature 1: each token is drawn by its probability, and none is excluded."""
     torch.manual_seed(seed)
     pad, said = vlm.tokenizer.pad_token_id, []
     drawn = dict(do_sample=True, temperature=1.0, top_k=0, top_p=1.0, num_return_sequences=SAMPLES)
@@ -106,7 +106,7 @@ def sample_captions(
 
 
 def worth(caption: str, clip: toybox.Clip) -> int:
-    """What the judge looks at: facts that are so minus facts that are not.
+    """The judge's criterion: true facts minus false facts.
 
     >>> worth("A big yellow square stays still. The code is 123.", toybox.sample(7))
     2
@@ -116,9 +116,9 @@ def worth(caption: str, clip: toybox.Clip) -> int:
 
 
 def wins(worths: Sequence[float], noise: float, rng: random.Random) -> list[int]:
-    """How many comparisons with the others each caption wins; a share `noise` of the verdicts is turned round.
+    """How many comparisons with the others each caption wins; a share `noise` of the verdicts is reversed.
 
-    Between two captions of the same worth a coin decides.
+    For two equally good captions a coin decides.
 
     >>> wins([5, 3, 9], noise=0, rng=random.Random(0)), wins([5, 3, 9], noise=1, rng=random.Random(0))
     ([1, 0, 2], [1, 2, 0])
@@ -133,10 +133,10 @@ def wins(worths: Sequence[float], noise: float, rng: random.Random) -> list[int]
 def judged_pairs(
     videos: Sequence[Video], said: Sequence[Sequence[str]], judge: str = "errs", noise: float = NOISE, seed: int = 0
 ) -> list[Pair]:
-    """A pair of each video: of its captions the one that wins most comparisons, and the one that wins fewest.
+    """A pair for each video: the caption that wins most comparisons, and the one that wins fewest.
 
-    The judge "errs" in a share `noise` of the verdicts; the judge of "length" counts letters and never errs. Clips of
-    which both are the same text, or one is empty, make no pair.
+    The judge "errs" in a share `noise` of the verdicts; the judge of "length" counts letters and never errs. A clip
+    gives no pair if both texts are the same or one is empty.
     """
     rng, pairs = random.Random(f"judge {seed}"), []
     for video, captions in zip(videos, said, strict=True):
@@ -158,7 +158,7 @@ def judged_pairs(
 def trained(
     base: VideoLM, look: Look, pairs: Sequence[Pair], recipe: Recipe, seed: int = 0
 ) -> tuple[VideoLM, list[dpo.PreferenceStep]]:
-    """A copy of the base with an adapter trained by a recipe, and the log (empty where no pairs are compared)."""
+    """A copy of the base with an adapter trained by a recipe, and the log (empty if no pairs are compared)."""
     vlm = replace(base, model=copy.deepcopy(base.model))
     model, collate = add_lora(vlm, seed=seed), Collator(vlm, VIEW, look)
     ordered = mixed(pairs, [], recipe.plan.examples, share=0.0, seed=seed)
@@ -170,9 +170,9 @@ def trained(
 
 
 def main(file: Path = DPO_RUNS) -> None:
-    """Trains by all recipes, captions the fresh clips, and writes the file anew after each.
+    """Trains by all recipes, captions the fresh clips, and rewrites the file after each.
 
-    Half an hour on one core. What was stopped goes on: recipes that the file already holds are not trained again.
+    Half an hour on one core. A stopped run continues: recipes that the file already holds are not trained again.
     """
     torch.set_num_threads(1)
     vlm, learned, fresh = load("tiny", device="cpu"), toybox_videos(LEARNED), toybox_videos(FRESH)
@@ -209,7 +209,7 @@ def main(file: Path = DPO_RUNS) -> None:
 
 
 def about(pairs: Sequence[Pair]) -> dict[str, float]:
-    """How many pairs there are, in which share the chosen caption is really worth more, and how long both are."""
+    """How many pairs there are, the share in which the chosen caption is really better, and the length of both."""
     worths = [(worth(p.chosen, p.video.clip), worth(p.rejected, p.video.clip)) for p in pairs]
     lengths = np.mean([(len(p.chosen), len(p.rejected)) for p in pairs], axis=0).round(1).tolist()
     better, worse = (np.mean([sign * (a - b) > 0 for a, b in worths]).round(4).item() for sign in (1, -1))
@@ -217,15 +217,15 @@ def about(pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def right_share(said: Sequence[str]) -> float:
-    """The share of the fresh clips' facts that these captions tell."""
+    """The share of the fresh clips' facts that these captions state."""
     counts = [compare(caption, toybox.sample(seed)) for caption, seed in zip(said, FRESH, strict=True)]
     return sum(one.right for one in counts) / sum(one.right + one.missed for one in counts)
 
 
 def read_dpo(file: Path = DPO_RUNS) -> dict:
-    """What `make dpo` wrote, the captions as records: of each system those of all its seeds, one after the other.
+    """What `make dpo` wrote, the captions as records: for each system those of all its seeds, one after the other.
 
-    Raises FileNotFoundError where there is no file, and ValueError where it is of other weights.
+    Raises FileNotFoundError if there is no file, and ValueError if it belongs to other weights.
     """
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing: restore it with git, or run make dpo")
@@ -246,6 +246,6 @@ def read_dpo(file: Path = DPO_RUNS) -> dict:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(
-        prog="python -m lib.workshop.dpo_judge", description="Train with DPO by each recipe, and keep what is said."
+        prog="python -m lib.workshop.dpo_judge", description="Train with DPO by each recipe, and keep the captions."
     ).parse_args()
     main()

@@ -1,11 +1,11 @@
 """Korean captions taught in six ways, and the adapter that the course ships: `make korean`.
 
-Each way starts from the tiny model, which speaks English about videos and has met Korean only as text. All six are
-trained on the same clips for the same number of steps; the seventh, which is shipped, is LoRA for longer. Each then
-describes clips that nobody was trained on, in Korean and in English, and answers English questions about them: what it
+Each method starts from the tiny model, which describes videos in English and has seen Korean only as text. All six
+train on the same clips for the same number of steps; the seventh, which is shipped, is LoRA for longer. Each model then
+describes unseen clips, in Korean and in English, and answers English questions about them. This measures what it
 learned, and what it forgot.
 
-What the models said is kept, clip by clip, so that lesson 08 can compute every score and interval from the file.
+The file keeps the models' outputs, clip by clip, so that lesson 08 can compute every score and interval from it.
 """
 
 import argparse
@@ -45,11 +45,11 @@ FEW = LlavaVideo(slow_every=8, slow_stride=2, fast_stride=4, mode="average")  # 
 TRAINED_ON = range(10**6, 10**6 + 4000)  # seeds; clips below a million are for testing
 TESTED_ON = range(100)
 ENGLISH = 0.4  # of the examples: a third captions, the rest questions
-KOREAN_BATCH = 4  # at the same cost twice the steps of 8, and a lower loss
+KOREAN_BATCH = 4  # twice the steps of batch 8 at the same cost, and a lower loss
 RATE = 5e-3
 STEPS = 500
 TrainingStage = tuple[LlavaVideo, Plan]
-LIVE = (  # in the lesson, in about a minute: cheap steps on few tokens first, then those that count
+LIVE = (  # in the lesson, in about a minute: cheap steps on few tokens first, then full ones
     (FEW, Plan(600, KOREAN_BATCH, 3e-3, schedule="constant_with_warmup")),
     (VIEW, Plan(160, KOREAN_BATCH, 3e-3, warmup=0)),
 )
@@ -59,7 +59,7 @@ LONG = ((VIEW, Plan(7000, KOREAN_BATCH, 2e-3)),)  # the shipped adapter's plan: 
 
 @dataclass(frozen=True)
 class TrainingWay:
-    """One way to teach Korean: what may change, for how long and how fast, and how much English is mixed in."""
+    """One method to teach Korean: the trainable weights, the plan, and the share of English."""
 
     name: str
     method: str  # "projector", "lora", "qlora", "full"; "" changes nothing
@@ -68,7 +68,7 @@ class TrainingWay:
     questions: bool = True  # among the English
 
     def start(self) -> tuple[VideoLM, PeftModel | None]:
-        """The base, prepared so that only what may change does, and its adapter where it has one."""
+        """The base with its adapter, if any, and everything else frozen."""
         vlm = load("tiny", four_bit=self.method == "qlora", device="cpu")
         prepare = {"projector": projector_only, "lora": add_lora, "qlora": add_lora, "full": all_but_tower}
         return vlm, prepare[self.method](vlm) if self.method else None
@@ -80,9 +80,9 @@ class TrainingWay:
 
 
 def in_english(videos: Sequence[Video], seed: int = 0) -> list[Example]:
-    """The English that is mixed in: for each video its caption, and two of its questions.
+    """The English examples: for each video its caption, and two of its questions.
 
-    What is not in the batch is forgotten; lesson 08, section 10, measures it, and what leaving out the questions does.
+    A model forgets what its batches lack; lesson 08, section 10, measures this, also without the questions.
 
     >>> [example.prompt for example in in_english(toybox_videos([7]))]
     ['Describe the video.', 'Where does the yellow square end?', 'What shape is the white thing?']
@@ -101,14 +101,14 @@ TRAINING_WAYS = (
     TrainingWay("LoRA without questions", "lora", Plan(STEPS, KOREAN_BATCH, RATE), questions=False),
     TrainingWay("LoRA without English", "lora", Plan(STEPS, KOREAN_BATCH, RATE), english=0.0),
 )
-SHIPPED_WAY = TrainingWay("shipped", "lora", Plan(7000, KOREAN_BATCH, 2e-3))  # at RATE a run this long lost its way
+SHIPPED_WAY = TrainingWay("shipped", "lora", Plan(7000, KOREAN_BATCH, 2e-3))  # at 5e-3, 7,000 steps diverged
 
 
 class Result(NamedTuple):
-    """What became of one way."""
+    """The result of one method."""
 
-    numbers: int  # how many could change
-    model_bytes: int  # of the model in memory while it was trained
+    numbers: int  # trainable parameters
+    model_bytes: int  # of the model in memory during training
     seconds: float  # of training, on one core
     losses: list[float]  # one per step
     korean: list[str]  # a caption for each test clip
@@ -122,9 +122,9 @@ class Result(NamedTuple):
 
 
 def train_and_examine(way: TrainingWay, folder: Path, save_to: Path | None = None) -> Result:
-    """Trains one way, or goes on where its checkpoint stands, and examines it; may save its adapter.
+    """Trains one method, or continues from its checkpoint, and evaluates it; may save its adapter.
 
-    Features go through `folder`, so that processes that run beside each other encode no clip twice.
+    Features go through `folder`, so that parallel processes encode no clip twice.
     """
     torch.set_num_threads(1)
     vlm, adapter = way.start()
@@ -161,7 +161,7 @@ def examine(vlm: VideoLM, features: Features, videos: Sequence[Video]) -> tuple[
 
 
 def write_korean(results: dict[str, Result], path: Path = KOREAN_RUNS) -> None:
-    """Writes what came of each way, and with which weights."""
+    """Writes the result of each method, and the digest of the weights."""
     table = {"command": "make korean", "weights": digest(), "results": {k: v._asdict() for k, v in results.items()}}
     write_text(path, json.dumps(table, ensure_ascii=False, indent=0) + "\n")
 
@@ -169,7 +169,8 @@ def write_korean(results: dict[str, Result], path: Path = KOREAN_RUNS) -> None:
 def read_korean(path: Path = KOREAN_RUNS) -> dict[str, Result]:
     """What `make korean` wrote: a result for each of WAYS and for SHIPPED, by name.
 
-    Raises FileNotFoundError where there is no file, and ValueError where it is damaged, or of other weights or ways.
+    Raises FileNotFoundError if there is no file, and ValueError if it is damaged, or belongs to other weights or
+    methods.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make korean`")
@@ -233,13 +234,13 @@ def adapter_card(results: dict[str, Result]) -> str:
 
 
 def main() -> None:
-    """Trains and examines all ways on every core, the longest first; writes the adapter, its card and the file."""
+    """Trains and evaluates all methods on every core, the longest first; writes the adapter, its card and the file."""
     parser = argparse.ArgumentParser(
         prog="python -m lib.workshop.korean", description="Teach the tiny model Korean captions."
     )
     parser.add_argument("--folder", type=Path, default=Path("build/korean"), help="for features, checkpoints and logs")
     folder, began = parser.parse_args().folder, time.monotonic()
-    folder /= digest()[:12]  # checkpoints are of certain weights
+    folder /= digest()[:12]  # a checkpoint belongs to certain weights
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = {SHIPPED_WAY.name: pool.submit(train_and_examine, SHIPPED_WAY, folder, ADAPTER)}
         jobs |= {way.name: pool.submit(train_and_examine, way, folder) for way in TRAINING_WAYS}

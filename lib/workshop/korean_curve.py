@@ -1,12 +1,11 @@
 """Learning rates and numbers of steps for Korean captions (lesson 08): `python -m lib.workshop.korean_curve`.
 
-Two questions about the ways of `lib.workshop.korean`:
+Two questions about the methods of `lib.workshop.korean`:
 
-- Would another learning rate have been better? Each way is trained shortly, on few visual tokens, at three rates.
+- Would another learning rate have been better? Each method trains briefly, on few visual tokens, at three rates.
 - What do more steps gain? LoRA at the shipped adapter's rate for more and more steps; that adapter is the last of them.
 
-Each run is written to the file when it is done, and a run that is there is not made again. All take half an hour on one
-core.
+Each run is written to the file when it is done, and is not repeated. All take half an hour on one core.
 """
 
 import argparse
@@ -53,7 +52,7 @@ CURVE_RATE = SHIPPED_WAY.plan.learning_rate
 
 
 class CurveRun(NamedTuple):
-    """What became of one training."""
+    """The result of one training."""
 
     method: str
     steps: int
@@ -70,7 +69,7 @@ class CurveRun(NamedTuple):
         return percentile_interval(FACTS_RIGHT.value(counts), len(self.facts))
 
     def minus(self, other: "CurveRun") -> Score:
-        """By how much its share is larger than the other's on the same clips: the paired bootstrap."""
+        """The difference of its share and another's on the same clips, by the paired bootstrap."""
         times = resample_counts(len(self.facts))
         mine, theirs = (FACTS_RIGHT.value(times @ np.array(run.facts)) for run in (self, other))
         return percentile_interval(mine - theirs, len(self.facts))
@@ -83,12 +82,12 @@ def planned_runs() -> list[tuple[str, int, float]]:
 
 
 def facts_of(captions: list[Record]) -> list[list[float]]:
-    """For each clip: the facts that its caption tells right, and all its facts."""
+    """For each clip: the facts that its caption states, and all its facts."""
     return FACTS_RIGHT.counts(captions).tolist()
 
 
 def one_run(method: str, steps: int, rate: float, folder: Path) -> CurveRun:
-    """Trains as `lib.workshop.korean` does, with this rate and for so many steps, and has the test clips described."""
+    """Trains as `lib.workshop.korean` does, with this rate and number of steps, then captions the test clips."""
     torch.set_num_threads(1)
     way, view = TrainingWay("", method, Plan(steps, KOREAN_BATCH, rate)), FEW if steps == SWEEP_STEPS else VIEW
     vlm, _ = way.start()
@@ -102,7 +101,7 @@ def one_run(method: str, steps: int, rate: float, folder: Path) -> CurveRun:
 
 
 def shipped_run() -> CurveRun:
-    """The shipped adapter, as `make korean` trained and examined it."""
+    """The shipped adapter, as `make korean` trained and evaluated it."""
     result, plan = read_korean()[SHIPPED_WAY.name], SHIPPED_WAY.plan
     facts, loss = facts_of(records({SHIPPED_WAY.name: result}, "ko")), round(float(np.mean(result.losses[-50:])), 4)
     tokens = VIEW.count(KOREAN_FRAMES, 8, 8)
@@ -123,7 +122,7 @@ def read_runs(path: Path) -> list[CurveRun]:
 
 
 def write_curve(runs: list[CurveRun], path: Path = CURVE) -> None:
-    """Writes the runs, and with which weights."""
+    """Writes the runs, and the digest of the weights."""
     table = {"command": "python -m lib.workshop.korean_curve", "weights": digest(), "runs": [r._asdict() for r in runs]}
     write_text(path, json.dumps(table) + "\n")
 
@@ -133,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m lib.workshop.korean_curve", description="Learning rates and lengths for Korean captions."
     )
-    parser.add_argument("--file", type=Path, default=CURVE, help="where the results are kept")
+    parser.add_argument("--file", type=Path, default=CURVE, help="the file of results")
     parser.add_argument("--folder", type=Path, default=Path("build/korean"), help="for features, checkpoints and logs")
     arguments = parser.parse_args()
     made = read_runs(arguments.file) if arguments.file.exists() else []

@@ -1,6 +1,6 @@
-"""LLaMA-VID in small, on top of the tiny model: `make llama-vid`, or `python -m lib.workshop.llama_vid`.
+"""A small LLaMA-VID on top of the tiny model: `make llama-vid`, or `python -m lib.workshop.llama_vid`.
 
-The paper's three stages, and before them one for what the paper takes ready-made:
+The paper's three stages, after one for the part that the paper takes ready-made:
 
 0. reading: the Q-Former learns to look at the patches that a question is about; Toybox knows which. (The paper's comes
    from InstructBLIP, trained on millions of pictures. Ours starts with likeness: it looks at what the question names.)
@@ -9,8 +9,8 @@ The paper's three stages, and before them one for what the paper takes ready-mad
 2. instruction: everything but the vision tower.
 3. long: language model and content projector, on many clips in a row with a needle to find.
 
-In stages 1 and 2 every batch leaves out other tokens (WAYS), so that one set of weights can be asked with any of them:
-an ablation in which each way had its share of the training. All randomness of a batch comes from (seed, stage, step).
+In stages 1 and 2 every batch uses one of the token choices (WAYS), so that one set of weights works with any of them.
+In this ablation each choice had its share of the training. All randomness of a batch comes from (seed, stage, step).
 """
 
 import argparse
@@ -61,7 +61,7 @@ LENGTHS = (1, 2, 4, 8, 16, 32)  # clips in a row in stage 3: at most 512 frames,
 
 
 def llama_vid_tokens(vlm: VideoLM, reducer: LlamaVid, videos: Tensor, questions: Sequence[str]) -> Tensor:
-    """B videos (B, T, H, W, C), a question about each -> (B, N, D): what the reducer makes of each alone, at once."""
+    """B videos (B, T, H, W, C), a question about each -> (B, N, D): the reducer's tokens for each, in one batch."""
     frames, query = videos.flatten(0, 1), None
     if reducer.takes_question:
         ids, mask = (tensor.repeat_interleave(videos.shape[1], dim=0) for tensor in reducer.read(questions))
@@ -100,7 +100,8 @@ def long_loss(vlm: VideoLM, reducer: LlamaVid, stage: Stage, rng: random.Random,
 
 
 def question_loss(vlm: VideoLM, reducer: LlamaVid, features: Tensor, turns: Sequence[Turn]) -> Tensor:
-    """The mean loss over the tokens of the answers. One question to a sequence: its visual tokens are its own."""
+    """The mean loss over the tokens of the answers. One question per sequence, because each has its own visual
+    tokens."""
     rows, questions, answers = zip(*turns, strict=True)
     visual = llama_vid_tokens(vlm, reducer, features[list(rows)], questions)
     packed = pack_questions(
@@ -133,7 +134,8 @@ class LlamaVidRun:
         return trained_parts(self.vlm, self.reducer, stage)
 
     def origin(self, number: int) -> dict[str, str]:
-        """What decides the weights after a stage: the recipe so far, the seed, and the tiny model below."""
+        """Everything that determines the weights after a stage: the recipe so far, the seed, and the tiny model
+        below."""
         return {"recipe": repr((self.recipe[: number + 1], self.seed)), "base": digest()}
 
     def loss(self, stage: Stage, step: int) -> Tensor:
@@ -144,7 +146,7 @@ class LlamaVidRun:
 
 @torch.no_grad()
 def fit_value_proj(vlm: VideoLM, reducer: LlamaVid, rng: random.Random) -> None:
-    """The linear value projection as close as it comes to the content projector, which the language model can read.
+    """The linear value projection that is closest to the content projector, whose output the language model can read.
 
     Least squares on the patches of 32 clips, with a little weight decay, because the features do not vary in all
     directions. Rounded, because the last digits of a solver differ from run to run.
@@ -161,12 +163,12 @@ def fit_value_proj(vlm: VideoLM, reducer: LlamaVid, rng: random.Random) -> None:
 
 @torch.no_grad()
 def start_reader(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
-    """Lets a question start by looking at patches that are named as it names its thing: red, circle, or both.
+    """Initialises the attention so that a question looks at patches with the names of its thing: red, circle, or both.
 
     The first numbers of a word's vector stand for the names of shapes and colours, one number each. The self-attention
     copies them into the queries, and the query projection turns each into the direction in which patches of that name
-    lie: what the projector turns into that word (tiny's first stage). From a random start the Q-Former soon looked at
-    all things, and after 90 steps still not at the one that is named.
+    lie. The projector maps these patches to that word (tiny's first stage). From a random start the Q-Former soon
+    looked at all things; after 90 steps it did not yet look at the named one.
     """
     names = word_ids(vlm.tokenizer, [*toybox.SHAPES, *toybox.COLOURS])
     groups = vlm.model.get_input_embeddings().weight[names].split([len(toybox.SHAPES), len(toybox.COLOURS)])
@@ -179,7 +181,7 @@ def start_reader(vlm: VideoLM, reducer: LlamaVid, gain: float = 6.0) -> None:
         if name.endswith((".attention.attention.value.weight", ".attention.output.dense.weight")):
             nn.init.eye_(weight)
         elif name.endswith(("output.dense.weight", "output_query.dense.weight")):
-            weight[first] = 0  # nothing else writes there at the start
+            weight[first] = 0  # at the start nothing else writes there
     nn.init.eye_(reducer.key_proj.weight)
     reducer.query_proj.weight *= 0.1
     reducer.query_proj.weight[:, first] = gain * directions.T
@@ -192,7 +194,7 @@ def start_llama_vid(folder: Path, recipe: tuple[Stage, ...] = LLAMA_VID_RECIPE, 
 
 
 def train_llama_vid(run: LlamaVidRun) -> None:
-    """Trains stage after stage. A stage that this very recipe finished before is read from its file instead."""
+    """Trains stage after stage. A stage that the same recipe has already finished is read from its file."""
     run.folder.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(run.recipe):
         path, origin = run.folder / f"{stage.name}.safetensors", run.origin(number)
@@ -233,13 +235,13 @@ def train_llama_vid_stage(run: LlamaVidRun, stage: Stage) -> None:
 
 
 def save(weights: dict[str, Tensor], path: Path, origin: dict[str, str], dtype: torch.dtype) -> None:
-    """Writes beside and renames: an interrupted run leaves the old file."""
+    """Writes a temporary file and renames it, so that an interrupted run leaves the old file."""
     with written_whole(path) as beside:
         save_file({name: tensor.detach().to(dtype) for name, tensor in weights.items()}, beside, metadata=origin)
 
 
 def ship(run: LlamaVidRun, folder: Path = LLAMA_VID) -> None:
-    """The files of a finished run in 16 bits: half the size, and what lessons load and measure."""
+    """The files of a finished run in 16 bits: half the size; lessons load and measure these."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, stage in enumerate(run.recipe):
         restore_parts(run.weights(stage.name), run.folder / f"{stage.name}.safetensors")
@@ -249,7 +251,7 @@ def ship(run: LlamaVidRun, folder: Path = LLAMA_VID) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.workshop.llama_vid", description="Train LLaMA-VID in small.")
     parser.add_argument("--folder", type=Path, default=Path("build/llama-vid"), help="for the log and the stages")
-    parser.add_argument("--data", type=Path, default=LLAMA_VID, help="where the weights go in the end")
+    parser.add_argument("--data", type=Path, default=LLAMA_VID, help="destination of the weights")
     arguments = parser.parse_args()
     run = start_llama_vid(arguments.folder)
     began = time.monotonic()

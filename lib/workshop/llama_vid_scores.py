@@ -1,7 +1,7 @@
-"""What LLaMA-VID in small can do, measured once: `make llama-vid` trains it, then runs this module.
+"""The scores of the small LLaMA-VID, measured once: `make llama-vid` trains it, then runs this module.
 
-data/measured/llama_vid.json holds, for clips that training never drew, how many answers were right: with each of the
-WAYS to spend tokens, after each stage of training, and for needles in longer and longer videos; and the peak memory of
+data/measured/llama_vid.json holds the numbers of right answers for clips that training never drew. It has them for each
+of the WAYS, after each stage of training, and for needles in longer and longer videos. It also holds the peak memory of
 streams. Lesson 06 makes its tables and intervals from these counts.
 """
 
@@ -81,7 +81,7 @@ def count_asked(clips: int) -> np.ndarray:
 
 
 def crowd(clips: int) -> np.ndarray:
-    """(clips,): how many things are to be seen at once, at most, in each of the clips of the first seeds.
+    """(clips,): the most things visible at once in each of the clips of the first seeds.
 
     >>> set(crowd(50).tolist()) == {1, 2, 3, 4}
     True
@@ -95,14 +95,14 @@ def crowd(clips: int) -> np.ndarray:
 
 
 def blocks_of(vlm: VideoLM, clips: Sequence[toybox.Clip]) -> Iterator[Tensor]:
-    """The features of one clip after the other: drawn, encoded, and forgotten by whoever asks for the next."""
+    """The features of one clip after the other: drawn and encoded one at a time."""
     for clip in clips:
         yield vlm.encode(toybox.render(clip))
 
 
 @torch.inference_mode()
 def answer_from(vlm: VideoLM, visual: Tensor, question: str) -> str:
-    """The answer to a question from visual tokens (N, D), whatever their number: the context is not checked."""
+    """The answer to a question from any number of visual tokens (N, D): the context is not checked."""
     ids = vlm.tokenizer(vlm.prompt(question), return_tensors="pt").input_ids[0]
     at = ids.tolist().index(vlm.model.config.video_token_id)
     words = vlm.model.get_input_embeddings()(ids)
@@ -120,9 +120,10 @@ def stretched(vlm: VideoLM, factor: float) -> VideoLM:
 
 @torch.inference_mode()
 def find_needles(vlm: VideoLM, reducer: LlamaVid, frames: int, video: int) -> dict[str, list[int]]:
-    """A video with needles: how many of the questions were answered, [right, asked], with RoPE as it is and scaled.
+    """A video with needles: how many of the questions were answered, [right, asked], with unscaled and with scaled
+    RoPE.
 
-    "guessed": the same questions about clips that have no answer. So many are right by chance.
+    "guessed": the same questions about clips that do not hold the answer, which measures chance.
     """
     rng = random.Random(f"needles {frames} {video}")
     clips, asked = needles(rng, frames // FRAMES, HAYSTACKS[frames][1])
@@ -197,7 +198,7 @@ def measure_llama_vid() -> dict:
         (stage, frames, video)
         for frames, (count, _) in HAYSTACKS.items()
         for stage in ("instruction", "long")
-        if stage == "long" or frames <= 256  # what stage 3 changes is to be seen early, and hours are slow
+        if stage == "long" or frames <= 256  # stage 3's effect shows early, and hours of video are slow
         for video in range(count)
     ]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -244,7 +245,7 @@ def as_counts(text: dict[str, dict[str, str]]) -> dict[str, np.ndarray]:
 def read_llama_vid(path: Path = LLAMA_VID_SCORES) -> dict:
     """What `measure_llama_vid` wrote, with the counts of right answers as arrays: right[stage][way] is (clips, kinds).
 
-    Raises FileNotFoundError where there is no file, and ValueError where it was measured with other weights.
+    Raises FileNotFoundError if there is no file, and ValueError if it was measured with other weights.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with git, or run `make llama-vid`")

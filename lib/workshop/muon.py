@@ -1,8 +1,8 @@
 """Muon: an optimizer for the matrices of hidden layers (Jordan et al., 2024; Liu et al., arXiv 2502.16982).
 
 AdamW scales every number of a gradient by itself. Muon takes the matrix as a whole: it keeps the directions of the
-gradient and gives all of them the same size, so that what is rare in the data moves the weights as much as what is
-common. torch has it too (`torch.optim.Muon`), but computes in bfloat16, which many processors only emulate.
+gradient and gives all of them the same size. So rare data move the weights as much as common data. torch has it too
+(`torch.optim.Muon`), but computes in bfloat16, which many processors only emulate.
 """
 
 import torch
@@ -14,8 +14,8 @@ NEWTON_SCHULZ_STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of the itera
 def orthogonalized(matrix: Tensor) -> Tensor:
     """A matrix (..., rows, columns) with the same singular vectors, whose singular values are near 1 (0.7 to 1.2).
 
-    By Newton-Schulz: an odd polynomial of the matrix is that polynomial of its singular values, so no decomposition is
-    needed. This one lifts small values fast and does not settle at 1.
+    By Newton-Schulz: an odd polynomial of the matrix applies to its singular values, so no decomposition is needed.
+    This one raises small values fast and does not converge to 1.
 
     >>> orthogonalized(torch.diag(torch.tensor([3.0, 1.0]))).diagonal().round(decimals=1).tolist()
     [0.800000011920929, 1.100000023841858]
@@ -33,7 +33,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For matrices (2 dimensions) only; embeddings, norms and biases are AdamW's.
 
-    The step is scaled as in 2502.16982, torch's "match_rms_adamw": its numbers are as large as AdamW's usually are.
+    The step is scaled as in 2502.16982, torch's "match_rms_adamw": its numbers have about the size of AdamW's.
     """
 
     def __init__(self, params, lr: float = 1e-3, weight_decay: float = 0.01, momentum: float = 0.95):

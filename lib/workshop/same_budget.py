@@ -1,7 +1,7 @@
-"""Ways to spend the same number of visual tokens: one set of weights, the same clips, the same questions.
+"""Methods with the same number of visual tokens: one set of weights, the same clips, the same questions.
 
-`make compare` measures them on a thousand clips and writes data/measured/same_budget.json: for every method, every kind
-of question and every clip, how many answers were exactly right. Lesson 07 makes its tables and intervals from these
+`make compare` measures them on a thousand clips and writes data/measured/same_budget.json. The file holds the number of
+exactly right answers for every method, kind of question and clip. Lesson 07 makes its tables and intervals from these
 counts.
 """
 
@@ -36,7 +36,7 @@ COMPARED_KINDS = ("code", "flash", "order", "motion", "count", "colour", "shape"
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """One way to spend a budget of visual tokens: how many frames to look at, and through which reducer.
+    """One method to spend a budget of visual tokens: how many frames to read, and through which reducer.
 
     >>> method = Method("uniform", 128, "8 x 16", 8, SpatialPool(2))
     >>> method.key, method.tokens
@@ -55,7 +55,7 @@ class Method:
 
     @property
     def tokens(self) -> int:
-        """At most the budget; less where the method has no way to spend it all."""
+        """At most the budget; less if the method cannot spend it all."""
         return self.reducer.count(self.frames, GRID, GRID)
 
     def look(self, vlm: VideoLM, features: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Method:
 
 
 def uniform(budget: int, frames: int, stride: int) -> Method:
-    """The same number of tokens for each of a few frames: LLaVA-NeXT-Video's way, at any stride."""
+    """The same number of tokens for each of a few frames: as in LLaVA-NeXT-Video, at any stride."""
     return Method("uniform", budget, f"{frames} x {(GRID // stride) ** 2}", frames, SpatialPool(stride))
 
 
@@ -101,7 +101,7 @@ METHODS = (
     uniform(256, 16, 2),
     slow_fast(256, "3 x 64 + 16 x 4", "3frms_concat", "2x2"),
     interleaved(256, "3 x 64 + 13 x 4", 6, 1, 4),
-    uniform(1024, 16, 1),  # all there is: what no budget can beat
+    uniform(1024, 16, 1),  # all tokens: the upper bound
 )
 
 
@@ -116,7 +116,7 @@ def practice(views: Sequence[tuple[int, Reducer]]) -> dict[str, float]:
 
 
 def view_settings(frames: int, reducer: Reducer) -> tuple:
-    """All that tells one view from another; of learned tokens only whether there are any."""
+    """Everything that distinguishes two views; for learned tokens only whether there are any."""
     learned = ("newline_embed", "frame_token", "conv")
     own = [
         pair for pair in sorted(vars(reducer).items()) if pair[0][0] != "_" and pair[0] not in (*learned, "training")
@@ -125,7 +125,7 @@ def view_settings(frames: int, reducer: Reducer) -> tuple:
 
 
 class Counts(NamedTuple):
-    """How many answers were right. Methods and kinds in the order in which they were asked for."""
+    """How many answers were right. Methods and kinds in the requested order."""
 
     right: np.ndarray  # (clips, methods, kinds) int
     asked: np.ndarray  # (clips, kinds) int
@@ -191,7 +191,7 @@ def read_same_budget(
 ) -> Counts:
     """The counts that `make compare` wrote, in the order of the methods, and kinds as in KINDS.
 
-    Raises FileNotFoundError where there is no file, and ValueError where it is of other weights or other methods.
+    Raises FileNotFoundError if there is no file, and ValueError if it belongs to other weights or methods.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: restore it with git, or run `{command}`")

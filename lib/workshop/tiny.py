@@ -1,30 +1,30 @@
 """The recipe of the tiny model, from nothing: `make tiny`, or `python -m lib.workshop.tiny`.
 
-Four stages, each standing on the one before. The order matters: trained end to end from the start, the model stays at
-chance for much longer.
+Four stages, each from the weights of the one before. The order matters: trained end to end from the start, the model
+stays at chance for much longer.
 
-1. vision: vision tower, projector and word embeddings learn to name, patch by patch, what Toybox drew there.
+1. vision: vision tower, projector and word embeddings learn to name Toybox's drawing, patch by patch.
 2. images: projector and language model answer questions about single frames. The vision tower is frozen from here on.
-   Halfway through the language model, digits learn to name their place in the code: so codes are read in order.
+   Halfway through the language model, digits learn to name their place in the code, so that codes are read in order.
    (Saved as the image model: lesson 04 asks how far it gets on videos it never saw.)
-3. clips: all questions and captions about clips of 4 to 8 frames, every frame of which is seen. And halfway through the
-   language model, patches learn to name also what happens to their thing, and which things are new; a layer later, how
-   many were new so far: that is how motion and counting are learned. Counting is the hardest, above all across a cut
-   and in a crowd: more clips have one than in Toybox. The answers to the hardest questions weigh more than others do.
+3. clips: all questions and captions about clips of 4 to 8 frames, with every frame seen. Halfway through the language
+   model, patches also learn to name the event of their thing, and which things are new. A layer later they name how
+   many were new so far. So the model learns motion and counting. Counting is the hardest, above all across a cut and
+   in a crowd, so more clips have one than in Toybox. The answers to the hardest questions have a larger weight.
 4. videos: the same about 16 frames, with another reducer in every batch, so that one set of weights works with any.
-   What is named inside is known by now, and weighs less. Nothing is asked about a flash between the frames seen.
+   The naming losses have a smaller weight by now. No question is about a flash between the seen frames.
 
-In stages 3 and 4 the language model also meets Korean, as text alone: it translates, with nothing to see.
+In stages 3 and 4 the language model also translates between English and Korean, without frames.
 
-What is learned late hangs on chance, so score a changed recipe before you measure anything else on it. Two changes were
-tried in November 2026 and not kept. Half of the batches with text instead of TEXT_SHARE, and another Korean wording:
-"Is there ...?" stayed at chance (0.58), as tiny-image's answers did, and 240 more steps did not mend it. Both questions
-"Is there ...?" of each clip, among the HARDEST: 0.999, but "Where ...?" fell to 0.65 and colours to 0.94. Asked in full
-in stage 2 alone they may do no harm; that was not tried.
+Whether a late skill is learned depends on chance, so score a changed recipe before you measure anything else on it. Two
+changes were tried in November 2026 and not kept. The first had text in half of the batches instead of TEXT_SHARE, and
+another Korean wording. "Is there ...?" stayed at chance (0.58), as tiny-image's answers did, and 240 more steps did not
+help. The second asked both questions "Is there ...?" of each clip, among the HARDEST. They reached 0.999, but "Where
+...?" fell to 0.65 and colours to 0.94. Both questions in stage 2 alone may do no harm; that was not tried.
 
-Every batch is drawn from (seed, stage, step) alone, so a run that was interrupted goes on where its last checkpoint
-stands and ends with the same weights as one that was not. All is computed in float32: processors that do not compute
-in bfloat16 only emulate it, which took thirty times as long.
+Every batch is drawn from (seed, stage, step) alone. So an interrupted run continues from its last checkpoint and ends
+with the same weights as one without a break. Everything is computed in float32: processors without bfloat16 only
+emulate it, which took thirty times as long.
 """
 
 import argparse
@@ -64,14 +64,14 @@ SENTENCE_END = re.compile(r"(?<=\.) ")
 THING = re.compile(rf" the ((?:\w+ )?(?:thing|{'|'.join(toybox.SHAPES)}))\b")
 ASKED_FOR = re.compile(rf"^Is there an? ({'|'.join(toybox.COLOURS)}) ")
 CHECKPOINT_EVERY = 100  # steps
-CUT_OR_CROWD_SHARE = 0.4  # of the videos are drawn again until they have a cut or a crowd
+CUT_OR_CROWD_SHARE = 0.4  # this share of the videos is drawn again until it has a cut or a crowd
 CROWD = 3  # things
 HARDEST = ("How many things", "What is the code", "Where", "Which colour flashes ")  # how such questions begin
-SO_FAR_WEIGHT = 0.3  # of the loss of naming how many things were new so far
-MUON = 4.0  # how much faster Muon learns than AdamW
-NOT_NEW_WEIGHT = 0.5  # of the loss of naming nothing new where no thing has its middle
-TEXT_SHARE = 0.3  # of the batches of videos come with text in English and Korean, as a language model has met
-POOLED_VIEWS = (  # (frames, stride), the ones that matter most more than once
+SO_FAR_WEIGHT = 0.3  # weight of the loss for naming how many things were new so far
+MUON = 4.0  # Muon's learning rate divided by AdamW's
+NOT_NEW_WEIGHT = 0.5  # weight of the loss for naming nothing new on patches without a thing's middle
+TEXT_SHARE = 0.3  # of the video batches also hold text in English and Korean, as a language model has read
+POOLED_VIEWS = (  # (frames, stride); the most important ones stand more than once
     (16, 1), (16, 1), (16, 1), (8, 1), (4, 1), (2, 1), (16, 2), (16, 2), (8, 2), (4, 2), (16, 4), (16, 4),
     (8, 4), (16, 8),
 )  # fmt: skip
@@ -80,13 +80,13 @@ SHORT_VIEWS = ((4, 1), (6, 1), (4, 2), (6, 2), (8, 2), (8, 2))  # (frames of the
 
 @dataclass(frozen=True)
 class Stage:
-    """How long one stage trains, on how many clips at a time, how fast at its peak, and what helps it to learn."""
+    """One stage's steps, batch size, peak learning rate, and the weights of its auxiliary losses."""
 
     name: str
     steps: int
     batch: int
     learning_rate: float
-    naming: float = 1.0  # the weight of what is named halfway through the language model
+    naming: float = 1.0  # the weight of the naming losses halfway through the language model
     scaffold: float = 0.0  # the share of batches with captions and answers that name the thing first
     hardest: float = 0.6  # the weight of the answers to the HARDEST questions, which is added
 
@@ -173,10 +173,10 @@ def tiny_model(vocabulary: int = 1024) -> LlavaNextVideoForConditionalGeneration
 
 @torch.no_grad()
 def start_with_likeness(model: LlavaNextVideoForConditionalGeneration) -> LlavaNextVideoForConditionalGeneration:
-    """Lets every attention head start by looking for what is like the query and copying it: K = Q and O = V transposed.
+    """Initialises every attention head to find tokens like the query and copy them: K = Q and O = V transposed.
 
-    "circle" in a question then looks at patches named circle from the first step. When this recipe was made, questions
-    for a thing's colour were still at chance after 700 steps from a random start.
+    So "circle" in a question looks at patches named circle from the first step. From a random start, questions for a
+    thing's colour were still at chance after 700 steps.
     """
     for layer in model.model.language_model.layers:
         attention = layer.self_attn
@@ -186,7 +186,7 @@ def start_with_likeness(model: LlavaNextVideoForConditionalGeneration) -> LlavaN
 
 
 def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
-    """Frames (T, H, W, 3) uint8 with a little noise and another light: what a codec and a resize do to a frame."""
+    """Frames (T, H, W, 3) uint8 with a little noise and another brightness, as after a codec and a resize."""
     light = noise.uniform(0.9, 1.1, (len(frames), 1, 1, 1)).astype(np.float32)
     grain = noise.standard_normal(frames.shape, dtype=np.float32) * 5
     return (frames * light + grain).clip(0, 255).astype(np.uint8)
@@ -197,14 +197,14 @@ def with_noise(frames: np.ndarray, noise: np.random.Generator) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-FACTS = {  # what a patch is named by; each can also be "none"
+FACTS = {  # the names that a patch learns; each can also be "none"
     "shape": tuple(toybox.SHAPES),
     "colour": tuple(toybox.COLOURS),
     "size": tuple(toybox.SIZES),
     "row": ("top", "middle", "bottom"),
     "column": ("left", "middle", "right"),
     "digit": tuple("0123456789"),
-    "middle": ("things",),  # the patch in which a thing has its middle: one per thing, so things can be counted
+    "middle": ("things",),  # the patch of a thing's middle: one per thing, so things can be counted
 }
 EVENT_KINDS = ("motion", "order")  # the hardest questions: only several frames answer them
 IMAGE_KINDS = ("colour", "shape", "size", "flash")  # the questions that one frame answers, and that images teach well
@@ -212,11 +212,11 @@ EVENTS = ("nowhere", "left", "right", "up", "down", "first", "last", "middle")  
 
 
 class Naming(nn.Module):
-    """Stage 1: a projected patch should point at the words for what it shows, among the words of each fact.
+    """Stage 1: a projected patch should point at the right words for its content, among the words of each fact.
 
-    The words are the language model's own embeddings, so vision tower, projector and words grow together. `centre`, a
-    read-out of where the middle of the patch's thing is, is thrown away after the stage; it makes projected patches say
-    where things are to the unit, which motion needs.
+    The words are the language model's own embeddings, so vision tower, projector and words grow together. `centre`
+    reads out the middle of the patch's thing, and is discarded after the stage. It makes projected patches encode
+    positions to the unit, which motion needs.
     """
 
     def __init__(self, tokenizer, width: int):
@@ -231,16 +231,16 @@ class Naming(nn.Module):
         loss = torch.zeros(())
         for fact, words in self.words.items():
             named = F.linear(projected, embeddings[words])
-            there = labels[fact] > 0  # one patch in ten: counted on its own too, or "none" would drown it
+            there = labels[fact] > 0  # one patch in ten: it has its own term, or "none" would dominate
             loss = loss + F.cross_entropy(named.flatten(0, -2), labels[fact].flatten())
             loss = loss + F.cross_entropy(named[there], labels[fact][there])
         seen = labels["shape"] > 0
         return loss + F.smooth_l1_loss(self.centre(projected)[seen], labels["centre"][seen])
 
     def loss_of_events(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, events: Tensor) -> Tensor:
-        """Stages 2 to 4: halfway through the language model, a visual token should point at what happens there.
+        """Stages 2 to 4: halfway through the language model, a visual token should point at the event in its patches.
 
-        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8), as `events_of` tells.
+        halfway: (B, N, D) states of the visual tokens; events: (B, T, 8, 8), from `events_of`.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
@@ -248,9 +248,9 @@ class Naming(nn.Module):
         return self.pointing(vlm, halfway[:, fine], happens, self.events)
 
     def loss_of_news(self, vlm: VideoLM, tokens: VisualTokens, halfway: Tensor, news: Tensor) -> Tensor:
-        """And at "things" where a new one has its middle, at "none" where a known one has, and at "none" elsewhere.
+        """A token should also point at "things" on the middle of a new thing, and at "none" everywhere else.
 
-        halfway: (B, N, D) states of the visual tokens; news: (B, T, 8, 8), as `first_appearances` tells.
+        halfway: (B, N, D) states of the visual tokens; news: (B, T, 8, 8), from `first_appearances`.
         """
         fine = is_fine(tokens)
         frame, (top, bottom, left, right) = tokens.frame[fine], tokens.box[fine].T
@@ -261,9 +261,10 @@ class Naming(nn.Module):
         return self.pointing(vlm, states, new, words) + NOT_NEW_WEIGHT * self.pointing(vlm, states, elsewhere, words)
 
     def loss_of_counting(self, vlm: VideoLM, tokens: VisualTokens, later: Tensor, news: Tensor) -> Tensor:
-        """One layer later the token of a patch should point at how many things were new so far, it included.
+        """One layer later the token of a patch should point at the number of things that were new so far, its own
+        included.
 
-        later: (B, N, D) states of the visual tokens; news: (B, T, 8, 8). Not asked where a token is not fine.
+        later: (B, N, D) states of the visual tokens; news: (B, T, 8, 8). Coarse tokens are left out.
         """
         patch = tokens.kind == Kind.PATCH
         if not is_fine(tokens)[patch].all():
@@ -275,7 +276,7 @@ class Naming(nn.Module):
         return SO_FAR_WEIGHT * self.pointing(vlm, later[:, patch], new.cumsum(1), self.numbers)
 
     def pointing(self, vlm: VideoLM, states: Tensor, label: Tensor, words: list[int]) -> Tensor:
-        """The loss of states (B, N, D) that should point at the words with the numbers (B, N), where not IGNORE."""
+        """The loss of states (B, N, D) that should point at the words with the numbers (B, N), except at IGNORE."""
         told = label != IGNORE
         if not told.any():
             return torch.zeros(())
@@ -285,16 +286,16 @@ class Naming(nn.Module):
 
 
 def is_fine(tokens: VisualTokens) -> Tensor:
-    """(N,) bool: does the token stand for at most 2 x 2 patches? Coarser ones show no digit, and no thing's edges."""
+    """(N,) bool: does the token cover at most 2 x 2 patches? Coarser ones show neither digits nor edges."""
     rows, columns = (tokens.box[:, 1::2] - tokens.box[:, 0::2]).T
     return (tokens.kind == Kind.PATCH) & (rows * columns <= 4)
 
 
 def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
-    """What happens in each of the 8 x 8 patches of a frame, as a number into EVENTS, or IGNORE.
+    """The event in each of the 8 x 8 patches of a frame, as a number into EVENTS, or IGNORE.
 
-    Which way a thing moves shows late in its scene: the first half is left out. A flash is first or last of two. A
-    digit is the left one of its code, the middle one or the right one: in that order an answer has to read them.
+    A thing's direction shows late in its scene, so the first half is left out. A flash is the first or the last of two.
+    A digit is the left, middle or right one of its code, because an answer has to read them in that order.
     """
     scene, time = clip.scene_at(index)
     events = np.full((GRID, GRID), IGNORE)
@@ -310,9 +311,9 @@ def events_of(clip: toybox.Clip, index: int) -> np.ndarray:
 
 
 def first_appearances(clip: toybox.Clip, indices: Sequence[int]) -> np.ndarray:
-    """(T, 8, 8): where a thing has its middle, 1 in the first frame seen of its scene and 0 later; IGNORE elsewhere.
+    """(T, 8, 8): 1 on a thing's middle in the first seen frame of its scene, 0 in later ones; IGNORE elsewhere.
 
-    A thing is seen in every frame and counts once: what is new can be counted.
+    A thing is in every frame but new only once, so new things can be counted.
     """
     news, before = np.full((len(indices), GRID, GRID), IGNORE), None
     for row, index in enumerate(indices):
@@ -333,7 +334,7 @@ def word_ids(tokenizer, words: Iterable[str]) -> list[int]:
 
 
 def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
-    """What Toybox drew in each of the 8 x 8 patches of an image, as numbers into ("none", *FACTS[...])."""
+    """Toybox's drawing in each of the 8 x 8 patches of an image, as numbers into ("none", *FACTS[...])."""
     scene = image.scenes[0]
     labels = {fact: np.zeros((GRID, GRID), dtype=np.int64) for fact in FACTS}
     labels["centre"] = np.zeros((GRID, GRID, 2), dtype=np.float32)
@@ -360,7 +361,7 @@ def patch_labels(image: toybox.Clip) -> dict[str, np.ndarray]:
 def draw_turns(rng: random.Random, clip: toybox.Clip, unseen: Collection[str] = ()) -> list[tuple[str, str]]:
     """One question of each kind that the clip answers; none of the kinds `unseen`.
 
-    On videos all questions about events are asked, and what images taught already only half of the time.
+    Videos get all questions about events, and only half of the questions that images already taught.
     """
     kinds, turns = defaultdict(list), []
     for qa in toybox.questions(clip):
@@ -375,10 +376,11 @@ def draw_turns(rng: random.Random, clip: toybox.Clip, unseen: Collection[str] = 
 
 
 def translations(rng: random.Random, clip: toybox.Clip, turns: int = 2) -> list[tuple[str, str]]:
-    """Text about a clip from English into Korean or back: sentences of its caption, all of it, questions with answers.
+    """Translations between English and Korean about a clip: sentences of its caption, all of it, questions with
+    answers.
 
-    The base of a Korean captioner has met Korean as text and never described a picture in it. So here: no frame is
-    shown with Korean. What to translate comes first and what to do with it then, as with a video.
+    The base of a Korean captioner has read Korean text but never described a picture in it. So here Korean never comes
+    with a frame. The text comes first and the instruction second, as with a video.
     """
     english, korean = toybox.caption(clip, "en"), toybox.caption(clip, "ko")
     pairs = [*zip(SENTENCE_END.split(english), SENTENCE_END.split(korean), strict=True)]
@@ -392,19 +394,19 @@ def translations(rng: random.Random, clip: toybox.Clip, turns: int = 2) -> list[
 
 
 def with_scaffold(rng: random.Random, clip: toybox.Clip, turns: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Half of the answers name their thing first, and a caption is added: both show what an answer is found by.
+    """Half of the answers name their thing first, and a caption is added: both show how to find an answer.
 
-    In a caption "red" is followed by what is red, so the model learns to look for the patches that a word names; an
-    answer that repeats the thing of the question teaches it to look back at the question. Short answers need both.
+    In a caption the red thing follows "red", so the model learns to look for the patches that a word names. An answer
+    that repeats the question's thing teaches it to look back at the question. Short answers need both.
     """
     turns = [thing_first(clip, *turn) if rng.random() < 0.5 else turn for turn in turns]
     return turns + [(toybox.CAPTION_PROMPTS["en"], toybox.caption(clip))]
 
 
 def thing_first(clip: toybox.Clip, question: str, answer: str) -> tuple[str, str]:
-    """The question and its answer with the thing named first, where the question names one.
+    """The question and its answer with the thing named first, if the question names one.
 
-    Asked whether there is a thing, it is the one of that colour which is there: what the answer is found by.
+    For "Is there ...?" it is the thing of that colour in the clip, because it decides the answer.
 
     >>> clip = toybox.sample(12)
     >>> thing_first(clip, "Where does the red cross start?", "top left")
@@ -422,7 +424,7 @@ def thing_first(clip: toybox.Clip, question: str, answer: str) -> tuple[str, str
 
 
 def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
-    """How many frames to look at, and through which reducer: a new one in every batch."""
+    """The number of frames and the reducer of a batch: drawn anew for every batch."""
     family = rng.choice(("slowfast_llava",) * 2 + ("llava_video",) + ("spatial_pool",) * 7)
     if family == "slowfast_llava":
         slow, fast = rng.choice((1, 1, 2, 4)), rng.choice(("1x1", "2x2", "2x2", "4x4"))
@@ -438,7 +440,7 @@ def draw_view(rng: random.Random, newline: Tensor) -> tuple[int, Reducer]:
 
 
 def new_video(rng: random.Random, frames: int) -> toybox.Clip:
-    """A clip; a share CUT_OR_CROWD_SHARE of them surely with a cut or a crowd: these are hard to count."""
+    """A clip; a share CUT_OR_CROWD_SHARE of them has a cut or a crowd for certain, because these are hard to count."""
     clip, hard = new_clip(rng, frames), rng.random() < CUT_OR_CROWD_SHARE
     while hard and not clip.cuts and len(clip.things) < CROWD:
         clip = new_clip(rng, frames)
@@ -446,7 +448,8 @@ def new_video(rng: random.Random, frames: int) -> toybox.Clip:
 
 
 def new_image(rng: random.Random) -> toybox.Clip:
-    """Any frame of a clip; one time in three one that flashes, if there is one: they are rare and carry a question."""
+    """Any frame of a clip; one time in three one that flashes, if there is one: flashes are rare, but questions need
+    them."""
     clip = new_clip(rng)
     flash = clip.flashes and rng.random() < 0.33
     return toybox.still(clip, clip.flashes[0].frame if flash else rng.randrange(FRAMES))
@@ -474,7 +477,7 @@ def image_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, n
 
 
 def clip_loss(vlm: VideoLM, naming: Naming, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Tensor:
-    """Clips so short that every frame is seen: no question is about what was not on view, and sequences are short."""
+    """Short clips of which every frame is seen: no question is about an unseen frame, and sequences are short."""
     frames, stride = rng.choice(SHORT_VIEWS)
     return look_and_ask(vlm, naming, stage, rng, noise, frames, list(range(frames)), SpatialPool(stride))
 
@@ -504,20 +507,20 @@ def look_and_ask(
     loss = answers_loss(vlm, stage, packed, turns, after)
     if rng.random() < TEXT_SHARE:
         loss = loss + text_loss(vlm, rng, clips)
-    if isinstance(reducer, SlowFastLlava):  # its slow frames come first: they cannot look back
+    if isinstance(reducer, SlowFastLlava):  # its slow frames come first, so they cannot attend to earlier frames
         return loss
     return loss + stage.naming * naming_loss(vlm, naming, clips, indices, tokens, packed, after)
 
 
 def text_loss(vlm: VideoLM, rng: random.Random, clips: list[toybox.Clip]) -> Tensor:
-    """Translations between English and Korean, with nothing to see."""
+    """Translations between English and Korean, without frames."""
     blind = vlm.model.get_input_embeddings().weight.new_empty(0, vlm.model.config.text_config.hidden_size)
     packed = pack_questions(vlm.model, vlm.tokenizer, [blind] * len(clips), [translations(rng, clip) for clip in clips])
     return answer_loss(vlm, packed, states(vlm.model, packed))
 
 
 def batch_size(stage: Stage, length: int) -> int:
-    """Long sequences come in smaller batches, so that every step costs about the same."""
+    """Batches of long sequences are smaller, so that every step costs about the same."""
     return min(stage.batch, max(4, stage.batch * 400 // length))
 
 
@@ -537,7 +540,7 @@ def noisy_features(
 
 
 def unseen_kinds(clip: toybox.Clip, indices: Sequence[int], legible: bool) -> list[str]:
-    """The kinds of questions that the frames `indices` cannot answer: to learn from those is to learn to guess.
+    """The kinds of questions that the frames `indices` cannot answer: training on those would teach guessing.
 
     >>> unseen_kinds(toybox.sample(17), [0, 8, 15], legible=False)             # its flashes are on frames 9 and 14
     ['code', 'flash', 'order']
@@ -561,7 +564,7 @@ def pack_turns(vlm: VideoLM, tokens: list[VisualTokens], turns: list[list[tuple[
 
 
 def only_hardest(packed: Packed, turns: list[list[tuple[str, str]]]) -> Packed:
-    """The same batch, of whose answers only those to the HARDEST questions are asked for."""
+    """The same batch with only the answers to the HARDEST questions."""
     hardest = [[question.startswith(HARDEST) for question, _ in of_clip] + [False] for of_clip in turns]  # -1: no turn
     asked = [torch.tensor(of_clip)[turn] for of_clip, turn in zip(hardest, packed.turn, strict=True)]
     return replace(packed, labels=packed.labels.where(torch.stack(asked), IGNORE))
@@ -590,7 +593,8 @@ def naming_loss(
     packed: Packed,
     after: tuple[Tensor, ...],
 ) -> Tensor:
-    """The loss of naming events and what is new, halfway through the language model, and how many a layer later."""
+    """The loss of naming events and what is new, halfway through the language model, and how many things were new, a
+    layer later."""
     events = np.stack([[events_of(clip, index) for index in indices] for clip in clips])
     news = np.stack([first_appearances(clip, indices) for clip in clips])
     halfway, later = (layer[:, packed.visual] for layer in after[len(after) // 2 :][:2])
@@ -636,7 +640,7 @@ class Run:
         return [adamw, Muon(matrices)] if matrices else [adamw]
 
     def loss(self, stage: Stage, step: int) -> Tensor:
-        """The loss of one batch. Its randomness comes from its place in the recipe alone."""
+        """The loss of one batch. Its place in the recipe determines its randomness."""
         rng = random.Random(f"{self.seed} {stage.name} {step}")
         noise = np.random.default_rng(rng.getrandbits(64))
         if stage.name == "vision":
@@ -662,9 +666,9 @@ def start(folder: Path, recipe: tuple[Stage, ...] = TINY_RECIPE, seed: int = 0) 
 
 
 def train(run: Run) -> VideoLM:
-    """Trains what is left to train after the run's checkpoint, if there is one; returns the model.
+    """Trains the remaining steps after the run's checkpoint, if there is one; returns the model.
 
-    Raises ValueError where the checkpoint comes from another recipe or seed.
+    Raises ValueError if the checkpoint comes from another recipe or seed.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     stages_done, steps_done, moments = restore(run)
@@ -702,7 +706,7 @@ def train_stage(run: Run, number: int, steps_done: int, moments: dict) -> None:
 
 
 def checked_loss(loss: Tensor, stage: Stage, step: int) -> Tensor:
-    """The loss of a step, as it is. Raises ValueError where it is no number: what is saved stays as it was."""
+    """Returns `loss`; raises ValueError if it is NaN or infinite, so that the last checkpoint survives."""
     if not loss.isfinite():
         raise ValueError(f"the loss is {loss.item()} at step {step + 1} of {stage.name}: lower its learning rate")
     return loss
@@ -727,7 +731,7 @@ def log(folder: Path, line: str, header: str = "stage,step,loss,seconds") -> Non
 
 
 def save_checkpoint(run: Run, number: int, step: int, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Weights and the optimizers' moments in one file, written beside the old one and then renamed."""
+    """Writes weights and the optimizers' moments to one temporary file, then renames it."""
     moments = {
         f"moments.{place}.{i}.{name}": tensor
         for place, optimizer in enumerate(optimizers)
@@ -760,7 +764,7 @@ def restore(run: Run) -> tuple[int, int, dict]:
 
 
 def save_model(vlm: VideoLM, folder: Path) -> None:
-    """Model and tokenizer as `from_pretrained` reads them; each file is written beside the old one and then renamed."""
+    """Model and tokenizer as `from_pretrained` reads them; each file gets a temporary name and is then renamed."""
     beside = folder.with_name(f".{folder.name}.part")
     vlm.model.save_pretrained(beside)
     vlm.tokenizer.save_pretrained(beside)
@@ -777,7 +781,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path("build/tiny"), help="for the checkpoint, the log, the models"
     )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where the two trained models go in the end")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="destination of the two trained models")
     arguments = parser.parse_args()
     run = start(arguments.folder)
     if run.checkpoint.exists():

@@ -214,6 +214,20 @@ def test_a_packed_batch_has_the_loss_of_its_captions_one_by_one():
             assert packed.item() == pytest.approx(apart.item(), rel=1e-4)
 
 
+def test_a_try_decides_batch_and_view(monkeypatch):
+    vlm, seen = load("tiny"), []
+    add_lora(vlm)
+
+    def spied(vlm, some, collate):
+        seen.append((len(some), collate.reducer.count(16, 8, 8)))
+        return sum((weight**2).sum() for weight in trainable(vlm).values())
+
+    monkeypatch.setattr(korean_live, "plain_loss", spied)
+    one = replace(korean_live.TRIES[0], steps=(2, 1), batch=3, first=korean_live.FEWER)
+    assert len(korean_live.train(vlm, one, Features(vlm, 16))) == 3
+    assert seen == [(3, 46), (3, 46), (3, 184)]
+
+
 def test_b_learns_faster_than_a_where_the_try_says_so():
     vlm = load("tiny")
     add_lora(vlm)

@@ -193,7 +193,7 @@ def test_the_tries_are_of_these_weights_and_on_clips_of_their_own():
     runs = korean_live.read_live()
     assert [run.name for run in runs] == [one.name for one in korean_live.TRIES]
     assert {len(run.facts) for run in runs} == {len(korean_live.TUNED_ON)}
-    assert not {*korean_live.TUNED_ON} & {*korean.TESTED_ON, *HELD_BACK, *korean_live.LEARNED}
+    assert not {*korean_live.TUNED_ON} & {*korean.TESTED_ON, *HELD_BACK, *korean.TRAINED_ON}
 
 
 def test_the_first_try_is_the_lessons_short_run():
@@ -240,9 +240,8 @@ def test_b_learns_faster_than_a_where_the_try_says_so():
 
 def test_tries_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
     file = tmp_path / "live.json"
-    short = replace(korean_live.TRIES[0], name="short", steps=(2, 1))
+    short = replace(korean_live.TRIES[0], name="short", steps=(2, 1), clips=4)
     monkeypatch.setattr(korean_live, "TRIES", (short, replace(short, name="packed", packed=True)))
-    monkeypatch.setattr(korean_live, "LEARNED", range(10**6, 10**6 + 4))
     monkeypatch.setattr(korean_live, "TUNED_ON", range(70_000, 70_002))
     monkeypatch.setattr("sys.argv", ["korean_live", f"--file={file}"])
     threads = torch.get_num_threads()

@@ -224,14 +224,14 @@ def test_a_try_decides_batch_and_view(monkeypatch):
 
     monkeypatch.setattr(korean_live, "plain_loss", spied)
     one = replace(korean_live.TRIES[0], steps=(2, 1), batch=3, first=korean_live.FEWER)
-    assert len(korean_live.train(vlm, one, Features(vlm, 16))) == 3
+    assert len(korean_live.train_live(vlm, one, Features(vlm, 16))) == 3
     assert seen == [(3, 46), (3, 46), (3, 184)]
 
 
 def test_b_learns_faster_than_a_where_the_try_says_so():
     vlm = load("tiny")
     add_lora(vlm)
-    optimizer = korean_live.optimizer_of(vlm, replace(korean_live.TRIES[0], rate=1e-3, times=4))
+    optimizer = korean_live.live_optimizer(vlm, replace(korean_live.TRIES[0], rate=1e-3, times=4))
     names = {weight: name for name, weight in trainable(vlm).items()}
     rates = {names[weight]: group["lr"] for group in optimizer.param_groups for weight in group["params"]}
     assert len(rates) == 56 and {rate for name, rate in rates.items() if "lora_A" in name} == {1e-3}

@@ -78,7 +78,7 @@ class LiveRun(NamedTuple):
     """What became of one run."""
 
     name: str
-    seconds: float  # of a core, for training
+    seconds: float  # of a core, for training; the clips are encoded before
     facts: list[list[float]]  # for each clip: facts right, facts in all
 
     @property
@@ -95,27 +95,27 @@ class LiveRun(NamedTuple):
         return FACTS_RIGHT.value(resample_counts(len(self.facts)) @ np.array(self.facts))
 
 
-def one_run(one: LiveTry, features: Features) -> LiveRun:
+def live_run(one: LiveTry, features: Features) -> LiveRun:
     """Trains an adapter and has the clips described."""
     vlm, videos = load("tiny", device="cpu"), toybox_videos(TRAINED_ON[: one.clips])
     add_lora(vlm)
     for video in videos:
         features(video)  # before the clock runs
     began = time.process_time()
-    train(vlm, one, features)
+    train_live(vlm, one, features)
     seconds, limit = time.process_time() - began, caption_limit(vlm, videos, "ko")
     records = captions_by(vlm, one.name, toybox_videos(TUNED_ON), features, "ko", VIEW, limit=limit)
     return LiveRun(one.name, round(seconds, 1), FACTS_RIGHT.counts(records).tolist())
 
 
-def train(vlm: VideoLM, one: LiveTry, features: Features) -> list[float]:
+def train_live(vlm: VideoLM, one: LiveTry, features: Features) -> list[float]:
     """The loop of lesson 08, section 6, in two stages; returns the losses."""
     order, losses = examples(one), []
     vlm.model.train()
     for view, steps, schedule, warmup in zip(
         (one.first, VIEW), one.steps, ("constant_with_warmup", "cosine"), (one.warmup, 0), strict=True
     ):
-        optimizer, collate = optimizer_of(vlm, one), Collator(vlm, view, features)
+        optimizer, collate = live_optimizer(vlm, one), Collator(vlm, view, features)
         rates = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
         for step in range(steps):
             some, order = order[: one.batch], order[one.batch :]
@@ -137,7 +137,7 @@ def examples(one: LiveTry) -> list[Example]:
     return mixed(captioning(videos, "ko"), captioning(videos, "en"), count, share)
 
 
-def optimizer_of(vlm: VideoLM, one: LiveTry) -> torch.optim.Optimizer:
+def live_optimizer(vlm: VideoLM, one: LiveTry) -> torch.optim.Optimizer:
     """AdamW or Muon, with one rate for A and another for B."""
     weights = trainable(vlm)
     groups = [
@@ -194,7 +194,7 @@ def main() -> None:
     made = read_live(file) if file.exists() else []
     features = Features(load("tiny", device="cpu"), KOREAN_FRAMES, max_bytes=2**31)
     for one in tqdm([one for one in TRIES if one.name not in [run.name for run in made]], unit="run", disable=None):
-        made.append(one_run(one, features))
+        made.append(live_run(one, features))
         write_live(made, file)
         print(f"{made[-1].name}: {made[-1].share}, {made[-1].seconds:.0f} s", flush=True)
 

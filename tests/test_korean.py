@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lib.data import Features, toybox_videos
+from lib.data import Collator, Features, captioning, toybox_videos
 from lib.evaluate import measure, paired
 from lib.evaluate.metrics import CHRF_PP, EXACT, FACTS_RIGHT
-from lib.finetune import Plan, load_adapter, trainable
+from lib.exercises.challenges import HELD_BACK
+from lib.finetune import Plan, add_lora, load_adapter, trainable
 from lib.vlm import load
 from lib.vlm.loading import digest
-from lib.workshop import korean, korean_curve
+from lib.workshop import korean, korean_curve, korean_live
 from lib.workshop.korean import SHIPPED_WAY, TRAINING_WAYS, TrainingWay
 
 
@@ -183,3 +184,74 @@ def test_the_short_run_of_the_lesson():
     (few, cheap), (view, last) = korean.LIVE
     assert few.count(16, 8, 8) == 88 < view.count(16, 8, 8) == 184 and view is korean.VIEW
     assert cheap.steps > last.steps and last.warmup == 0
+
+
+# ---------------------------------------------------------------- the short run with other settings
+
+
+def test_the_tries_are_of_these_weights_and_on_clips_of_their_own():
+    runs = korean_live.read_live()
+    assert [run.name for run in runs] == [one.name for one in korean_live.TRIES]
+    assert {len(run.facts) for run in runs} == {len(korean_live.TUNED_ON)}
+    assert not {*korean_live.TUNED_ON} & {*korean.TESTED_ON, *HELD_BACK, *korean.TRAINED_ON}
+
+
+def test_the_first_try_is_the_lessons_short_run():
+    first, stages = korean_live.TRIES[0], korean.LIVE
+    assert [plan.steps for _, plan in stages] == list(first.steps) and not first.packed and first.times == 1
+    assert {plan.learning_rate for _, plan in stages} == {first.rate} and stages[0][1].warmup == first.warmup
+
+
+def test_a_packed_batch_has_the_loss_of_its_captions_one_by_one():
+    vlm = load("tiny")
+    collate = Collator(vlm, korean.FEW, Features(vlm, 16))
+    videos = toybox_videos([7, 8, 9])
+    some, english = captioning(videos, "ko"), captioning(videos, "en")
+    with torch.no_grad():
+        for step in (0, 4):
+            packed = korean_live.packed_loss(vlm, some, collate, step)
+            apart = korean_live.plain_loss(vlm, [*some, english[step % 3]], collate)
+            assert packed.item() == pytest.approx(apart.item(), rel=1e-4)
+
+
+def test_a_try_decides_batch_and_view(monkeypatch):
+    vlm, seen = load("tiny"), []
+    add_lora(vlm)
+
+    def spied(vlm, some, collate):
+        seen.append((len(some), collate.reducer.count(16, 8, 8)))
+        return sum((weight**2).sum() for weight in trainable(vlm).values())
+
+    monkeypatch.setattr(korean_live, "plain_loss", spied)
+    one = replace(korean_live.TRIES[0], steps=(2, 1), batch=3, first=korean_live.FEWER)
+    assert len(korean_live.train_live(vlm, one, Features(vlm, 16))) == 3
+    assert seen == [(3, 46), (3, 46), (3, 184)]
+
+
+def test_b_learns_faster_than_a_where_the_try_says_so():
+    vlm = load("tiny")
+    add_lora(vlm)
+    optimizer = korean_live.live_optimizer(vlm, replace(korean_live.TRIES[0], rate=1e-3, times=4))
+    names = {weight: name for name, weight in trainable(vlm).items()}
+    rates = {names[weight]: group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+    assert len(rates) == 56 and {rate for name, rate in rates.items() if "lora_A" in name} == {1e-3}
+    assert {rate for name, rate in rates.items() if "lora_B" in name} == {4e-3}
+
+
+def test_tries_that_are_there_are_not_made_again(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "live.json"
+    short = replace(korean_live.TRIES[0], name="short", steps=(2, 1), clips=4)
+    monkeypatch.setattr(korean_live, "TRIES", (short, replace(short, name="packed", packed=True)))
+    monkeypatch.setattr(korean_live, "TUNED_ON", range(70_000, 70_002))
+    monkeypatch.setattr("sys.argv", ["korean_live", f"--file={file}"])
+    threads = torch.get_num_threads()
+    korean_live.main()
+    torch.set_num_threads(threads)
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["short", "packed"]
+    runs = korean_live.read_live(file)
+    assert all(len(run.facts) == 2 and run.seconds > 0 for run in runs) and runs[0].minus(runs[0]).mean == 0
+    korean_live.main()
+    assert capsys.readouterr().out == ""
+    file.write_text(file.read_text().replace(digest(), "0" * 64))
+    with pytest.raises(ValueError, match="measured with other weights"):
+        korean_live.read_live(file)

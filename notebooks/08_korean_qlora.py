@@ -628,7 +628,7 @@ for run in others:
     print(f"{run.name:<30}  minus ours {run.minus(ours)}, {run.seconds / ours.seconds:.1f} times the seconds")
 
 # %% [markdown]
-# At the same cost nothing is surely better. LoRA+, batches of 2, a lower rate, more steps and twice the clips make no measurable difference. Muon loses 3.9 points, 46 visual tokens 6.4, a peak rate of 5e-3 19.7. *Packing* puts
+# At the same cost nothing is surely better. LoRA+, batches of 2, a lower rate, 30 % more steps and twice the clips make no measurable difference. Muon loses 3.9 points, 46 visual tokens 6.4, a rate of 5e-3 19.7. *Packing* puts
 # a clip's English caption behind its Korean one, after the same visual tokens: it gains 4.4 points in 1.3 times the time, nothing in the same time.
 
 # %% [markdown]
@@ -834,7 +834,7 @@ print("in the folder:", ", ".join(sorted(os.listdir(job))))
 # %% [markdown]
 # `adapter` holds the weights with the lowest validation loss.
 #
-# For the 7B, `python -m lib plan jobs/7b-t4.yaml` says before any download on which card the job fits, and how many hours it takes. `notebooks/colab_job.ipynb` runs the job on Colab, with its folder on your Drive.
+# For the 7B, `python -m lib plan jobs/7b-t4.yaml` says before any download on which card the job fits, and how long it takes. `notebooks/colab_job.ipynb` runs the job on Colab, with its folder on your Drive.
 #
 # How good were your guesses?
 

@@ -91,7 +91,7 @@ class Job:
     reducer: str = setting("default", "the model's own, or as in Python: SpatialPool(4), LlavaVideo(slow_every=4)")
 
     rank: int = setting(16, "rank of LoRA")
-    alpha: int | None = setting(None, "scale of LoRA; default: twice the rank")
+    alpha: int | None = setting(None, "alpha of LoRA, whose scale is alpha / rank; default: twice the rank")
     dropout: float = setting(0.0, "dropout of LoRA")
     projector: bool = setting(False, "train the projector too")
 
@@ -107,7 +107,7 @@ class Job:
     seed: int = setting(0, "random seed of the adapter, the order, the prompts and dropout")
 
     max_new_tokens: int = setting(0, "longest answer; 0: 5/4 of the longest caption for training")
-    notice: str = setting("", "whom the data's terms ask to be named; default for an AI-Hub folder: NIA")
+    notice: str = setting("", "the credit that the data's terms require; default for an AI-Hub folder: NIA's")
     log: Literal["none", "tensorboard", "wandb"] = setting("none", "where losses are shown")
 
     def __post_init__(self):

@@ -452,7 +452,7 @@ def test_one_place_decides_where_downloads_go(server, monkeypatch, tmp_path):
 def test_lesson_11_goes_on_with_a_twin_when_a_download_breaks(server, twin, capsys):
     lesson = ast.parse(Path(__file__).parent.parent.joinpath("notebooks", "11_real_weights.py").read_text("utf-8"))
     get = next(node for node in lesson.body if isinstance(node, ast.FunctionDef) and node.name == "get")
-    names = {"REAL": True, "vlm": vlm, "torch": torch, "gc": gc, "model": None, "current": None}
+    names = {"REAL": True, "vlm": vlm, "torch": torch, "gc": gc, "model": None, "current": None, "VIDEO_7B": VIDEO_7B}
     names["get_twin"] = lambda name, rope: f"the twin of {name}"
     exec(compile(ast.Module([get], []), "lesson 11", "exec"), names)
     server.add(VIDEO_7B, twin)

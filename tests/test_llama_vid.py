@@ -252,7 +252,7 @@ def test_the_parts_are_as_in_the_paper():
         (lambda: reducer("grid:6")(torch.zeros(1, 16, 16, 8), project(), QUESTION), "grid:4, grid:5, grid:8, grid:16"),
         (lambda: reducer("grid:7").count(1, 24, 24), "24 x 24 patches cannot be pooled to 7 x 7 content tokens"),
         (lambda: reducer("grid:9").count(1, 8, 9), "use compress='mean', None, or grid:1, grid:2, grid:4"),
-        (lambda: reducer("grid:2").generate_tokens(torch.zeros(1, 2, 8), torch.zeros(1, 17, 8)), "leave out CLS"),
+        (lambda: reducer("grid:2").generate_tokens(torch.zeros(1, 2, 8), torch.zeros(1, 17, 8)), "without CLS"),
         (lambda: reducer()(torch.zeros(1, 4, 4, 8)), "pass question="),
         (lambda: reducer(keep="content")(torch.zeros(1, 4, 4, 8), question=QUESTION), "leave question=None"),
         (lambda: reducer()(torch.zeros(0, 4, 4, 8), project(), QUESTION), "at least one frame"),

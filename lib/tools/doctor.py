@@ -84,9 +84,6 @@ SYSTEM = Text(
     "코어 {cores}개, 메모리 {memory:.0f} GiB, 디스크 여유 공간 {disk}",
 )
 NO_CARD = Text("none", "없음")
-CARD = Text(
-    "{card}, compute capability {capability}, {gib:.1f} GiB", "{card}, compute capability {capability}, {gib:.1f} GiB"
-)
 DTYPE = Text("dtype: {kind}, because: {why}", "dtype: {kind}. 이유: {why}")
 LESSONS_SMALL = Text("lessons: need {gib:.0f} GiB of memory", "수업: 메모리 {gib:.0f} GiB가 필요합니다")
 LESSONS_RUN = Text("lessons: all run with tiny", "수업: 모두 tiny로 실행됩니다")
@@ -259,13 +256,13 @@ def report_lines(machine: Machine) -> list[str]:
     kind, why = dtype(machine)
     model, precision, reason = settings(machine)
     capability = ".".join(map(str, machine.capability or ()))
-    gpu = CARD.say(card=machine.card, capability=capability, gib=machine.card_bytes / GIB) if machine.card else ""
+    gpu = f"{machine.card}, compute capability {capability}, {machine.card_bytes / GIB:.1f} GiB"
     tens = machine.disk // (10 * GIB) * 10  # rounded, because it changes from run to run
     disk = FREE_DISK[1].say(n=tens) if tens else FREE_DISK[0].say(n=10)
     lines = [
         f"{machine.system}, Python {machine.python}, torch {machine.torch}",
         SYSTEM.say(cores=machine.cores, memory=machine.memory / GIB, disk=disk),
-        f"NVIDIA GPU: {gpu or NO_CARD.say()}",
+        f"NVIDIA GPU: {gpu if machine.card else NO_CARD.say()}",
         DTYPE.say(kind=kind, why=why),
         *real_model_lines(machine, model, precision, reason),
     ]

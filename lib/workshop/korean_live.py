@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,7 +23,6 @@ from lib.data.batches import Collator
 from lib.data.features import Features
 from lib.data.videos import Example, captioning, toybox_videos
 from lib.evaluate.answers import caption_limit, captions_by
-from lib.evaluate.intervals import Score, percentile_interval, resample_counts
 from lib.evaluate.metrics import FACTS_RIGHT
 from lib.files import write_text
 from lib.finetune.adapters import add_lora, trainable
@@ -34,6 +32,7 @@ from lib.reducers import LlavaVideo, Reducer
 from lib.vlm.loading import TINY, digest, load
 from lib.vlm.model import VideoLM
 from lib.workshop.korean import FEW, KOREAN_BATCH, KOREAN_FRAMES, LIVE_ENGLISH, TRAINED_ON, VIEW
+from lib.workshop.korean_curve import CurveRun
 from lib.workshop.muon import Muon
 
 LIVE_RUNS = TINY.parent / "measured" / "korean_live.json"
@@ -81,18 +80,7 @@ class LiveRun(NamedTuple):
     seconds: float  # of a core, for training; the clips are encoded before
     facts: list[list[float]]  # for each clip: facts right, facts in all
 
-    @property
-    def share(self) -> Score:
-        """The share of facts right, with its bootstrap interval over clips."""
-        return percentile_interval(self.resampled(), len(self.facts))
-
-    def minus(self, other: "LiveRun") -> Score:
-        """By how much its share is larger than the other's on the same clips: the paired bootstrap."""
-        return percentile_interval(self.resampled() - other.resampled(), len(self.facts))
-
-    def resampled(self) -> np.ndarray:
-        """Its share for each bootstrap replicate, that of the clips as they are first."""
-        return FACTS_RIGHT.value(resample_counts(len(self.facts)) @ np.array(self.facts))
+    share, minus = CurveRun.share, CurveRun.minus  # both read `facts` alone
 
 
 def live_run(one: LiveTry, features: Features) -> LiveRun:
